@@ -64,10 +64,17 @@ export class Overview {
   /** @param {{ left: number, top: number, width: number, height: number }} window in boxes */
   showWindow({ left, top, width, height }) {
     const { columns, rows } = this.geometry;
-    this.marker.style.left = `${((left + width / 2) / columns) * 100}%`;
-    this.marker.style.top = `${((top + height / 2) / rows) * 100}%`;
-    this.marker.style.width = `${(width / columns) * 100}%`;
-    this.marker.style.height = `${(height / rows) * 100}%`;
+    const share = (/** @type {number} */ start, /** @type {number} */ size, /** @type {number} */ count) =>
+      Math.min(Math.max(start / Math.max(1, count - size), 0), 1);
+    // Like the thumb of a scrollbar: at share 0 it touches the one edge, at share 1 the other.
+    const x = share(left, width, columns);
+    const y = share(top, height, rows);
+    this.root.style.setProperty('--map-x', String(x));
+    this.root.style.setProperty('--map-y', String(y));
+    this.marker.style.left = `${x * 100}%`;
+    this.marker.style.top = `${y * 100}%`;
+    this.marker.style.width = `${Math.min(1, width / columns) * 100}%`;
+    this.marker.style.height = `${Math.min(1, height / rows) * 100}%`;
   }
 
   /** @param {(column: number, row: number) => void} goTo */

@@ -29,6 +29,7 @@ function element(id) {
 export function totalDisplay(boxes) {
   const root = element('total');
   const share = element('share');
+  element('boxes').textContent = formatNumber(boxes);
   let latest = 0;
   let timer = 0;
   const write = () => {

@@ -26,6 +26,9 @@ const CELL_PX = 28;
 /** Fingers are wider than pointers. */
 const CELL_TOUCH_PX = 36;
 
+/** How much of a box is left free around the map, so that the outermost boxes are seen to be that. */
+const EDGE = 0.5;
+
 /** How many colours checked boxes come in; the style sheet has one for each. */
 const TINTS = 6;
 
@@ -50,8 +53,8 @@ export class View {
     /** @type {Row[]} in the order of the screen, as the elements are in the document */
     this.rows = [];
     this.cellPx = CELL_PX;
-    this.left = 0;
-    this.top = 0;
+    this.left = -EDGE;
+    this.top = -EDGE;
     this.width = 1;
     this.height = 1;
     this.firstColumn = 0;
@@ -384,16 +387,14 @@ function idOf(element) {
 }
 
 /**
- * A window stays on the map, with half a box to spare so that the outermost ones are seen to be that; a map smaller
- * than the window stands in its middle.
+ * A window stays on the map and its edge; a map smaller than the window stands in its middle.
  * @param {number} start
  * @param {number} size
  * @param {number} count
  */
 function clampWindow(start, size, count) {
-  const margin = 0.5;
-  if (count + 2 * margin <= size) return (count - size) / 2;
-  return Math.min(Math.max(start, -margin), count + margin - size);
+  if (count + 2 * EDGE <= size) return (count - size) / 2;
+  return Math.min(Math.max(start, -EDGE), count + EDGE - size);
 }
 
 /**
