@@ -1,0 +1,166 @@
+/*
+ * Owns the WebSocket: opening it, noticing that it is gone, and opening it again after a pause that grows and is
+ * random, so that a restarted server is not met by everyone at once. It hands bytes up to the session and never
+ * looks into them.
+ */
+
+/** @typedef {{ state: 'connecting' } | { state: 'live' } | { state: 'offline', retryInMs: number }} ConnectionState */
+
+/**
+ * @typedef {object} ConnectionListener
+ * @property {() => void} opened a new connection can be written to; nothing of the old one is left
+ * @property {(bytes: ArrayBuffer) => void} received
+ * @property {(state: ConnectionState) => void} stateChanged
+ */
+
+const RETRY_MIN_MS = 500;
+const RETRY_MAX_MS = 15_000;
+
+/** We broke a rule (or an older page of ours did): coming back quickly would only break it again. */
+const RETRY_AFTER_POLICY_MIN_MS = 10_000;
+const RETRY_AFTER_POLICY_MAX_MS = 60_000;
+
+/** A connection that lasted this long was a good one, so the next pause starts from the shortest again. */
+const STABLE_MS = 10_000;
+
+/** No hello for this long after dialling: the server, or something between, is stuck. */
+const HELLO_TIMEOUT_MS = 10_000;
+
+/** The server is heard about once a second once it pulses, so this much silence means that the line is dead. */
+const SILENCE_MAX_MS = 15_000;
+const SILENCE_CHECK_MS = 5_000;
+
+const CLOSE_GOING_AWAY = 1001;
+const CLOSE_POLICY = 1008;
+const CLOSE_RESTART = 1012;
+const CLOSE_TRY_LATER = 1013;
+
+/**
+ * How long to wait before dialling again.
+ * @param {number} failures how many times in a row it did not work, counting this one
+ * @param {number} code the close code, 1006 when there was none
+ * @param {boolean} online whether the browser believes to have a network
+ * @param {number} random in [0, 1)
+ */
+export function retryDelayMs(failures, code, online, random) {
+  const grown = (/** @type {number} */ minMs, /** @type {number} */ maxMs) => {
+    const ceiling = Math.min(maxMs, minMs * 2 ** Math.min(failures, 16));
+    return minMs + (ceiling - minMs) * random;
+  };
+  if (code === CLOSE_POLICY) return grown(RETRY_AFTER_POLICY_MIN_MS, RETRY_AFTER_POLICY_MAX_MS);
+  // The browser says when the network is back. It may be wrong about a server on the same machine, so still try.
+  if (!online) return RETRY_MAX_MS;
+  const announced = code === CLOSE_GOING_AWAY || code === CLOSE_RESTART || code === CLOSE_TRY_LATER;
+  // A server that says goodbye comes back, or another one is there already; still spread over half a second.
+  if (announced && failures === 1) return RETRY_MIN_MS * random;
+  return grown(RETRY_MIN_MS, RETRY_MAX_MS);
+}
+
+export class Connection {
+  /**
+   * @param {string} url
+   * @param {ConnectionListener} listener
+   */
+  constructor(url, listener) {
+    this.url = url;
+    this.listener = listener;
+    /** @type {WebSocket | null} */
+    this.socket = null;
+    this.failures = 0;
+    this.liveSinceMs = 0;
+    this.heardAtMs = 0;
+    this.pulses = false;
+    this.lastCode = 0;
+    this.retryTimer = 0;
+    this.helloTimer = 0;
+  }
+
+  start() {
+    window.addEventListener('online', () => this.retryNow());
+    document.addEventListener('visibilitychange', () => {
+      // Someone looks at the page again; unless we were told off, there is no reason to let them wait.
+      if (document.visibilityState === 'visible' && this.lastCode !== CLOSE_POLICY) this.retryNow();
+    });
+    setInterval(() => this.checkSilence(), SILENCE_CHECK_MS);
+    this.dial();
+  }
+
+  /**
+   * @param {ArrayBuffer} bytes
+   * @returns {boolean} whether it was handed to an open socket, which is no promise that it arrives
+   */
+  send(bytes) {
+    if (this.socket?.readyState !== WebSocket.OPEN) return false;
+    this.socket.send(bytes);
+    return true;
+  }
+
+  /** The server pulses on this connection, so from now on silence means something. */
+  expectPulses() {
+    this.pulses = true;
+  }
+
+  dial() {
+    clearTimeout(this.retryTimer);
+    this.retryTimer = 0;
+    this.liveSinceMs = 0;
+    this.pulses = false;
+    this.listener.stateChanged({ state: 'connecting' });
+
+    const socket = new WebSocket(this.url);
+    socket.binaryType = 'arraybuffer';
+    this.socket = socket;
+    // A socket that was given up may still report; `this.socket` tells whether it is the one that counts.
+    socket.onopen = () => {
+      if (socket === this.socket) this.listener.opened();
+    };
+    socket.onmessage = ({ data }) => {
+      if (socket === this.socket) this.heard(data);
+    };
+    socket.onclose = ({ code }) => {
+      if (socket === this.socket) this.lost(code);
+    };
+    this.helloTimer = setTimeout(() => this.giveUp(), HELLO_TIMEOUT_MS);
+  }
+
+  /** @param {unknown} data */
+  heard(data) {
+    this.heardAtMs = performance.now();
+    // Text messages are envelopes for other clients of the server; this page has no use for them.
+    if (!(data instanceof ArrayBuffer)) return;
+    if (this.liveSinceMs === 0) {
+      clearTimeout(this.helloTimer);
+      this.liveSinceMs = this.heardAtMs;
+      this.listener.stateChanged({ state: 'live' });
+    }
+    this.listener.received(data);
+  }
+
+  /** @param {number} code */
+  lost(code) {
+    clearTimeout(this.helloTimer);
+    const wasStable = this.liveSinceMs > 0 && performance.now() - this.liveSinceMs >= STABLE_MS;
+    this.failures = wasStable ? 1 : this.failures + 1;
+    this.lastCode = code;
+    this.socket = null;
+    const retryInMs = retryDelayMs(this.failures, code, navigator.onLine, Math.random());
+    this.listener.stateChanged({ state: 'offline', retryInMs });
+    this.retryTimer = setTimeout(() => this.dial(), retryInMs);
+  }
+
+  /** Closing a dead line can take a minute to be reported, so it counts as lost at once. */
+  giveUp() {
+    const socket = this.socket;
+    if (!socket) return;
+    this.lost(1006);
+    socket.close();
+  }
+
+  retryNow() {
+    if (this.retryTimer !== 0) this.dial();
+  }
+
+  checkSilence() {
+    if (this.socket && this.pulses && performance.now() - this.heardAtMs > SILENCE_MAX_MS) this.giveUp();
+  }
+}
