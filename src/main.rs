@@ -1,2 +1,34 @@
-//! stub
-fn main() {}
+//! `billion`: parse, load the settings, serve, exit code.
+
+mod commands;
+#[cfg(feature = "echo")]
+mod echo;
+mod routes;
+mod settings;
+mod startup;
+mod store;
+mod telemetry;
+mod ws;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::Parser;
+
+/// jemalloc: 33 MB for 19,000 idle connections, where glibc took 41 to 56 and mimalloc 170.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// One page with one billion checkboxes that everyone in the world shares.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Settings file [default: ./settings.toml if there is one]
+    #[arg(long, value_name = "FILE")]
+    settings: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    telemetry::start_logging();
+    commands::serve::run(arguments.settings.as_deref())
+}

@@ -1,5 +1,33 @@
 //! The game: one board of checkboxes, the shards that hold it and the sessions that play on it.
+//!
+//! All state and behaviour live here; Redis, HTTP routes and settings files do not. The modules in
+//! the order a check meets them:
+//!
+//! ```text
+//! socket ─▶ session ─▶ shard ─▶ store ─▶ shard.learn ─▶ broadcaster ─▶ hub ─▶ session ─▶ socket
+//! ```
+//!
+//! - [`board`] is geometry, [`protocol`] is bytes, [`messages`] is who tells whom what.
+//! - A [`session`] owns one socket. It sends checks and range requests to the [`shard`] of the box.
+//! - A shard owns the bits of one key range. It commits checks in groups to the [`store`] and only
+//!   then flips their bits and tells the [`broadcaster`].
+//! - The broadcaster numbers flips, encodes a batch once and hands it to one [`hub`] per worker
+//!   thread, which hands it to that thread's sessions.
+//! - [`topology`] starts and wires all of them; [`stats`] counts.
+//!
+//! A box goes from unchecked to checked once, so the board is a grow-only set: merging is OR,
+//! repeating is harmless, order does not matter. Every queue is bounded, with its overflow action
+//! written beside its capacity.
 
 pub mod board;
-pub mod stats;
+pub mod protocol;
+pub mod messages;
+pub mod session;
+pub mod shard;
 pub mod store;
+pub mod broadcaster;
+pub mod hub;
+pub mod stats;
+pub mod topology;
+#[cfg(feature = "faults")]
+pub mod faults;

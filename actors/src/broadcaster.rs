@@ -1,0 +1,233 @@
+//! Owns the announced total: numbers flipped boxes in the order it flushes them, encodes a batch
+//! once and hands it to every hub.
+//!
+//! A flush begins when something waits, the last flush has been handed out by every hub, and
+//! `interval` has passed since the last one began; after quiet that is at once. It waits for hubs,
+//! which wait for nobody, and never for a session. When a batch is full while a flush is out, the
+//! mailbox is left alone: shards then pause, their gates fill, and sessions stop reading.
+
+pub mod batch;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll},
+    time::{Duration, Instant},
+};
+
+use actix::{Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use futures_util::future::join_all;
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
+
+use self::batch::Batch;
+use crate::{
+    board::BoxId,
+    hub::Hub,
+    messages::{AlreadyChecked, AttachHub, BoxesChecked, Drain, FlushBatch},
+    session::SessionLink,
+    stats::Stats,
+    topology::Vital,
+};
+
+/// How a node announces.
+#[derive(Debug, Clone, Copy)]
+pub struct BroadcasterSettings {
+    /// Messages that may wait; full: shards keep what they have flipped and pause.
+    pub mailbox: usize,
+    /// Least time between the beginnings of two flushes.
+    pub interval: Duration,
+    /// Updates and answers gathered for one flush; full: the mailbox is left alone.
+    pub batch_updates: usize,
+}
+
+/// A batch on its way through the hubs.
+struct Flight {
+    began: Instant,
+    handed_out: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// The one actor that numbers updates.
+pub struct Broadcaster {
+    settings: BroadcasterSettings,
+    stats: Arc<Stats>,
+    hubs: Vec<Addr<Hub>>,
+    /// Announced, the batch in flight included.
+    total: u32,
+    waiting: Vec<u32>,
+    already: Vec<(BoxId, Arc<SessionLink>)>,
+    flight: Option<Flight>,
+    next_flush: Instant,
+    timer: Option<Pin<Box<Sleep>>>,
+    drains: Vec<oneshot::Sender<()>>,
+    _vital: Vital,
+}
+
+impl Broadcaster {
+    /// A broadcaster of a board with `total` checked boxes.
+    pub fn new(settings: BroadcasterSettings, stats: Arc<Stats>, total: u32, vital: Vital) -> Self {
+        stats.announced.set(i64::from(total));
+        Self {
+            settings,
+            stats,
+            hubs: Vec::new(),
+            total,
+            waiting: Vec::new(),
+            already: Vec::new(),
+            flight: None,
+            next_flush: Instant::now(),
+            timer: None,
+            drains: Vec::new(),
+            _vital: vital,
+        }
+    }
+
+    fn gathered(&self) -> usize {
+        self.waiting.len() + self.already.len()
+    }
+
+    /// Sends everything gathered on its way. Only called while nothing is in flight, so every
+    /// session has been handed all earlier updates by now.
+    fn flush(&mut self) {
+        debug_assert!(self.flight.is_none(), "one flush at a time keeps numbers in order");
+        let began = Instant::now();
+        let batch = Arc::new(Batch::encode(self.total, std::mem::take(&mut self.waiting)));
+        self.total = batch.total_after();
+        self.next_flush = began + self.settings.interval;
+        self.timer = None;
+        for (id, session) in self.already.drain(..) {
+            // In this batch the public update is the answer.
+            if !batch.contains(id.get()) {
+                session.tell(AlreadyChecked(id));
+            }
+        }
+        self.stats.broadcast_queue.set(0);
+        if batch.is_empty() {
+            return;
+        }
+        self.stats.announced.set(i64::from(self.total));
+        self.stats.updates_flushed.inc_by(batch.len() as u64);
+        self.stats.batch_updates.observe(batch.len() as f64);
+        // A hub that is gone answers with an error at once; its end is fatal elsewhere.
+        let hubs = join_all(self.hubs.iter().map(|hub| hub.send(FlushBatch(batch.clone()))));
+        self.flight = Some(Flight {
+            began,
+            handed_out: Box::pin(async move {
+                hubs.await;
+            }),
+        });
+    }
+
+    /// Whether nothing is in flight (any more).
+    fn poll_flight(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
+        std::task::ready!(flight.handed_out.as_mut().poll(task));
+        self.stats.flush_seconds.observe(flight.began.elapsed().as_secs_f64());
+        self.flight = None;
+        Poll::Ready(())
+    }
+
+    /// Ready when it is time for the next flush.
+    fn poll_interval(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
+        let now = Instant::now();
+        if now >= self.next_flush {
+            self.timer = None;
+            return Poll::Ready(());
+        }
+        let remaining = self.next_flush - now;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(remaining)));
+        timer.as_mut().poll(task)
+    }
+}
+
+impl Actor for Broadcaster {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.settings.mailbox);
+        ctx.spawn(Pacer);
+    }
+}
+
+/// Flushes when it is time; polled after every drain of the mailbox.
+struct Pacer;
+
+impl ActorFuture<Broadcaster> for Pacer {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut Broadcaster,
+        _: &mut Context<Broadcaster>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        loop {
+            std::task::ready!(actor.poll_flight(task));
+            if actor.gathered() == 0 {
+                for drained in actor.drains.drain(..) {
+                    // Whoever asked may have given up.
+                    let _ = drained.send(());
+                }
+                return Poll::Pending;
+            }
+            std::task::ready!(actor.poll_interval(task));
+            actor.flush();
+        }
+    }
+}
+
+/// Keeps the mailbox closed until the flush in flight has been handed out.
+struct FlightLanded;
+
+impl ActorFuture<Broadcaster> for FlightLanded {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        actor: &mut Broadcaster,
+        _: &mut Context<Broadcaster>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        std::task::ready!(actor.poll_flight(task));
+        actor.flush();
+        Poll::Ready(())
+    }
+}
+
+impl Handler<BoxesChecked> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, mut checked: BoxesChecked, ctx: &mut Self::Context) {
+        self.waiting.extend(checked.flipped.iter().map(|id| id.get()));
+        self.already.append(&mut checked.already);
+        self.stats.broadcast_queue.set(self.gathered() as i64);
+        if self.gathered() >= self.settings.batch_updates {
+            ctx.wait(FlightLanded);
+        }
+    }
+}
+
+impl Handler<AttachHub> for Broadcaster {
+    type Result = u32;
+
+    fn handle(&mut self, AttachHub(hub): AttachHub, _: &mut Self::Context) -> u32 {
+        self.hubs.push(hub);
+        self.total
+    }
+}
+
+impl Handler<Drain> for Broadcaster {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        let (drained, all_drained) = oneshot::channel();
+        self.drains.push(drained);
+        Box::pin(async move {
+            // An error means the broadcaster is gone, and with it what it had to pass on.
+            let _ = all_drained.await;
+        })
+    }
+}

@@ -1,0 +1,145 @@
+//! Every actor message, in the order a check meets them. Each line reads "sender → receiver: why".
+//!
+//! Commands are imperative, events past tense, ticks end in `Due`. Nothing here is awaited along
+//! broadcaster → hub → session; the one answer that is waited for there is the hub's "handed out",
+//! which paces the flushes.
+
+use std::sync::Arc;
+
+use actix::{Addr, Message};
+use bytes::{Bytes, BytesMut};
+
+use crate::{
+    board::{BoxId, BoxRange, Offset},
+    broadcaster::batch::Batch,
+    hub::Hub,
+    protocol::{Close, Refusal},
+    session::SessionLink,
+};
+
+/// session → hub: put me on your list and tell me the total, in one step.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Join(pub Arc<SessionLink>);
+
+/// hub → session: you are on the list, and this many boxes are checked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Welcome {
+    /// The announced total; every later update continues from it.
+    pub total: u32,
+}
+
+/// session → shard: a player checked this box. Holds one place in the shard's gate.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CheckBox {
+    /// The box within the shard.
+    pub offset: Offset,
+    /// Who asked, for the answer that is not everybody's.
+    pub session: Arc<SessionLink>,
+}
+
+/// session → shard, shard → next shard: read these boxes.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ReadRange {
+    /// The whole range that was asked for.
+    pub range: BoxRange,
+    /// The place of the answer in the session's order.
+    pub sequence: u32,
+    /// Who asked.
+    pub session: Arc<SessionLink>,
+    /// The answer so far, when the range began in the shard before.
+    pub begun: Option<BytesMut>,
+}
+
+/// store → shard: these boxes are durable, whoever checked them.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct LearnBoxes(pub Vec<Offset>);
+
+/// topology → shard, broadcaster: answer when everything accepted so far has been passed on.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Drain;
+
+/// shard → broadcaster: these boxes were just checked, and these askers came too late.
+#[derive(Message, Default)]
+#[rtype(result = "()")]
+pub struct BoxesChecked {
+    /// Boxes whose bit flipped, in that order.
+    pub flipped: Vec<BoxId>,
+    /// Checks of boxes whose bit had flipped before.
+    pub already: Vec<(BoxId, Arc<SessionLink>)>,
+}
+
+impl BoxesChecked {
+    /// Whether there is nothing to tell.
+    pub fn is_empty(&self) -> bool {
+        self.flipped.is_empty() && self.already.is_empty()
+    }
+}
+
+/// topology → broadcaster: a worker has a hub now; the answer is the announced total.
+#[derive(Message)]
+#[rtype(result = "u32")]
+pub struct AttachHub(pub Addr<Hub>);
+
+/// broadcaster → hub: hand this to every session; the answer says that it was.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FlushBatch(pub Arc<Batch>);
+
+/// hub → session: boxes were checked.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct UpdatesFlushed(pub Arc<Batch>);
+
+/// shard → session: the answer to a range request.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct RangeAnswered {
+    /// The request's place in the session's order.
+    pub sequence: u32,
+    /// The complete frame.
+    pub frame: Bytes,
+}
+
+/// broadcaster → session: the box you checked had been announced before.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct AlreadyChecked(pub BoxId);
+
+/// shard → session: your check was not taken.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct CheckRefused {
+    /// The box.
+    pub id: BoxId,
+    /// Why.
+    pub reason: Refusal,
+}
+
+/// hub → session: time for a Ping.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PingDue;
+
+/// hub → session: the total moved on without an update that concerned you (`v=2`).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct TotalDue {
+    /// The announced total.
+    pub total: u32,
+}
+
+/// hub → session: the deadline you set yourself has passed.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct DeadlinePassed;
+
+/// topology → hub, hub → session: end the connection.
+#[derive(Message, Clone, Copy)]
+#[rtype(result = "()")]
+pub struct EndSessions(pub Close);

@@ -1,0 +1,680 @@
+//! One actor per WebSocket, owning its socket: reads requests, limits them, passes them to shards,
+//! and writes what the hub and the shards put into its mailbox.
+//!
+//! Nobody waits for a session. What its client does not drain waits in a bounded outbox; beyond
+//! that a plain connection is ended and a `v=2` one is resynced later. Pressure goes the other way
+//! by not reading: while a message of this client finds no room, its socket is left alone.
+//!
+//! State changes here; `socket` moves bytes, `frame` judges them, `limiter`, `outbox` and `view` are
+//! plain data.
+
+pub mod frame;
+pub mod limiter;
+pub mod outbox;
+mod socket;
+pub mod view;
+
+use std::{
+    any::Any,
+    collections::VecDeque,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
+    dev::{SendError, ToEnvelope},
+};
+use bytes::Bytes;
+use tokio::{
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+use self::{
+    frame::{Decoder, FrameLimits},
+    limiter::{Rate, TokenBucket},
+    outbox::{Kind, Outbox, server_frame_end},
+    view::View,
+};
+use crate::{
+    board::{BoxId, BoxRange},
+    messages::{
+        AlreadyChecked, CheckBox, CheckRefused, DeadlinePassed, EndSessions, Join, PingDue,
+        RangeAnswered, ReadRange, TotalDue, UpdatesFlushed, Welcome,
+    },
+    protocol::{
+        ClientMessage, Close, Refusal, Version, answer_frame, close_frame, ping_frame,
+        refused_frame, total_frame,
+    },
+    topology::Worker,
+};
+
+/// How sessions treat their clients.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionSettings {
+    /// Messages that may wait in a session's mailbox; full: the session counts as lagging.
+    pub mailbox: usize,
+    /// Output waiting above the kernel's buffer; above: updates are dropped, the session lags.
+    pub outbox_bytes: usize,
+    /// Size of the kernel's send buffer (SO_SNDBUF).
+    pub send_buffer_bytes: usize,
+    /// Size of the one read buffer that the sessions of a worker share.
+    pub read_buffer_bytes: usize,
+    /// Range requests not yet answered and written; at the limit: the socket is not read.
+    pub ranges_outstanding: usize,
+    /// Own checks of a `v=2` session not yet answered; at the limit: the socket is not read.
+    pub checks_outstanding: usize,
+    /// What a client may send.
+    pub frames: FrameLimits,
+    /// Checks a client may send.
+    pub checks: Rate,
+    /// Range requests a client may send.
+    pub ranges: Rate,
+    /// Longest wait for room in a shard.
+    pub shard_wait_timeout: Duration,
+    /// Longest time a lagging `v=2` client may take to drain its outbox.
+    pub drain_timeout: Duration,
+    /// Time for the closing handshake.
+    pub close_timeout: Duration,
+}
+
+/// A wait for a token longer than this is not worth a connection (`protocol.md`: "Too fast").
+const RATE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How everybody else reaches a session. The flags are shared because a full mailbox must not lose
+/// what they say.
+#[derive(Debug)]
+pub struct SessionLink {
+    addr: Addr<Session>,
+    version: Version,
+    /// A message did not fit into the mailbox: the session has missed something.
+    overflowed: AtomicBool,
+    gone: AtomicBool,
+    /// Second of the node's clock at which the client was last heard.
+    seen_s: AtomicU32,
+    /// The last total it was told.
+    told: AtomicU32,
+    /// Second at which to be reminded with `DeadlinePassed`; 0: never.
+    deadline_s: AtomicU32,
+}
+
+impl SessionLink {
+    /// Sends without waiting. What does not fit makes the session a lagging one.
+    pub fn tell<M>(&self, message: M)
+    where
+        Session: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+        Context<Session>: ToEnvelope<Session, M>,
+    {
+        match self.addr.try_send(message) {
+            Ok(()) => {}
+            Err(SendError::Full(_)) => self.overflowed.store(true, Ordering::Release),
+            Err(SendError::Closed(_)) => self.gone.store(true, Ordering::Release),
+        }
+    }
+
+    /// Whether the session has ended.
+    pub fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Which protocol it speaks.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Second at which its client was last heard.
+    pub fn seen_s(&self) -> u32 {
+        self.seen_s.load(Ordering::Relaxed)
+    }
+
+    /// The last total it was told.
+    pub fn told(&self) -> u32 {
+        self.told.load(Ordering::Relaxed)
+    }
+
+    /// Whether a deadline it set has passed.
+    pub fn deadline_passed(&self, now_s: u32) -> bool {
+        let deadline_s = self.deadline_s.load(Ordering::Relaxed);
+        deadline_s != 0 && now_s >= deadline_s
+    }
+}
+
+/// Where a connection is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// On its way into the hub; the client has been told nothing yet and is not read.
+    Joining,
+    /// Playing.
+    Open,
+    /// A Close frame is the last thing in the outbox.
+    Closing,
+    /// Everything was written; waiting for the client to close its side.
+    Discarding,
+}
+
+/// A request that was accepted and needs a shard.
+#[derive(Debug, Clone, Copy)]
+enum Request {
+    Check(BoxId),
+    Range(BoxRange, u32),
+}
+
+/// Why the socket is not read: one message that cannot go on yet.
+enum Held {
+    /// Over its rate until the sleep ends.
+    Throttled { message: ClientMessage, token: Pin<Box<Sleep>> },
+    /// No room in its shard; given up when the sleep ends.
+    Busy { request: Request, timeout: Pin<Box<Sleep>> },
+}
+
+/// What a full shard lacked.
+enum NoRoom {
+    Place,
+    Mailbox,
+}
+
+/// Answers in the order of their requests.
+#[derive(Debug, Default)]
+struct Answers {
+    slots: VecDeque<Option<Bytes>>,
+    first: u32,
+}
+
+impl Answers {
+    fn expect(&mut self) -> u32 {
+        self.slots.push_back(None);
+        self.first.wrapping_add(self.slots.len() as u32 - 1)
+    }
+
+    /// Takes an answer in and gives out those that are next in order.
+    fn arrived(&mut self, sequence: u32, frame: Bytes) -> impl Iterator<Item = Bytes> + '_ {
+        let place = sequence.wrapping_sub(self.first) as usize;
+        // Answers from before a resync find no slot: the resync asked again.
+        if let Some(slot) = self.slots.get_mut(place) {
+            *slot = Some(frame);
+        }
+        std::iter::from_fn(|| {
+            let next = self.slots.front_mut()?.take()?;
+            self.slots.pop_front();
+            self.first = self.first.wrapping_add(1);
+            if self.slots.is_empty() {
+                self.slots = VecDeque::new();
+            }
+            Some(next)
+        })
+    }
+
+    fn forget(&mut self) {
+        self.first = self.first.wrapping_add(self.slots.len() as u32);
+        self.slots = VecDeque::new();
+    }
+}
+
+/// State that only `v=2` connections have.
+#[derive(Debug, Default)]
+struct Scoped {
+    view: View,
+    /// Requests of a resync that have not gone out yet.
+    resync: VecDeque<Request>,
+}
+
+/// A socket to be turned into a session, and what came with it.
+pub struct Connection {
+    /// The upgraded socket; the 101 response has been written.
+    pub stream: TcpStream,
+    /// Bytes that arrived behind the handshake.
+    pub unread: Vec<u8>,
+    /// The protocol the client chose.
+    pub version: Version,
+    /// Dropped when the session ends: whoever counts connections counts this.
+    pub permit: Box<dyn Any>,
+}
+
+/// The actor of one WebSocket.
+pub struct Session {
+    worker: Rc<Worker>,
+    link: Arc<SessionLink>,
+    stream: TcpStream,
+    phase: Phase,
+    decoder: Decoder,
+    /// Received and not yet interpreted; bounded by the read buffer plus one message.
+    unread: Vec<u8>,
+    outbox: Outbox,
+    answers: Answers,
+    held: Option<Box<Held>>,
+    checks: TokenBucket,
+    ranges: TokenBucket,
+    /// The last total this client was told.
+    told: u32,
+    /// The announced total as far as this session has heard, even while it drops updates.
+    latest: u32,
+    lagging: bool,
+    scoped: Option<Box<Scoped>>,
+    _permit: Box<dyn Any>,
+}
+
+impl Session {
+    /// Starts a session on this thread.
+    pub fn start_on(worker: Rc<Worker>, connection: Connection) {
+        worker.node.stats.connections.inc();
+        worker.node.stats.connections_opened.inc();
+        Self::create(|ctx| {
+            ctx.set_mailbox_capacity(worker.node.settings.session.mailbox);
+            let link = Arc::new(SessionLink {
+                addr: ctx.address(),
+                version: connection.version,
+                overflowed: AtomicBool::new(false),
+                gone: AtomicBool::new(false),
+                seen_s: AtomicU32::new(worker.node.clock.now_s()),
+                told: AtomicU32::new(0),
+                deadline_s: AtomicU32::new(0),
+            });
+            let scoped = connection.version == Version::V2;
+            Self {
+                worker,
+                link,
+                stream: connection.stream,
+                phase: Phase::Joining,
+                decoder: Decoder::default(),
+                unread: connection.unread,
+                outbox: Outbox::default(),
+                answers: Answers::default(),
+                held: None,
+                checks: TokenBucket::default(),
+                ranges: TokenBucket::default(),
+                told: 0,
+                latest: 0,
+                lagging: false,
+                scoped: scoped.then(Box::default),
+                _permit: connection.permit,
+            }
+        });
+    }
+
+    fn settings(&self) -> &SessionSettings {
+        &self.worker.node.settings.session
+    }
+
+    /// Tells the client a total and remembers it.
+    fn tell_total(&mut self, total: u32) {
+        self.outbox.push(Kind::Other, total_frame(total));
+        self.set_told(total);
+    }
+
+    fn set_told(&mut self, total: u32) {
+        self.told = total;
+        if self.scoped.is_some() {
+            self.link.told.store(total, Ordering::Relaxed);
+        }
+    }
+
+    fn set_deadline(&self, after: Option<Duration>) {
+        // One second more than asked: the clock counts whole seconds.
+        let deadline_s =
+            after.map_or(0, |after| self.worker.node.clock.now_s() + after.as_secs() as u32 + 1);
+        self.link.deadline_s.store(deadline_s, Ordering::Relaxed);
+    }
+
+    /// Takes one message of the client as far as it goes now.
+    fn accept(&mut self, message: ClientMessage) {
+        let node = self.worker.node.clone();
+        let (bucket, rate) = match message {
+            ClientMessage::Check(_) => (&mut self.checks, node.settings.session.checks),
+            ClientMessage::Range(_) => (&mut self.ranges, node.settings.session.ranges),
+        };
+        if let Err(wait) = bucket.take(rate, node.clock.now_ns()) {
+            return self.over_rate(message, wait);
+        }
+        let request = match message {
+            ClientMessage::Check(id) => {
+                node.stats.checks_received.inc();
+                if let Some(scoped) = &mut self.scoped {
+                    scoped.view.asked(id);
+                }
+                Request::Check(id)
+            }
+            ClientMessage::Range(range) => {
+                // Register first, then read: a flip in between is in the answer or comes after it.
+                if let Some(scoped) = &mut self.scoped {
+                    scoped.view.look_at(range);
+                }
+                Request::Range(range, self.answers.expect())
+            }
+        };
+        self.submit(request);
+    }
+
+    fn over_rate(&mut self, message: ClientMessage, wait: Duration) {
+        let stats = &self.worker.node.stats;
+        match message {
+            ClientMessage::Check(id) if self.scoped.is_some() => {
+                stats.refused(Refusal::Rate.label());
+                self.outbox.push(Kind::Other, refused_frame(id.get(), Refusal::Rate));
+            }
+            _ if wait > RATE_WAIT_MAX => {
+                stats.refused(Refusal::Rate.label());
+                self.close(Close::RATE);
+            }
+            _ => {
+                stats.sessions_throttled.inc();
+                let token = Box::pin(sleep(wait));
+                self.held = Some(Box::new(Held::Throttled { message, token }));
+            }
+        }
+    }
+
+    /// Sends a request to its shard, or holds it and thereby stops reading.
+    fn submit(&mut self, request: Request) {
+        if self.offer(request).is_err() {
+            self.worker.node.stats.sessions_paused.inc();
+            let timeout = Box::pin(sleep(self.settings().shard_wait_timeout));
+            self.held = Some(Box::new(Held::Busy { request, timeout }));
+        }
+    }
+
+    /// One attempt to put a request into its shard's mailbox.
+    fn offer(&self, request: Request) -> Result<(), NoRoom> {
+        let node = &self.worker.node;
+        let session = self.link.clone();
+        let sent = match request {
+            Request::Check(id) => {
+                let (shard, offset) = node.board.locate(id);
+                let shard = node.shard(shard);
+                if !shard.gate.enter() {
+                    return Err(NoRoom::Place);
+                }
+                let sent = shard.addr.try_send(CheckBox { offset, session });
+                if sent.is_ok() {
+                    node.stats.shard_queue.inc();
+                } else {
+                    shard.gate.leave(1);
+                }
+                sent.map_err(|error| matches!(error, SendError::Full(_)))
+            }
+            Request::Range(range, sequence) => {
+                let (shard, _) = node.board.locate(range.first());
+                let read = ReadRange { range, sequence, session, begun: None };
+                node.shard(shard)
+                    .addr
+                    .try_send(read)
+                    .map_err(|error| matches!(error, SendError::Full(_)))
+            }
+        };
+        // A shard that is gone takes the node down; until then the session just waits.
+        sent.map_err(|_full| NoRoom::Mailbox)
+    }
+
+    /// Gives up on a request that found no room in time.
+    fn give_up(&mut self, request: Request) {
+        match request {
+            Request::Check(id) if self.scoped.is_some() => self.refuse(id, Refusal::Busy),
+            _ => {
+                self.worker.node.stats.refused(Refusal::Busy.label());
+                self.close(Close::BUSY);
+            }
+        }
+    }
+
+    /// Tells a `v=2` client that its check was not taken.
+    fn refuse(&mut self, id: BoxId, reason: Refusal) {
+        self.worker.node.stats.refused(reason.label());
+        let Some(scoped) = &mut self.scoped else { return };
+        if scoped.view.answered(id.get()) {
+            self.outbox.push(Kind::Other, refused_frame(id.get(), reason));
+        }
+    }
+
+    /// Queues a Close behind what is waiting, or in its place if the client does not drain.
+    fn close(&mut self, close: Close) {
+        if matches!(self.phase, Phase::Open | Phase::Joining) {
+            self.worker.node.stats.closed(close.label());
+            self.end_with(close.frame());
+        }
+    }
+
+    fn end_with(&mut self, close: Bytes) {
+        if self.lagging {
+            self.outbox.forget_unstarted(server_frame_end);
+            self.stop_lagging();
+        }
+        self.outbox.push(Kind::Other, close);
+        self.phase = Phase::Closing;
+        self.release_held();
+        self.unread = Vec::new();
+        self.answers.forget();
+        self.set_deadline(Some(self.settings().close_timeout));
+    }
+
+    /// The client said Close: answer with its code and end.
+    fn closed_by_client(&mut self, code: Option<u16>) {
+        if self.phase == Phase::Open {
+            self.worker.node.stats.closed("client");
+            self.end_with(close_frame(code.map(|code| (code, &[][..]))));
+        }
+    }
+
+    /// Drops updates from now on: the client does not drain.
+    fn begin_to_lag(&mut self) {
+        if self.lagging || self.phase != Phase::Open {
+            return;
+        }
+        self.lagging = true;
+        self.worker.node.stats.lags.inc();
+        self.worker.node.stats.lagging.inc();
+        if self.scoped.is_some() {
+            self.set_deadline(Some(self.settings().drain_timeout));
+        } else {
+            self.close(Close::LAGGING);
+        }
+    }
+
+    fn stop_lagging(&mut self) {
+        self.lagging = false;
+        self.worker.node.stats.lagging.dec();
+        self.set_deadline(None);
+    }
+
+    /// The outbox is empty again: tell the total, read the last ranges again and repeat own checks,
+    /// which answers those that were taken and harmlessly repeats the others.
+    fn resync(&mut self) {
+        self.stop_lagging();
+        self.worker.node.stats.resyncs.inc();
+        self.tell_total(self.latest.max(self.told));
+        self.answers.forget();
+        let board = self.worker.node.board.clone();
+        let Some(scoped) = &mut self.scoped else { return };
+        for range in scoped.view.ranges() {
+            scoped.resync.push_back(Request::Range(*range, self.answers.expect()));
+        }
+        let own = scoped.view.unanswered().iter().filter_map(|id| board.box_id(*id));
+        scoped.resync.extend(own.map(Request::Check));
+    }
+
+    fn release_held(&mut self) {
+        let stats = &self.worker.node.stats;
+        match self.held.take().as_deref() {
+            Some(Held::Throttled { .. }) => stats.sessions_throttled.dec(),
+            Some(Held::Busy { .. }) => stats.sessions_paused.dec(),
+            None => return,
+        };
+        self.heard();
+    }
+
+    /// The client is not silent: it spoke, or it was us who did not listen.
+    fn heard(&self) {
+        self.link.seen_s.store(self.worker.node.clock.now_s(), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.link.gone.store(true, Ordering::Release);
+        if self.lagging {
+            self.worker.node.stats.lagging.dec();
+        }
+        match self.held.as_deref() {
+            Some(Held::Throttled { .. }) => _ = self.worker.node.stats.sessions_throttled.dec(),
+            Some(Held::Busy { .. }) => _ = self.worker.node.stats.sessions_paused.dec(),
+            None => {}
+        }
+        if matches!(self.phase, Phase::Open | Phase::Joining) {
+            self.worker.node.stats.closed("none");
+        }
+        self.worker.node.stats.connections.dec();
+    }
+}
+
+impl Actor for Session {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        // Waiting here costs only this session; its first message is the Welcome.
+        let joined = self.worker.hub.send(Join(self.link.clone())).into_actor(self);
+        ctx.spawn(joined.map(|joined, _, ctx| {
+            if joined.is_err() {
+                ctx.stop();
+            }
+        }));
+        ctx.spawn(socket::Pump);
+    }
+}
+
+impl Handler<Welcome> for Session {
+    type Result = ();
+
+    fn handle(&mut self, Welcome { total }: Welcome, _: &mut Self::Context) {
+        self.phase = Phase::Open;
+        self.latest = total;
+        self.tell_total(total);
+    }
+}
+
+impl Handler<UpdatesFlushed> for Session {
+    type Result = ();
+
+    fn handle(&mut self, UpdatesFlushed(batch): UpdatesFlushed, _: &mut Self::Context) {
+        self.latest = batch.total_after();
+        if self.phase != Phase::Open {
+            return;
+        }
+        if !self.lagging && self.outbox.bytes() > self.settings().outbox_bytes {
+            self.begin_to_lag();
+        }
+        let stats = &self.worker.node.stats;
+        if self.lagging || self.phase != Phase::Open {
+            stats.batches_dropped.inc();
+            return;
+        }
+        let Some(scoped) = &mut self.scoped else {
+            stats.updates_delivered.inc_by(batch.len() as u64);
+            self.outbox.push(Kind::Other, batch.frames().clone());
+            self.told = batch.total_after();
+            return;
+        };
+        let mut picked = self.worker.picked.borrow_mut();
+        scoped.view.pick(batch.by_id(), &mut picked);
+        if let Some(last) = picked.last() {
+            stats.updates_delivered.inc_by(picked.len() as u64);
+            self.outbox.push(Kind::Other, batch.frames_at(&picked));
+            let told = batch.total_at(*last);
+            drop(picked);
+            self.set_told(told);
+        }
+    }
+}
+
+impl Handler<RangeAnswered> for Session {
+    type Result = ();
+
+    fn handle(&mut self, answered: RangeAnswered, _: &mut Self::Context) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        for frame in self.answers.arrived(answered.sequence, answered.frame) {
+            self.outbox.push(Kind::Range, frame);
+        }
+    }
+}
+
+impl Handler<AlreadyChecked> for Session {
+    type Result = ();
+
+    fn handle(&mut self, AlreadyChecked(id): AlreadyChecked, _: &mut Self::Context) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        // A `v=2` client may have got its answer with a batch in the meantime.
+        let awaited = self.scoped.as_mut().is_none_or(|scoped| scoped.view.answered(id.get()));
+        if awaited {
+            self.outbox.push(Kind::Other, answer_frame(self.told, id.get()));
+        }
+    }
+}
+
+impl Handler<CheckRefused> for Session {
+    type Result = ();
+
+    fn handle(&mut self, CheckRefused { id, reason }: CheckRefused, _: &mut Self::Context) {
+        if self.phase != Phase::Open {
+            return;
+        }
+        if self.scoped.is_some() {
+            self.refuse(id, reason);
+        } else {
+            self.close(Close::STORAGE);
+        }
+    }
+}
+
+impl Handler<PingDue> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: PingDue, _: &mut Self::Context) {
+        if self.phase == Phase::Open {
+            self.outbox.push(Kind::Other, ping_frame());
+        }
+    }
+}
+
+impl Handler<TotalDue> for Session {
+    type Result = ();
+
+    fn handle(&mut self, TotalDue { total }: TotalDue, _: &mut Self::Context) {
+        self.latest = self.latest.max(total);
+        if self.phase == Phase::Open && !self.lagging && total > self.told {
+            self.tell_total(total);
+        }
+    }
+}
+
+impl Handler<DeadlinePassed> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: DeadlinePassed, ctx: &mut Self::Context) {
+        let drained_in_time = self.link.deadline_s.load(Ordering::Relaxed) == 0;
+        match self.phase {
+            Phase::Open if self.lagging && !drained_in_time => self.close(Close::LAGGING),
+            Phase::Open | Phase::Joining => self.close(Close::TIMEOUT),
+            Phase::Closing | Phase::Discarding => {
+                // Nothing of what is unsent may linger in the kernel for minutes.
+                socket::reset_on_drop(&self.stream);
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<EndSessions> for Session {
+    type Result = ();
+
+    fn handle(&mut self, EndSessions(close): EndSessions, _: &mut Self::Context) {
+        self.close(close);
+    }
+}

@@ -1,0 +1,92 @@
+//! Token buckets: how fast one connection may ask. Plain arithmetic, time comes in as `now`.
+//!
+//! A bucket is stored as the one instant at which it will be full again (the virtual scheduling
+//! form of GCRA, ITU-T I.371), so an idle connection pays eight bytes and no refill timer.
+
+use std::time::Duration;
+
+/// The rate and burst that all buckets of one kind share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rate {
+    /// Nanoseconds one token takes to grow; 0 means unlimited.
+    token_ns: u64,
+    /// Nanoseconds an empty bucket takes to fill.
+    burst_ns: u64,
+}
+
+impl Rate {
+    /// `per_second` tokens a second, at most `burst` saved up. A rate of 0 means no limit.
+    pub fn new(per_second: f64, burst: u32) -> Self {
+        if per_second <= 0.0 {
+            return Self { token_ns: 0, burst_ns: 0 };
+        }
+        let token_ns = ((1e9 / per_second).round() as u64).max(1);
+        Self { token_ns, burst_ns: token_ns.saturating_mul(u64::from(burst.max(1))) }
+    }
+}
+
+/// One connection's tokens of one kind.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenBucket {
+    full_at_ns: u64,
+}
+
+impl TokenBucket {
+    /// Takes a token at `now_ns`, or says how long until there is one.
+    pub fn take(&mut self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
+        let base = self.full_at_ns.max(now_ns);
+        let full_at = base + rate.token_ns;
+        let missing = full_at - now_ns;
+        if missing > rate.burst_ns {
+            return Err(Duration::from_nanos(missing - rate.burst_ns));
+        }
+        self.full_at_ns = full_at;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_burst_passes_and_the_next_waits_for_exactly_one_token() {
+        let rate = Rate::new(10.0, 20);
+        let mut bucket = TokenBucket::default();
+        for _ in 0..20 {
+            assert_eq!(bucket.take(rate, 5 * S), Ok(()));
+        }
+        assert_eq!(bucket.take(rate, 5 * S), Err(Duration::from_millis(100)));
+        assert_eq!(bucket.take(rate, 5 * S + S / 10 - 1), Err(Duration::from_nanos(1)));
+        assert_eq!(bucket.take(rate, 5 * S + S / 10), Ok(()));
+        assert!(bucket.take(rate, 5 * S + S / 10).is_err());
+    }
+
+    #[test]
+    fn rest_refills_up_to_the_burst_and_no_further() {
+        let rate = Rate::new(10.0, 3);
+        let mut bucket = TokenBucket::default();
+        for _ in 0..3 {
+            assert!(bucket.take(rate, 0).is_ok());
+        }
+        let later = 1_000 * S;
+        let passed = (0..10).filter(|_| bucket.take(rate, later).is_ok()).count();
+        assert_eq!(passed, 3);
+    }
+
+    #[test]
+    fn over_time_the_rate_is_kept() {
+        let rate = Rate::new(10.0, 20);
+        let mut bucket = TokenBucket::default();
+        let passed = (0..10_000).filter(|ms| bucket.take(rate, ms * S / 1000).is_ok()).count();
+        assert_eq!(passed, 20 + 99, "the burst, then ten a second for ten seconds");
+    }
+
+    #[test]
+    fn a_rate_of_zero_is_no_limit() {
+        let mut bucket = TokenBucket::default();
+        assert!((0..1000).all(|_| bucket.take(Rate::new(0.0, 0), 1).is_ok()));
+    }
+}

@@ -1,0 +1,316 @@
+//! Moves bytes between a session and its socket. Decides nothing about them.
+//!
+//! One [`Pump`] per session does reading and writing. The actor's context polls it after every
+//! drain of the mailbox, so handlers only fill the outbox and writes coalesce without extra wake-ups.
+
+use std::{
+    future::Future,
+    io::{ErrorKind, IoSlice},
+    net::Shutdown,
+    pin::Pin,
+    sync::atomic::Ordering,
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use actix::{ActorContext, ActorFuture, Context};
+use socket2::SockRef;
+use tokio::net::TcpStream;
+
+use super::{
+    Held, NoRoom, Phase, Request, Session,
+    frame::{Event, MessageKind, Step},
+    outbox::Kind,
+};
+use crate::protocol::{ClientMessage, pong_frame};
+
+/// Pieces of output offered to the kernel in one `writev`.
+const WRITE_SLICES: usize = 32;
+
+/// Reads of one session before the thread's other tasks get a turn.
+const READS_PER_TURN: usize = 4;
+
+/// The socket is of no more use.
+struct Gone;
+
+/// Drives the socket of its session until it ends.
+pub(super) struct Pump;
+
+impl ActorFuture<Session> for Pump {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        session: &mut Session,
+        ctx: &mut Context<Session>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        if session.turn(task).is_err() {
+            ctx.stop();
+        }
+        Poll::Pending
+    }
+}
+
+impl Session {
+    /// Reads and writes as far as it goes without waiting.
+    fn turn(&mut self, task: &mut TaskContext<'_>) -> Result<(), Gone> {
+        if self.link.overflowed.swap(false, Ordering::AcqRel) {
+            self.begin_to_lag();
+        }
+        let mut reads = 0;
+        loop {
+            self.go_on(task);
+            let read = self.poll_read(task, &mut reads)?;
+            let written = self.poll_write(task)?;
+            if written.is_ready() {
+                if self.lagging && self.phase == Phase::Open {
+                    self.resync();
+                    continue;
+                }
+                if self.phase == Phase::Closing {
+                    self.phase = Phase::Discarding;
+                    // The client may be gone already; reading will tell.
+                    let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+                    continue;
+                }
+            }
+            if read.is_pending() {
+                return Ok(());
+            }
+            if reads >= READS_PER_TURN {
+                task.waker().wake_by_ref();
+                return Ok(());
+            }
+        }
+    }
+
+    /// Lets held and repeated requests go on if they can.
+    fn go_on(&mut self, task: &mut TaskContext<'_>) {
+        loop {
+            match self.held.as_deref_mut() {
+                Some(Held::Throttled { message, token }) => {
+                    if token.as_mut().poll(task).is_pending() {
+                        return;
+                    }
+                    let message = *message;
+                    self.release_held();
+                    self.accept(message);
+                }
+                Some(Held::Busy { request, .. }) => {
+                    let request = *request;
+                    match self.poll_busy(request, task) {
+                        Poll::Pending => return,
+                        Poll::Ready(sent) => {
+                            self.release_held();
+                            if !sent {
+                                self.give_up(request);
+                            }
+                        }
+                    }
+                }
+                None => {
+                    let Some(scoped) = &mut self.scoped else { return };
+                    let Some(request) = scoped.resync.pop_front() else { return };
+                    self.submit(request);
+                }
+            }
+        }
+    }
+
+    /// Ready with `true` when the shard took the request, with `false` when time is up.
+    fn poll_busy(&mut self, request: Request, task: &mut TaskContext<'_>) -> Poll<bool> {
+        let Err(no_room) = self.offer(request) else { return Poll::Ready(true) };
+        let id = match request {
+            Request::Check(id) => id,
+            Request::Range(range, _) => range.first(),
+        };
+        let node = &self.worker.node;
+        let gate = &node.shard(node.board.locate(id).0).gate;
+        match no_room {
+            NoRoom::Place => gate.wait_for_place(task.waker()),
+            NoRoom::Mailbox => gate.wait_for_mailbox(task.waker()),
+        }
+        // Once more, now that nobody can make room unnoticed. What lacks may have changed.
+        match self.offer(request) {
+            Ok(()) => return Poll::Ready(true),
+            Err(NoRoom::Place) => gate.wait_for_place(task.waker()),
+            Err(NoRoom::Mailbox) => gate.wait_for_mailbox(task.waker()),
+        }
+        match self.held.as_deref_mut() {
+            Some(Held::Busy { timeout, .. }) => timeout.as_mut().poll(task).map(|()| false),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Whether the next message of the client may be looked at.
+    fn may_read(&self) -> bool {
+        let settings = self.settings();
+        let scoped_has_room = self.scoped.as_ref().is_none_or(|scoped| {
+            scoped.resync.is_empty() && scoped.view.unanswered().len() < settings.checks_outstanding
+        });
+        self.phase == Phase::Open
+            && self.held.is_none()
+            && scoped_has_room
+            && self.answers.slots.len() + self.outbox.ranges() < settings.ranges_outstanding
+            && self.outbox.bytes() <= settings.outbox_bytes
+            && !self.worker.node.is_draining()
+    }
+
+    /// Pending when the socket has nothing more, or must not be read now.
+    fn poll_read(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        reads: &mut usize,
+    ) -> Result<Poll<()>, Gone> {
+        if self.phase == Phase::Discarding {
+            return self.poll_discard(task, reads);
+        }
+        if self.may_read() && !self.unread.is_empty() {
+            let mut unread = std::mem::take(&mut self.unread);
+            let taken = self.interpret(&mut unread);
+            unread.drain(..taken);
+            if self.phase == Phase::Open && !unread.is_empty() {
+                self.unread = unread;
+            }
+        }
+        while self.may_read() {
+            if *reads >= READS_PER_TURN {
+                return Ok(Poll::Ready(()));
+            }
+            *reads += 1;
+            let worker = self.worker.clone();
+            let mut buffer = worker.read_buffer.borrow_mut();
+            let Poll::Ready(received) = self.poll_receive(task, &mut buffer)? else {
+                return Ok(Poll::Pending);
+            };
+            self.heard();
+            self.take_in(&mut buffer[..received]);
+        }
+        Ok(Poll::Pending)
+    }
+
+    /// Interprets fresh bytes, keeping what is incomplete or must wait.
+    fn take_in(&mut self, fresh: &mut [u8]) {
+        if self.unread.is_empty() {
+            let taken = self.interpret(fresh);
+            if self.phase == Phase::Open {
+                self.unread.extend_from_slice(&fresh[taken..]);
+            }
+            return;
+        }
+        let mut unread = std::mem::take(&mut self.unread);
+        unread.extend_from_slice(fresh);
+        let taken = self.interpret(&mut unread);
+        if self.phase == Phase::Open && taken < unread.len() {
+            unread.drain(..taken);
+            self.unread = unread;
+        }
+    }
+
+    /// Acts on whole frames until one must wait; how many bytes are done with.
+    fn interpret(&mut self, bytes: &mut [u8]) -> usize {
+        let limits = self.settings().frames;
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let mut at = 0;
+        while self.may_read() {
+            match decoder.step(&mut bytes[at..], limits) {
+                Ok(Step::NeedMore) => break,
+                Ok(Step::Taken(taken, event)) => {
+                    at += taken;
+                    self.act_on(event);
+                }
+                Err(violation) => {
+                    self.worker.node.stats.refused("protocol");
+                    self.close(violation);
+                }
+            }
+        }
+        self.decoder = decoder;
+        at
+    }
+
+    fn act_on(&mut self, event: Event<'_>) {
+        match event {
+            Event::Message(MessageKind::Binary, payload) => {
+                match ClientMessage::decode(&self.worker.node.board, payload) {
+                    Ok(message) => self.accept(message),
+                    Err(violation) => {
+                        self.worker.node.stats.refused("message");
+                        self.close(violation);
+                    }
+                }
+            }
+            Event::Message(MessageKind::Text, _) => unreachable!("the frame limits refuse text"),
+            Event::Ping(payload) => self.outbox.push(Kind::Other, pong_frame(payload)),
+            Event::Close(code) => self.closed_by_client(code),
+            Event::Nothing => {}
+        }
+    }
+
+    /// Reads and forgets until the client closes its side.
+    fn poll_discard(
+        &mut self,
+        task: &mut TaskContext<'_>,
+        reads: &mut usize,
+    ) -> Result<Poll<()>, Gone> {
+        while *reads < READS_PER_TURN {
+            *reads += 1;
+            let worker = self.worker.clone();
+            let mut buffer = worker.read_buffer.borrow_mut();
+            if self.poll_receive(task, &mut buffer)?.is_pending() {
+                return Ok(Poll::Pending);
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    /// Bytes received; an end of the stream is [`Gone`].
+    fn poll_receive(
+        &self,
+        task: &mut TaskContext<'_>,
+        buffer: &mut [u8],
+    ) -> Result<Poll<usize>, Gone> {
+        loop {
+            match self.stream.poll_read_ready(task) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Err(_)) => return Err(Gone),
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.stream.try_read(buffer) {
+                Ok(0) => return Err(Gone),
+                Ok(received) => return Ok(Poll::Ready(received)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Gone),
+            }
+        }
+    }
+
+    /// Ready when the outbox is empty.
+    fn poll_write(&mut self, task: &mut TaskContext<'_>) -> Result<Poll<()>, Gone> {
+        while !self.outbox.is_empty() {
+            match self.stream.poll_write_ready(task) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(Err(_)) => return Err(Gone),
+                Poll::Ready(Ok(())) => {}
+            }
+            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
+            let filled = self.outbox.slices(&mut slices);
+            match self.stream.try_write_vectored(&slices[..filled]) {
+                Ok(written) => {
+                    self.worker.node.stats.bytes_sent.inc_by(written as u64);
+                    self.outbox.wrote(written);
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Gone),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+}
+
+/// Has the kernel drop unsent output at once when the socket is dropped.
+pub(super) fn reset_on_drop(stream: &TcpStream) {
+    // Failing means the socket is dead already.
+    let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}

@@ -1,0 +1,375 @@
+//! One actor per key range: owns its bits, commits checks in groups, answers ranges from memory.
+//!
+//! `learn` is the only way a bit flips, whoever learned of the box: a player's check after its
+//! commit, another node, a recovery. A check is passed on to the broadcaster only after the store
+//! has it. At most one batch is with the store and one with the broadcaster; what waits behind them
+//! is bounded by the [`Gate`]. Ranges never wait for either.
+
+pub mod bitmap;
+pub mod commit;
+pub mod gate;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+    task::{Context as TaskContext, Poll},
+    time::Instant,
+};
+
+use actix::{
+    Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture, dev::SendError,
+    fut::wrap_future,
+};
+use bytes::BytesMut;
+use tokio::sync::oneshot;
+
+use self::{
+    bitmap::{Bitmap, append_bits},
+    commit::{Asker, CommitQueue},
+    gate::Gate,
+};
+use crate::{
+    board::{Board, BoxId, Offset, ShardIndex},
+    broadcaster::Broadcaster,
+    messages::{BoxesChecked, CheckBox, CheckRefused, Drain, LearnBoxes, RangeAnswered, ReadRange},
+    protocol::{Refusal, begin_range_frame, range_frame_bytes},
+    stats::Stats,
+    store::{BoxFuture, Store, StoreError},
+    topology::Vital,
+};
+
+/// How shards work.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardSettings {
+    /// Threads that the shards share.
+    pub threads: usize,
+    /// Messages that may wait in one shard's mailbox; full: the session stops reading its socket.
+    pub mailbox: usize,
+    /// Checks one shard may have taken in and not passed on; full: the session stops reading.
+    pub queue_checks: usize,
+    /// Most checks in one commit.
+    pub commit_checks: usize,
+}
+
+/// How sessions reach a shard.
+#[derive(Debug)]
+pub struct ShardLink {
+    /// The shard's mailbox. Never cloned per message: each clone would widen the bound.
+    pub addr: Addr<Shard>,
+    /// The bound on checks.
+    pub gate: Arc<Gate>,
+}
+
+/// All shards of a board, in order. Filled once, when the last one has started.
+pub type ShardDirectory = Arc<OnceLock<Vec<ShardLink>>>;
+
+/// A batch with the store.
+struct Committing {
+    began: Instant,
+    answer: BoxFuture<Result<(), StoreError>>,
+}
+
+/// News on its way into the broadcaster's mailbox.
+struct HandingOver {
+    places: usize,
+    accepted: Pin<Box<dyn Future<Output = ()>>>,
+}
+
+/// The actor of one key range.
+pub struct Shard {
+    index: ShardIndex,
+    board: Arc<Board>,
+    settings: ShardSettings,
+    stats: Arc<Stats>,
+    store: Arc<dyn Store>,
+    broadcaster: Addr<Broadcaster>,
+    directory: ShardDirectory,
+    gate: Arc<Gate>,
+    bitmap: Bitmap,
+    queue: CommitQueue,
+    committing: Option<Committing>,
+    news: BoxesChecked,
+    /// Places in the gate held by what is in `news`.
+    news_places: usize,
+    handing_over: Option<HandingOver>,
+    drains: Vec<oneshot::Sender<()>>,
+    _vital: Vital,
+}
+
+/// What a shard is made from.
+pub struct ShardParts {
+    /// Which key range.
+    pub index: ShardIndex,
+    /// The board it is part of.
+    pub board: Arc<Board>,
+    /// Its bounds.
+    pub settings: ShardSettings,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// Where checks are made durable.
+    pub store: Arc<dyn Store>,
+    /// Who is told of flipped boxes.
+    pub broadcaster: Addr<Broadcaster>,
+    /// The other shards, for ranges that go on there.
+    pub directory: ShardDirectory,
+    /// The bound on checks, shared with the sessions.
+    pub gate: Arc<Gate>,
+    /// The bits as loaded.
+    pub bitmap: Bitmap,
+    /// Reports the shard's unexpected end.
+    pub vital: Vital,
+}
+
+impl Shard {
+    /// A shard that is ready to be started.
+    pub fn new(parts: ShardParts) -> Self {
+        Self {
+            index: parts.index,
+            board: parts.board,
+            settings: parts.settings,
+            stats: parts.stats,
+            store: parts.store,
+            broadcaster: parts.broadcaster,
+            directory: parts.directory,
+            gate: parts.gate,
+            bitmap: parts.bitmap,
+            queue: CommitQueue::default(),
+            committing: None,
+            news: BoxesChecked::default(),
+            news_places: 0,
+            handing_over: None,
+            drains: Vec::new(),
+            _vital: parts.vital,
+        }
+    }
+
+    fn id(&self, offset: Offset) -> BoxId {
+        self.board.id(self.index, offset)
+    }
+
+    /// The one way in: checks a box that is durable, and passes it on if its bit flipped.
+    fn learn(&mut self, offset: Offset) -> bool {
+        let flipped = self.bitmap.insert(offset);
+        if flipped {
+            let id = self.id(offset);
+            self.news.flipped.push(id);
+        }
+        flipped
+    }
+
+    fn begin_commit(&mut self) {
+        let offsets = self.queue.begin(self.settings.commit_checks);
+        #[cfg(feature = "faults")]
+        if crate::faults::active(crate::faults::Fault::AcknowledgeBeforeCommit) {
+            for offset in &offsets {
+                self.learn(*offset);
+            }
+        }
+        let answer = self.store.commit(self.index, offsets);
+        self.committing = Some(Committing { began: Instant::now(), answer });
+    }
+
+    fn finish_commit(&mut self, began: Instant, result: Result<(), StoreError>) {
+        self.stats.committed(began.elapsed(), result.is_ok());
+        let mut queue = std::mem::take(&mut self.queue);
+        let mut leaving = 0;
+        for asker in queue.finish() {
+            if result.is_err() {
+                leaving += 1;
+                self.stats.refused(Refusal::StorageUnavailable.label());
+                let id = self.id(asker.offset);
+                asker.session.tell(CheckRefused { id, reason: Refusal::StorageUnavailable });
+                continue;
+            }
+            self.stats.checks_committed.inc();
+            self.news_places += 1;
+            // Somebody else's check of the same box came first. Its public update is the answer
+            // unless it was flushed by now, which the broadcaster knows.
+            if !self.learn(asker.offset) {
+                self.stats.checks_duplicate.inc();
+                let id = self.id(asker.offset);
+                self.news.already.push((id, asker.session));
+            }
+        }
+        self.queue = queue;
+        self.leave(leaving);
+    }
+
+    fn leave(&self, places: usize) {
+        self.gate.leave(places);
+        self.stats.shard_queue.dec_by(places as i64);
+    }
+
+    fn hand_over(&mut self) {
+        let news = std::mem::take(&mut self.news);
+        let places = std::mem::take(&mut self.news_places);
+        match self.broadcaster.try_send(news) {
+            Ok(()) => self.leave(places),
+            // The broadcaster is behind: wait for room, and let the gate fill meanwhile. If it is
+            // gone the node is going down, and nothing more can be told.
+            Err(SendError::Full(news)) => {
+                let accepted = self.broadcaster.send(news);
+                let accepted = Box::pin(async move {
+                    let _ = accepted.await;
+                });
+                self.handing_over = Some(HandingOver { places, accepted });
+            }
+            Err(SendError::Closed(_)) => self.leave(places),
+        }
+    }
+
+    /// Advances commit and hand-over as far as they go; whether anything moved.
+    fn advance(&mut self, task: &mut TaskContext<'_>) -> bool {
+        let mut moved = false;
+        if let Some(handing) = &mut self.handing_over
+            && handing.accepted.as_mut().poll(task).is_ready()
+        {
+            let places = handing.places;
+            self.handing_over = None;
+            self.leave(places);
+            moved = true;
+        }
+        if let Some(committing) = &mut self.committing
+            && let Poll::Ready(result) = committing.answer.as_mut().poll(task)
+        {
+            let began = committing.began;
+            self.committing = None;
+            self.finish_commit(began, result);
+            moved = true;
+        }
+        if self.handing_over.is_none() && !self.news.is_empty() {
+            self.hand_over();
+            moved = true;
+        }
+        if self.committing.is_none() && !self.queue.is_empty() {
+            self.begin_commit();
+            moved = true;
+        }
+        moved
+    }
+
+    fn is_drained(&self) -> bool {
+        self.queue.is_idle()
+            && self.committing.is_none()
+            && self.news.is_empty()
+            && self.handing_over.is_none()
+    }
+
+    /// Appends this shard's part of the answer; whether the range ends here.
+    fn read_part(&self, read: &ReadRange, frame: &mut BytesMut) -> bool {
+        let range = read.range;
+        let start = self.board.first_id(self.index).get();
+        let first = range.first().get().max(start);
+        let end = start - 1 + self.bitmap.boxes();
+        let last = range.last().get().min(end);
+        let offset = Offset(first - start);
+        let before = first - range.first().get();
+        if before == 0 {
+            self.bitmap.extract(offset, last - first + 1, frame);
+        } else {
+            let mut part = BytesMut::new();
+            self.bitmap.extract(offset, last - first + 1, &mut part);
+            append_bits(frame, before, &part);
+        }
+        last == range.last().get()
+    }
+}
+
+impl Actor for Shard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(self.settings.mailbox);
+        ctx.spawn(Committer);
+    }
+}
+
+/// Drives commits; polled after every drain of the mailbox, which gives group commit for free.
+struct Committer;
+
+impl ActorFuture<Shard> for Committer {
+    type Output = ();
+
+    fn poll(
+        self: Pin<&mut Self>,
+        shard: &mut Shard,
+        _: &mut Context<Shard>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        while shard.advance(task) {}
+        if shard.is_drained() {
+            for drained in shard.drains.drain(..) {
+                // Whoever asked may have given up.
+                let _ = drained.send(());
+            }
+        }
+        shard.gate.wake();
+        Poll::Pending
+    }
+}
+
+impl Handler<CheckBox> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, check: CheckBox, _: &mut Self::Context) {
+        #[cfg(feature = "faults")]
+        crate::faults::panic_if(crate::faults::Fault::ShardPanic);
+        if self.bitmap.contains(check.offset) {
+            self.stats.checks_duplicate.inc();
+            let id = self.id(check.offset);
+            self.news.already.push((id, check.session));
+            self.news_places += 1;
+        } else {
+            self.queue.push(Asker { offset: check.offset, session: check.session });
+        }
+    }
+}
+
+impl Handler<LearnBoxes> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, LearnBoxes(offsets): LearnBoxes, _: &mut Self::Context) {
+        for offset in offsets {
+            self.learn(offset);
+        }
+    }
+}
+
+impl Handler<ReadRange> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, mut read: ReadRange, ctx: &mut Self::Context) {
+        let mut frame = read.begun.take().unwrap_or_else(|| begin_range_frame(read.range));
+        if !self.read_part(&read, &mut frame) {
+            read.begun = Some(frame);
+            let directory = self.directory.get().expect("set before the first session");
+            let next = &directory[self.index.index() + 1].addr;
+            if let Err(SendError::Full(read)) = next.try_send(read) {
+                // Bounded by the ranges that sessions may have outstanding.
+                let accepted = next.send(read);
+                ctx.spawn(wrap_future(async move {
+                    let _ = accepted.await;
+                }));
+            }
+            return;
+        }
+        // Short answers are padded; a joined one may carry one empty byte too many.
+        frame.resize(range_frame_bytes(read.range.boxes()), 0);
+        self.stats.ranges.inc();
+        read.session.tell(RangeAnswered { sequence: read.sequence, frame: frame.freeze() });
+    }
+}
+
+impl Handler<Drain> for Shard {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        let (drained, all_drained) = oneshot::channel();
+        self.drains.push(drained);
+        Box::pin(async move {
+            // An error means the shard is gone, and with it what it had to pass on.
+            let _ = all_drained.await;
+        })
+    }
+}

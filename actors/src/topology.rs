@@ -1,0 +1,302 @@
+//! The only place where actors are started and wired, and where a node is brought to rest.
+//!
+//! Threads: the shards share `shards.threads` arbiters, the broadcaster has one of its own, and each
+//! HTTP worker thread gets a [`Worker`]: its hub, its read buffer and its sessions.
+
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use actix::{Actor, Addr, Arbiter};
+use futures_util::future::{join_all, try_join_all};
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::{
+    board::{Board, Offset, ShardIndex},
+    broadcaster::{Broadcaster, BroadcasterSettings},
+    hub::{Hub, HubSettings},
+    messages::{Drain, EndSessions, LearnBoxes},
+    protocol::Close,
+    session::{Connection, Session, SessionSettings},
+    shard::{
+        Shard, ShardDirectory, ShardLink, ShardParts, ShardSettings, bitmap::Bitmap, gate::Gate,
+    },
+    stats::Stats,
+    store::{Feed, Store, StoreError},
+};
+
+/// The bounds and timings of every actor of a node.
+#[derive(Debug, Clone, Copy)]
+pub struct NodeSettings {
+    /// Of sessions.
+    pub session: SessionSettings,
+    /// Of shards.
+    pub shards: ShardSettings,
+    /// Of the broadcaster.
+    pub broadcaster: BroadcasterSettings,
+    /// Of hubs.
+    pub hub: HubSettings,
+}
+
+/// Why a node could not be started.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store returned something else than the shard's boxes.
+    #[error("the store returned a bitmap that does not fit shard {0} of the {1}")]
+    Misfit(u32, Board),
+}
+
+/// The node's clock: starts at 1 second, so that 0 can mean "never".
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    fn new() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Whole seconds.
+    pub fn now_s(self) -> u32 {
+        self.0.elapsed().as_secs() as u32 + 1
+    }
+
+    /// Nanoseconds.
+    pub fn now_ns(self) -> u64 {
+        self.0.elapsed().as_nanos() as u64
+    }
+}
+
+/// Reports the first actor that ended although nobody asked it to.
+#[derive(Debug, Default)]
+pub struct Fatal {
+    first: Mutex<Option<String>>,
+    raised: Notify,
+    /// Set when the node is being brought to rest: from then on actors may end.
+    expected: AtomicBool,
+}
+
+impl Fatal {
+    /// Reports that `what` cannot go on, unless the node is ending anyway.
+    pub fn raise(&self, what: &str) {
+        if self.expected.load(Ordering::Acquire) {
+            return;
+        }
+        let mut first = self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        first.get_or_insert_with(|| what.to_owned());
+        drop(first);
+        self.raised.notify_one();
+    }
+
+    /// What has ended, if anything has.
+    pub fn get(&self) -> Option<String> {
+        self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// Waits until something that the node cannot do without has ended, and names it.
+    pub async fn wait(&self) -> String {
+        loop {
+            if let Some(what) = self.get() {
+                return what;
+            }
+            self.raised.notified().await;
+        }
+    }
+}
+
+/// Held by an actor that the node cannot do without: its drop reports the actor's end.
+#[derive(Debug)]
+pub struct Vital {
+    what: String,
+    fatal: Arc<Fatal>,
+}
+
+impl Drop for Vital {
+    fn drop(&mut self) {
+        self.fatal.raise(&self.what);
+    }
+}
+
+/// One running node: what its workers and its operator share.
+pub struct Node {
+    /// The board it serves.
+    pub board: Arc<Board>,
+    /// Bounds and timings.
+    pub settings: NodeSettings,
+    /// Counters.
+    pub stats: Arc<Stats>,
+    /// Time.
+    pub clock: Clock,
+    /// What must not end.
+    pub fatal: Arc<Fatal>,
+    store: Arc<dyn Store>,
+    shards: ShardDirectory,
+    broadcaster: Addr<Broadcaster>,
+    hubs: Mutex<Vec<Addr<Hub>>>,
+    draining: AtomicBool,
+    arbiters: Vec<Arbiter>,
+}
+
+/// Passes what the store learned to the shards.
+struct FeedToShards(ShardDirectory);
+
+impl Feed for FeedToShards {
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) {
+        let Some(shards) = self.0.get() else { return };
+        // Waits on the store's own thread for mailbox room, which a shard always makes. One that is
+        // gone takes the node down.
+        let _ = futures_executor::block_on(shards[shard.index()].addr.send(LearnBoxes(offsets)));
+    }
+}
+
+impl Node {
+    /// Loads the board from its store and starts the shards and the broadcaster.
+    pub async fn start(
+        settings: NodeSettings,
+        store: Arc<dyn Store>,
+        stats: Arc<Stats>,
+    ) -> Result<Arc<Self>, StartError> {
+        let board = Arc::new(store.board().clone());
+        let fatal = Arc::new(Fatal::default());
+        let vital = |what: String| Vital { what, fatal: fatal.clone() };
+
+        let loads = board.shard_indexes().map(|shard| store.load(shard));
+        let mut bitmaps = Vec::new();
+        for (shard, words) in board.shard_indexes().zip(try_join_all(loads).await?) {
+            let bitmap = Bitmap::from_words(words, board.boxes_in(shard))
+                .ok_or_else(|| StartError::Misfit(shard.0, (*board).clone()))?;
+            bitmaps.push(bitmap);
+        }
+        let total = bitmaps.iter().map(Bitmap::count).sum();
+
+        let mut arbiters = vec![Arbiter::new()];
+        let broadcaster = {
+            let (stats, vital) = (stats.clone(), vital("the broadcaster".to_owned()));
+            Broadcaster::start_in_arbiter(&arbiters[0].handle(), move |_| {
+                Broadcaster::new(settings.broadcaster, stats, total, vital)
+            })
+        };
+
+        arbiters.extend((0..settings.shards.threads.max(1)).map(|_| Arbiter::new()));
+        let shards = ShardDirectory::default();
+        let mut links = Vec::new();
+        for (index, bitmap) in board.shard_indexes().zip(bitmaps) {
+            let gate = Arc::new(Gate::new(settings.shards.queue_checks));
+            let parts = ShardParts {
+                index,
+                board: board.clone(),
+                settings: settings.shards,
+                stats: stats.clone(),
+                store: store.clone(),
+                broadcaster: broadcaster.clone(),
+                directory: shards.clone(),
+                gate: gate.clone(),
+                bitmap,
+                vital: vital(format!("shard {}", index.0)),
+            };
+            let arbiter = &arbiters[1 + index.index() % (arbiters.len() - 1)];
+            let addr = Shard::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(parts));
+            links.push(ShardLink { addr, gate });
+        }
+        // Set once, here: nobody else has the directory yet.
+        let _ = shards.set(links);
+        store.feed(Arc::new(FeedToShards(shards.clone())));
+
+        Ok(Arc::new(Self {
+            board,
+            settings,
+            stats,
+            clock: Clock::new(),
+            fatal,
+            store,
+            shards,
+            broadcaster,
+            hubs: Mutex::default(),
+            draining: AtomicBool::new(false),
+            arbiters,
+        }))
+    }
+
+    /// How to reach a shard.
+    pub fn shard(&self, index: ShardIndex) -> &ShardLink {
+        &self.shards.get().expect("set before the node exists")[index.index()]
+    }
+
+    /// The store, for its state.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Whether the node is being brought to rest: no client is read any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Refuses new sessions and stops reading the present ones.
+    pub fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Commits and announces everything that was accepted, then ends every session with `close`.
+    /// Returns when the closes have been queued; sessions end by themselves after that.
+    pub async fn drain(&self, close: Close) {
+        self.begin_draining();
+        let shards = self.shards.get().into_iter().flatten();
+        // An error means that actor is gone already, with what it had to pass on.
+        join_all(shards.map(|shard| shard.addr.send(Drain))).await;
+        let _ = self.broadcaster.send(Drain).await;
+        let hubs = self.hubs.lock().expect("nothing panics under this lock").clone();
+        join_all(hubs.iter().map(|hub| hub.send(EndSessions(close)))).await;
+    }
+
+    /// Closes the store and stops the actors' threads.
+    pub async fn stop(&self) {
+        self.fatal.expected.store(true, Ordering::Release);
+        self.store.close().await;
+        for arbiter in &self.arbiters {
+            arbiter.stop();
+        }
+    }
+}
+
+/// What the sessions of one worker thread share.
+pub struct Worker {
+    /// The node.
+    pub node: Arc<Node>,
+    /// The thread's hub.
+    pub hub: Addr<Hub>,
+    /// Where sockets are read into, one at a time.
+    pub(crate) read_buffer: RefCell<Box<[u8]>>,
+    /// Positions of the updates that concern the session at hand.
+    pub(crate) picked: RefCell<Vec<u32>>,
+}
+
+impl Worker {
+    /// Starts this thread's hub and attaches it to the broadcaster.
+    pub fn start(node: Arc<Node>) -> Rc<Self> {
+        let vital = Vital { what: "a hub".to_owned(), fatal: node.fatal.clone() };
+        let hub = Hub::new(node.settings.hub, node.clock, node.broadcaster.clone(), vital).start();
+        node.hubs.lock().expect("nothing panics under this lock").push(hub.clone());
+        let buffer = vec![0; node.settings.session.read_buffer_bytes].into_boxed_slice();
+        Rc::new(Self {
+            node,
+            hub,
+            read_buffer: RefCell::new(buffer),
+            picked: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// Turns an upgraded socket into a session on this thread.
+    pub fn start_session(self: &Rc<Self>, connection: Connection) {
+        Session::start_on(self.clone(), connection);
+    }
+}

@@ -1,0 +1,3 @@
+//! What the binary can be told to do, one file each.
+
+pub mod serve;

@@ -1,0 +1,5 @@
+//! Everything the server answers over plain HTTP, on its two listeners.
+
+pub mod health;
+pub mod metrics;
+pub mod page;

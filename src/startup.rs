@@ -1,0 +1,316 @@
+//! Builds the application from its settings, runs it, and brings it to rest.
+//!
+//! Order of a stop: unready, stop accepting, stop reading, commit, announce, Close 1001 to everybody,
+//! drain outboxes, close the store. Each step is bounded by `server.shutdown_timeout_s` as a whole.
+
+use std::{
+    cell::RefCell,
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actix_files::Files;
+use actix_http::{HttpService, Request};
+use actix_server::{Server, ServerHandle};
+use actix_service::{ServiceFactory, ServiceFactoryExt, boxed, fn_factory, fn_service, map_config};
+use actix_web::{
+    App, HttpServer,
+    dev::AppConfig,
+    middleware::{Compress, DefaultHeaders},
+    web,
+};
+use actors::{
+    protocol::Close,
+    stats::Stats,
+    store::Store,
+    topology::{Node, Worker},
+};
+use anyhow::{Context, Result, anyhow};
+use log::{error, info, warn};
+
+use crate::{
+    routes::{health, metrics, page},
+    settings::{self, Settings},
+    store::embedded::{EmbeddedStore, Options},
+    telemetry,
+    ws::{self, Admission, AppService},
+};
+
+/// Connections the kernel may hold for us before they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// Time for a client to send its request head.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Of the shutdown time, kept back for closing the store.
+const STORE_CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Why [`Application::run_until_stopped`] returned.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// By a signal; everything accepted was saved.
+    Asked,
+    /// Something the node cannot do without has ended.
+    Failed,
+}
+
+/// A server that listens.
+pub struct Application {
+    server: Server,
+    admin: Server,
+    address: SocketAddr,
+    admin_address: SocketAddr,
+    node: Arc<Node>,
+    shutdown_timeout: Duration,
+}
+
+/// What every worker builds its App from.
+#[derive(Clone)]
+struct Shared {
+    node: web::Data<Node>,
+    admission: web::Data<Admission>,
+    templates: web::Data<page::Templates>,
+    statics: PathBuf,
+}
+
+impl Application {
+    /// Opens the store, loads the board, starts the actors and binds both listeners.
+    pub async fn build(settings: &Settings) -> Result<Self> {
+        let stats = Arc::new(Stats::default());
+        telemetry::count_panics(stats.clone());
+        let templates = page::Templates::load(&settings.page.path)?;
+        // Ports first: a port in use is found before a large board is loaded.
+        let listener = listen("server.address", &settings.server.address)?;
+        let admin_listener = listen("admin.address", &settings.admin.address)?;
+        let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
+
+        let began = Instant::now();
+        let options = Options {
+            path: settings.store.path.clone(),
+            board: settings.board(),
+            log_bytes: settings.store.log_mib * 1024 * 1024,
+        };
+        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(options)?);
+        let node = Node::start(settings.node(), store, stats.clone()).await?;
+        info!(
+            "loaded {} with {} checked in {:.0} ms",
+            node.board,
+            stats.announced.get(),
+            began.elapsed().as_secs_f64() * 1e3
+        );
+        let shared = Shared {
+            node: web::Data::from(node.clone()),
+            admission: web::Data::from(Admission::new(&settings.server)),
+            templates: web::Data::new(templates),
+            statics: settings.page.path.join("static"),
+        };
+        let workers = match settings.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let server = Server::build()
+            .workers(workers)
+            .backlog(BACKLOG)
+            .disable_signals()
+            .listen("players", listener, move || serve(shared.clone()))?
+            .run();
+        let admin = serve_admin(admin_listener, node.clone())?;
+        let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
+        Ok(Self { server, admin, address, admin_address, node, shutdown_timeout })
+    }
+
+    /// Serves until a signal or a failure, then brings the node to rest.
+    pub async fn run_until_stopped(self) -> Result<Stopped> {
+        let Self { server, admin, node, shutdown_timeout, .. } = self;
+        let (handle, admin_handle) = (server.handle(), admin.handle());
+        let mut signals = Signals::new()?;
+        actix_rt::spawn(server);
+        actix_rt::spawn(admin);
+        info!("listening on http://{}", self.address);
+        info!("metrics on http://{}/metrics", self.admin_address);
+
+        let stopped = tokio::select! {
+            signal = signals.next() => {
+                info!("{signal}: finishing");
+                Stopped::Asked
+            }
+            what = node.fatal.wait() => {
+                error!("{what} ended unexpectedly: stopping the node");
+                Stopped::Failed
+            }
+        };
+        actix_rt::spawn(async move {
+            let signal = signals.next().await;
+            warn!("{signal} again: exiting at once");
+            std::process::exit(1);
+        });
+        come_to_rest(&node, &handle, &admin_handle, shutdown_timeout).await;
+        Ok(stopped)
+    }
+}
+
+async fn come_to_rest(
+    node: &Node,
+    server: &ServerHandle,
+    admin: &ServerHandle,
+    shutdown_timeout: Duration,
+) {
+    let deadline =
+        tokio::time::Instant::now() + shutdown_timeout.saturating_sub(STORE_CLOSE_TIME);
+    node.begin_draining();
+    let rest = async {
+        server.pause().await;
+        node.drain(Close::GOING_AWAY).await;
+        let mut check = tokio::time::interval(Duration::from_millis(10));
+        while node.stats.connections_now() > 0 {
+            check.tick().await;
+        }
+    };
+    if tokio::time::timeout_at(deadline, rest).await.is_err() {
+        let left = node.stats.connections_now();
+        warn!("{left} sessions did not end in time and were cut");
+    }
+    // The store first: once it is closed, nothing can be lost by whatever else takes long.
+    if tokio::time::timeout(STORE_CLOSE_TIME, node.stop()).await.is_err() {
+        warn!("the store did not close in time; it recovers at the next start");
+    }
+    server.stop(false).await;
+    admin.stop(false).await;
+    info!("stopped");
+}
+
+/// The signals that ask the process to end.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn listen(key: &str, address: &str) -> Result<std::net::TcpListener> {
+    let addresses = settings::resolve(address).map_err(|problem| anyhow!("{key}: {problem}"))?;
+    let listener = std::net::TcpListener::bind(&addresses[..])
+        .with_context(|| format!("cannot listen on {address} ({key})"))?;
+    // std listens with a backlog of 128, too few for everybody reconnecting at once.
+    socket2::SockRef::from(&listener).listen(BACKLOG as i32)?;
+    Ok(listener)
+}
+
+/// The service of one worker thread: HTTP requests and upgrades, decided by the same App.
+fn serve(
+    shared: Shared,
+) -> impl ServiceFactory<
+    actix_rt::net::TcpStream,
+    Config = (),
+    Response = (),
+    Error = actix_http::error::DispatchError,
+    InitError = (),
+> {
+    // Per worker, and not in a thread_local: on exit actix-web would touch a destroyed pool.
+    let app: Rc<RefCell<Option<AppService>>> = Rc::default();
+    let worker: Rc<RefCell<Option<Rc<Worker>>>> = Rc::default();
+    let upgrades = {
+        let (app, worker, shared) = (app.clone(), worker.clone(), shared.clone());
+        fn_factory(move || {
+            let (app, worker, shared) = (app.clone(), worker.clone(), shared.clone());
+            async move {
+                let app = app_of(&app, &shared).await?;
+                let node = shared.node.clone().into_inner();
+                let worker =
+                    worker.borrow_mut().get_or_insert_with(|| Worker::start(node)).clone();
+                Ok::<_, ()>(fn_service(move |(request, framed)| {
+                    ws::upgrade(app.clone(), worker.clone(), request, framed)
+                }))
+            }
+        })
+    };
+    let requests = fn_factory(move || {
+        let (app, shared) = (app.clone(), shared.clone());
+        async move { app_of(&app, &shared).await }
+    });
+    HttpService::build()
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .upgrade(upgrades)
+        .h1(requests.map_err(|error: actix_web::Error| error.error_response()))
+        .tcp()
+}
+
+/// The worker's App, built by whoever asks first.
+async fn app_of(
+    slot: &Rc<RefCell<Option<AppService>>>,
+    shared: &Shared,
+) -> std::result::Result<AppService, ()> {
+    if let Some(app) = &*slot.borrow() {
+        return Ok(app.clone());
+    }
+    let app = build_app(shared).await?;
+    Ok(slot.borrow_mut().get_or_insert(app).clone())
+}
+
+fn build_app(
+    shared: &Shared,
+) -> impl Future<Output = std::result::Result<AppService, ()>> + use<> {
+    let pages = web::scope("")
+        .wrap(Compress::default())
+        .route("/", web::get().to(page::index))
+        .service(
+            web::scope("/static")
+                .wrap(
+                    DefaultHeaders::new()
+                        .add(("Cache-Control", "no-cache"))
+                        .add(("X-Content-Type-Options", "nosniff")),
+                )
+                .service(Files::new("/", &shared.statics)),
+        );
+    let app = App::new()
+        .app_data(shared.node.clone())
+        .app_data(shared.admission.clone())
+        .app_data(shared.templates.clone())
+        .route("/ws", web::get().to(ws::connect))
+        .route("/healthz", web::get().to(health::healthz))
+        .route("/readyz", web::get().to(health::readyz));
+    #[cfg(feature = "echo")]
+    let app = app.route("/echo", web::get().to(ws::echo));
+    let factory = map_config(app.service(pages), |()| AppConfig::default());
+    let service = ServiceFactory::<Request>::new_service(&factory, ());
+    async move {
+        let service = service.await?;
+        Ok(Rc::new(boxed::service(service)))
+    }
+}
+
+fn serve_admin(
+    listener: std::net::TcpListener,
+    node: Arc<Node>,
+) -> Result<Server> {
+    let registry = web::Data::new(telemetry::registry(&node.stats));
+    let node = web::Data::from(node);
+    let admin = HttpServer::new(move || {
+        App::new()
+            .app_data(registry.clone())
+            .app_data(node.clone())
+            .route("/metrics", web::get().to(metrics::metrics))
+            .route("/healthz", web::get().to(health::healthz))
+            .route("/readyz", web::get().to(health::readyz))
+    });
+    Ok(admin.workers(1).disable_signals().listen(listener)?.run())
+}

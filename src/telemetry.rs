@@ -1,0 +1,99 @@
+//! What operators see: log lines on stderr and the metrics registry. Reads counters, owns none.
+
+use std::{io::Write, sync::Arc};
+
+use actors::stats::Stats;
+use prometheus_client::{metrics::info::Info, registry::Registry};
+
+/// Starts logging to stderr. `RUST_LOG` selects, `info` is the default.
+pub fn start_logging() {
+    let env = env_logger::Env::default().default_filter_or("info,actix_server=warn");
+    env_logger::Builder::from_env(env)
+        .format(|out, record| {
+            let time = out.timestamp_millis();
+            writeln!(out, "{time} {:<5} {}", record.level(), record.args())
+        })
+        .init();
+}
+
+/// Counts every panic, wherever it is caught, and logs where it came from.
+pub fn count_panics(stats: Arc<Stats>) {
+    std::panic::set_hook(Box::new(move |panic| {
+        stats.panics.inc();
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let thread = std::thread::current();
+        log::error!("panic in thread {} at {place}: {message}", thread.name().unwrap_or("unnamed"));
+    }));
+}
+
+/// The registry that `/metrics` encodes. Names get the prefix `billion_`.
+pub fn registry(stats: &Stats) -> Registry {
+    let mut registry = Registry::with_prefix("billion");
+    let r = &mut registry;
+    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+    r.register("build", "Version of the server", version);
+    let s = stats;
+    r.register("connections", "WebSocket sessions open now", s.connections.clone());
+    r.register("connections_opened", "Sessions ever started", s.connections_opened.clone());
+    r.register(
+        "connections_closed",
+        "Sessions ended, by close code; client: by the client's Close, none: without one",
+        s.connections_closed.clone(),
+    );
+    r.register("checks_received", "Checks accepted from clients", s.checks_received.clone());
+    r.register(
+        "checks_committed",
+        "Checks made durable, duplicates included",
+        s.checks_committed.clone(),
+    );
+    r.register(
+        "checks_duplicate",
+        "Checks of boxes that were checked already",
+        s.checks_duplicate.clone(),
+    );
+    r.register("ranges", "Range requests answered", s.ranges.clone());
+    r.register(
+        "refusals",
+        "Checks, messages and connections turned away, by reason",
+        s.refusals.clone(),
+    );
+    r.register("updates_flushed", "Newly checked boxes announced", s.updates_flushed.clone());
+    r.register("updates_delivered", "Update frames queued to sessions", s.updates_delivered.clone());
+    r.register("sent_bytes", "Bytes written to WebSockets", s.bytes_sent.clone());
+    r.register(
+        "batches_dropped",
+        "Batches not delivered because the session lagged",
+        s.batches_dropped.clone(),
+    );
+    r.register("lagging", "Sessions lagging now", s.lagging.clone());
+    r.register("lags", "Times a session began to lag", s.lags.clone());
+    r.register("resyncs", "Lagging sessions brought up to date again", s.resyncs.clone());
+    r.register("batch_updates", "Updates per flushed batch", s.batch_updates.clone());
+    r.register(
+        "flush_seconds",
+        "From encoding a batch until every hub has handed it out",
+        s.flush_seconds.clone(),
+    );
+    r.register("store_commit_seconds", "One shard's commit", s.store_commit_seconds.clone());
+    r.register("store_commits", "Commits by result", s.store_commits.clone());
+    r.register(
+        "shard_queue_checks",
+        "Checks held by shards and not yet announced",
+        s.shard_queue.clone(),
+    );
+    r.register(
+        "broadcast_queue_updates",
+        "Updates waiting for the next flush",
+        s.broadcast_queue.clone(),
+    );
+    r.register("sessions_paused", "Sessions not read: a shard is full", s.sessions_paused.clone());
+    r.register(
+        "sessions_throttled",
+        "Sessions not read: over their rate",
+        s.sessions_throttled.clone(),
+    );
+    r.register("announced_boxes", "Checked boxes announced to players", s.announced.clone());
+    r.register("panics", "Panics caught", s.panics.clone());
+    registry
+}
