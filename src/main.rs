@@ -1,2 +1,4 @@
 //! stub
+#[allow(dead_code)]
+mod store;
 fn main() {}
