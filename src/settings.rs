@@ -147,7 +147,10 @@ impl Settings {
     /// Layers defaults, the settings file and `environment`, and validates the result.
     ///
     /// `file` is read if named, and must exist then; otherwise `./settings.toml` if there is one.
-    pub fn load(file: Option<&Path>, environment: HashMap<String, String>) -> Result<Self, Problems> {
+    pub fn load(
+        file: Option<&Path>,
+        environment: HashMap<String, String>,
+    ) -> Result<Self, Problems> {
         let defaults = File::from_str(DEFAULTS, FileFormat::Toml);
         let known = flatten(defaults.collect().expect("the compiled-in settings are valid TOML"));
         let mut problems = Vec::new();

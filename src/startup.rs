@@ -159,8 +159,7 @@ async fn come_to_rest(
     admin: &ServerHandle,
     shutdown_timeout: Duration,
 ) {
-    let deadline =
-        tokio::time::Instant::now() + shutdown_timeout.saturating_sub(STORE_CLOSE_TIME);
+    let deadline = tokio::time::Instant::now() + shutdown_timeout.saturating_sub(STORE_CLOSE_TIME);
     node.begin_draining();
     let rest = async {
         server.pause().await;
@@ -235,8 +234,7 @@ fn serve(
             async move {
                 let app = app_of(&app, &shared).await?;
                 let node = shared.node.clone().into_inner();
-                let worker =
-                    worker.borrow_mut().get_or_insert_with(|| Worker::start(node)).clone();
+                let worker = worker.borrow_mut().get_or_insert_with(|| Worker::start(node)).clone();
                 Ok::<_, ()>(fn_service(move |(request, framed)| {
                     ws::upgrade(app.clone(), worker.clone(), request, framed)
                 }))
@@ -266,13 +264,9 @@ async fn app_of(
     Ok(slot.borrow_mut().get_or_insert(app).clone())
 }
 
-fn build_app(
-    shared: &Shared,
-) -> impl Future<Output = std::result::Result<AppService, ()>> + use<> {
-    let pages = web::scope("")
-        .wrap(Compress::default())
-        .route("/", web::get().to(page::index))
-        .service(
+fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppService, ()>> + use<> {
+    let pages =
+        web::scope("").wrap(Compress::default()).route("/", web::get().to(page::index)).service(
             web::scope("/static")
                 .wrap(
                     DefaultHeaders::new()
@@ -298,10 +292,7 @@ fn build_app(
     }
 }
 
-fn serve_admin(
-    listener: std::net::TcpListener,
-    node: Arc<Node>,
-) -> Result<Server> {
+fn serve_admin(listener: std::net::TcpListener, node: Arc<Node>) -> Result<Server> {
     let registry = web::Data::new(telemetry::registry(&node.stats));
     let node = web::Data::from(node);
     let admin = HttpServer::new(move || {

@@ -59,7 +59,11 @@ pub fn registry(stats: &Stats) -> Registry {
         s.refusals.clone(),
     );
     r.register("updates_flushed", "Newly checked boxes announced", s.updates_flushed.clone());
-    r.register("updates_delivered", "Update frames queued to sessions", s.updates_delivered.clone());
+    r.register(
+        "updates_delivered",
+        "Update frames queued to sessions",
+        s.updates_delivered.clone(),
+    );
     r.register("sent_bytes", "Bytes written to WebSockets", s.bytes_sent.clone());
     r.register(
         "batches_dropped",

@@ -23,9 +23,8 @@ pub fn run(settings: Option<&Path>) -> ExitCode {
             return ExitCode::from(BAD_SETTINGS);
         }
     };
-    let ran = actix_rt::System::new().block_on(async {
-        Application::build(&settings).await?.run_until_stopped().await
-    });
+    let ran = actix_rt::System::new()
+        .block_on(async { Application::build(&settings).await?.run_until_stopped().await });
     match ran {
         Ok(Stopped::Asked) => ExitCode::SUCCESS,
         Ok(Stopped::Failed) => ExitCode::FAILURE,

@@ -1,0 +1,172 @@
+//! The embedded store: one database file that holds a board, for a server that runs alone.
+//!
+//! Shards talk to it through the port; everything happens on the store's own thread, so batches
+//! of all shards that wait at the same moment share one sync. In the order a check meets them:
+//!
+//! - [`worker`]: the queue, group commit, going down and coming back;
+//! - [`checkpoint`]: moving boxes from the log into chunks, a few per commit;
+//! - [`disk`]: the database file, its transactions and its verification;
+//! - [`format`]: bytes and checksums;
+//! - [`fault`]: errors in words.
+//!
+//! A commit appends one entry to a log instead of writing the bitmap, because random boxes touch
+//! most chunks: 12,800 checks are 51 KB of log, but up to 125 MB of chunks.
+
+mod checkpoint;
+mod disk;
+mod fault;
+mod format;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    thread::{self, JoinHandle},
+};
+
+use actors::{
+    board::{Board, Offset, ShardIndex},
+    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use self::{
+    checkpoint::Checkpoint,
+    disk::Disk,
+    fault::Fault,
+    worker::{Job, Outlook, Worker, lock},
+};
+
+/// Jobs that may wait for the thread. When the queue is full, commits wait for room: a shard has
+/// one batch in flight, so that takes more than a thousand shards.
+const QUEUE_JOBS: usize = 1024;
+
+/// Where an [`EmbeddedStore`] lives and when it tidies up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The folder of the database file `<board name>.redb`; made if missing.
+    pub path: PathBuf,
+    /// The board to be kept.
+    pub board: Board,
+    /// Log size at which its content begins to move into the chunks. The log stays below twice
+    /// this; it is read at every start, and its boxes are also kept in RAM.
+    pub log_bytes: u64,
+}
+
+impl Options {
+    /// 64 MiB: 16 million checks, read in about 0.1 s.
+    pub const LOG_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
+
+    /// The board `board` in the folder `path`.
+    pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {
+        Self { path: path.into(), board, log_bytes: Self::LOG_BYTES_DEFAULT }
+    }
+}
+
+/// A board in a local database file. See the module's documentation.
+pub struct EmbeddedStore {
+    board: Board,
+    jobs: mpsc::Sender<Job>,
+    outlook: Arc<Outlook>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl EmbeddedStore {
+    /// Opens the board's database, or creates it, and verifies everything in it. Blocks while
+    /// reading: call it before serving begins.
+    pub fn open(options: Options) -> Result<Self, StoreError> {
+        let Options { path, board, log_bytes } = options;
+        let mut checkpoint = Checkpoint::new(board.boxes(), log_bytes);
+        let disk = Disk::open_or_create(&path, &board, &mut |_, indexes| checkpoint.add(indexes))?;
+        let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
+        let outlook = Arc::new(Outlook::new());
+        let file = disk.path().to_owned();
+        let worker =
+            Worker::new(disk, checkpoint, board.clone(), log_bytes, Arc::clone(&outlook), queue);
+        // Failing to get a runtime or a thread is a matter of the machine's limits.
+        let limits = |error: std::io::Error| Fault::Io(error).at(&file);
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(limits)?;
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || worker.run(&runtime))
+            .map_err(limits)?;
+        Ok(Self { board, jobs, outlook, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Sends the job that `job` makes, and waits for its answer.
+    fn ask<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Job + Send + 'static,
+    ) -> BoxFuture<Result<T, StoreError>> {
+        // While down, a refusal must not wait behind an attempt to come back.
+        if let Err(error) = self.outlook.ready() {
+            return Box::pin(async { Err(error) });
+        }
+        let (jobs, outlook) = (self.jobs.clone(), Arc::clone(&self.outlook));
+        Box::pin(async move {
+            let (done, answer) = oneshot::channel();
+            if jobs.send(job(done)).await.is_ok()
+                && let Ok(result) = answer.await
+            {
+                return result;
+            }
+            // The thread ended without an answer; its state says why.
+            outlook.ready()?;
+            Err(StoreError::Unavailable("the store has stopped".into()))
+        })
+    }
+}
+
+impl Store for EmbeddedStore {
+    fn board(&self) -> &Board {
+        &self.board
+    }
+
+    fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>> {
+        if shard.0 >= self.board.shards() {
+            let text = format!("{} has no shard {}", self.board, shard.0);
+            return Box::pin(async { Err(StoreError::Unusable(text.into())) });
+        }
+        self.ask(move |done| Job::Load { shard, done })
+    }
+
+    fn commit(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
+        // One box past the board in the log, and the next start would refuse the file.
+        let boxes = self.board.boxes_in(shard);
+        if let Some(Offset(past)) = offsets.iter().find(|offset| offset.0 >= boxes) {
+            let text = format!("{} has no box {past} in shard {}", self.board, shard.0);
+            return Box::pin(async { Err(StoreError::Unavailable(text.into())) });
+        }
+        let board = &self.board;
+        let indexes = offsets.iter().map(|offset| board.id(shard, *offset).get() - 1).collect();
+        self.ask(move |done| Job::Commit { indexes, done })
+    }
+
+    fn feed(&self, feed: Arc<dyn Feed>) {
+        self.outlook.set_feed(feed);
+    }
+
+    fn state(&self) -> StoreState {
+        self.outlook.state()
+    }
+
+    fn close(&self) -> BoxFuture<()> {
+        let (jobs, thread) = (self.jobs.clone(), Arc::clone(&self.thread));
+        Box::pin(async move {
+            let (done, closed) = oneshot::channel();
+            if jobs.send(Job::Close { done }).await.is_ok() {
+                // An error means the thread has ended already.
+                let _ = closed.await;
+            }
+            // The file is released by now, so there is next to nothing to wait for.
+            let thread = lock(&thread).take();
+            if thread.is_some_and(|thread| thread.join().is_err()) {
+                log::error!("the store's thread ended in a panic");
+            }
+        })
+    }
+}

@@ -1,0 +1,417 @@
+//! The database file: opening and verifying it, the one kind of transaction that changes it, and
+//! reading ranges back. Owns the only handle of the engine.
+//!
+//! After any fault of a change the handle must be dropped: the engine answers nothing but errors
+//! until the file is opened again.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::ErrorKind,
+    ops::Range,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actors::{board::Board, store::StoreError};
+use redb::{
+    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
+    TableDefinition, WriteTransaction,
+};
+
+use super::{
+    checkpoint::Step,
+    fault::{Fault, guarded},
+    format::{
+        BOXES_PER_CHUNK, BoardRecord, CHUNK_BYTES, FORMAT, Seal, chunks_for, chunks_of, decode_ids,
+        encode_ids, open_value, seal_value, set_bits,
+    },
+};
+
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
+const CHUNKS: TableDefinition<u32, &[u8]> = TableDefinition::new("chunks");
+/// Holds what a probe wrote; means nothing.
+const PROBE: TableDefinition<u32, &[u8]> = TableDefinition::new("probe");
+
+/// The engine's page cache. Chunks are read once per pass, so a larger one would hardly be hit;
+/// it must hold one transaction's writes, or they are written twice.
+const CACHE_BYTES: usize = 32 * 1024 * 1024;
+
+/// What a probe writes: 16 chunks (1 MB), several times an ordinary commit, so that a disk with
+/// room for one more commit is not taken for one with room.
+const PROBE_CHUNKS: u32 = 16;
+
+/// An open and verified database.
+pub struct Disk {
+    path: PathBuf,
+    board: Board,
+    seal: Seal,
+    database: Database,
+}
+
+impl Disk {
+    /// Opens the board's database in `folder`, creating either if missing, and verifies all of it.
+    /// `entry` is shown every log entry, oldest first.
+    pub fn open_or_create(
+        folder: &Path,
+        board: &Board,
+        entry: &mut dyn FnMut(u64, &[u32]),
+    ) -> Result<Self, StoreError> {
+        make_folder(folder)?;
+        let path = folder.join(format!("{}.redb", board.name()));
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                create(&path, board).map_err(|fault| fault.at(&path))
+            }
+            _ => Self::open(&path, board, entry),
+        }
+    }
+
+    /// Opens the database at `path`, which must exist, and verifies all of it.
+    pub fn open(
+        path: &Path,
+        board: &Board,
+        entry: &mut dyn FnMut(u64, &[u32]),
+    ) -> Result<Self, StoreError> {
+        let fault = |fault: Fault| fault.at(path);
+        let metadata = fs::metadata(path).map_err(|error| fault(error.into()))?;
+        if !metadata.is_file() {
+            return Err(fault(Fault::Other("is not a file: move it away".into())));
+        }
+        if metadata.len() == 0 {
+            return Err(fault(Fault::Damaged("it is empty".into())));
+        }
+        let database = guarded(|| open_engine(path)).map_err(fault)?;
+        let mut disk =
+            Self { path: path.to_owned(), board: board.clone(), seal: Seal::default(), database };
+        match guarded(|| disk.verify(entry)) {
+            Ok(()) => Ok(disk),
+            Err(error) => {
+                disk.close();
+                Err(fault(error))
+            }
+        }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The extent of the log.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Appends `indexes` as one log entry, if there are any, and does `step`: all of it durable
+    /// when this returns, or after a fault all of it or nothing.
+    pub fn commit(&mut self, indexes: &[u32], step: &Step) -> Result<(), StoreError> {
+        guarded(|| {
+            let mut seal = self.seal;
+            let txn = self.begin()?;
+            trim(&txn, &mut seal, step.trim_below)?;
+            if !indexes.is_empty() {
+                append(&txn, &mut seal, indexes)?;
+            }
+            fold(&txn, &mut seal, &step.chunks)?;
+            txn.open_table(META)?.insert(Seal::KEY, seal.encode().as_slice())?;
+            txn.commit()?;
+            self.seal = seal;
+            Ok(())
+        })
+        .map_err(|fault| fault.at(&self.path))
+    }
+
+    /// Proves that the disk takes writes: the room of several commits is written, then given back.
+    pub fn probe(&mut self) -> Result<(), StoreError> {
+        guarded(|| {
+            let txn = self.begin()?;
+            let mut table = txn.open_table(PROBE)?;
+            for number in 0..PROBE_CHUNKS {
+                table.insert(number, [0xA5; CHUNK_BYTES].as_slice())?;
+            }
+            drop(table);
+            txn.commit()?;
+            let txn = self.begin()?;
+            txn.delete_table(PROBE)?;
+            Ok(txn.commit()?)
+        })
+        .map_err(|fault| fault.at(&self.path))
+    }
+
+    /// The bytes of the bitmap that hold the boxes `indexes`, as far as the chunks know them.
+    /// The range must begin at a whole byte.
+    pub fn read(&self, indexes: &Range<u64>) -> Result<Vec<u8>, StoreError> {
+        assert!(indexes.start.is_multiple_of(8), "shards begin at whole tiles, hence whole bytes");
+        guarded(|| read(&self.database, indexes)).map_err(|fault| fault.at(&self.path))
+    }
+
+    /// Releases the file. Whatever the engine thinks of its own state, it may not stop us.
+    pub fn close(self) {
+        let Self { database, path, .. } = self;
+        let closed = guarded(|| {
+            drop(database);
+            Ok(())
+        });
+        if let Err(fault) = closed {
+            log::warn!("{} was not closed cleanly: {fault:?}", path.display());
+        }
+    }
+
+    fn begin(&self) -> Result<WriteTransaction, Fault> {
+        let mut txn = self.database.begin_write()?;
+        txn.set_durability(Durability::Immediate)?;
+        Ok(txn)
+    }
+
+    fn verify(&mut self, entry: &mut dyn FnMut(u64, &[u32])) -> Result<(), Fault> {
+        let txn = self.database.begin_read()?;
+        let record = read_meta(&txn, BoardRecord::KEY, BoardRecord::decode)?;
+        check_record(&record, &self.board)?;
+        self.seal = read_meta(&txn, Seal::KEY, Seal::decode)?;
+        verify_log(&txn, &self.seal, self.board.boxes(), entry)?;
+        verify_chunks(&txn, &self.seal, self.board.boxes())?;
+        drop(txn);
+        if record.shards != self.board.shards() {
+            self.adopt_shards(record.shards)?;
+        }
+        Ok(())
+    }
+
+    /// Boxes are stored by their index on the board, so another number of shards changes nothing
+    /// but this record.
+    fn adopt_shards(&self, before: u32) -> Result<(), Fault> {
+        let txn = self.begin()?;
+        let record = record_of(&self.board);
+        txn.open_table(META)?.insert(BoardRecord::KEY, record.encode().as_slice())?;
+        txn.commit()?;
+        let (file, now) = (self.path.display(), record.shards);
+        log::info!("{file} was last used with {before} shards, now with {now}; nothing is lost");
+        Ok(())
+    }
+}
+
+fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    let made = fs::create_dir_all(folder).and_then(|()| fs::metadata(folder));
+    match made {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Err(error) if !matches!(error.kind(), ErrorKind::AlreadyExists) => {
+            Err(Fault::from(error).at(folder))
+        }
+        _ => Err(Fault::Other("is not a folder: choose a folder for the data".into()).at(folder)),
+    }
+}
+
+/// Opens the engine on an existing file and has it verify its own pages: its map of free pages
+/// is under no checksum of ours, and a wrong one would let later commits overwrite live data.
+fn open_engine(path: &Path) -> Result<Database, Fault> {
+    let repaired = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&repaired);
+    let mut database = Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_repair_callback(move |_| seen.store(true, Ordering::Relaxed))
+        .open(path)?;
+    // A repair, after a crash, has verified everything already.
+    if !repaired.load(Ordering::Relaxed) && !database.check_integrity()? {
+        log::warn!("{} was inconsistent inside and has been repaired", path.display());
+    }
+    Ok(database)
+}
+
+/// Makes a new database under another name first, so that a crash on the way leaves nothing that
+/// looks like a damaged board.
+fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
+    let fresh = path.with_extension("redb.new");
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&fresh)?;
+    // Whoever holds the lock is creating the database right now, and whoever had it has finished.
+    if file.try_lock().is_err() || path.exists() {
+        return Err(Fault::InUse);
+    }
+    file.set_len(0)?;
+    let seal = Seal::default();
+    let database = guarded(|| {
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
+        let txn = database.begin_write()?;
+        let mut meta = txn.open_table(META)?;
+        meta.insert(BoardRecord::KEY, record_of(board).encode().as_slice())?;
+        meta.insert(Seal::KEY, seal.encode().as_slice())?;
+        drop(meta);
+        txn.open_table(LOG)?;
+        txn.open_table(CHUNKS)?;
+        txn.commit()?;
+        Ok(database)
+    })?;
+    fs::rename(&fresh, path)?;
+    // The name is durable only with its folder.
+    if let Some(folder) = path.parent() {
+        File::open(folder)?.sync_all()?;
+    }
+    log::info!("created {} for {board}", path.display());
+    Ok(Disk { path: path.to_owned(), board: board.clone(), seal, database })
+}
+
+fn record_of(board: &Board) -> BoardRecord {
+    BoardRecord {
+        format: FORMAT,
+        boxes: board.boxes(),
+        shards: board.shards(),
+        name: board.name().to_owned(),
+    }
+}
+
+fn check_record(record: &BoardRecord, board: &Board) -> Result<(), Fault> {
+    let wrong = if record.format != FORMAT {
+        format!(
+            "is in format {}, but this program reads format {FORMAT}: use the version of the \
+             program that wrote it",
+            record.format
+        )
+    } else if record.name != board.name() {
+        format!(
+            "holds the board '{}', but the board '{}' was asked for: rename the board in the \
+             settings, or choose another folder",
+            record.name,
+            board.name()
+        )
+    } else if record.boxes != board.boxes() {
+        format!(
+            "holds a board of {} boxes, but one of {} was asked for: set the number of boxes to \
+             {}, or choose another folder",
+            record.boxes,
+            board.boxes(),
+            record.boxes
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Fault::Other(wrong))
+}
+
+fn read_meta<T>(
+    txn: &ReadTransaction,
+    key: &str,
+    decode: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<T, Fault> {
+    let table = txn.open_table(META)?;
+    let value = table.get(key)?.ok_or_else(|| damaged(format!("the {key} record is missing")))?;
+    decode(value.value()).ok_or_else(|| damaged(format!("the {key} record's checksum is wrong")))
+}
+
+fn damaged(what: String) -> Fault {
+    Fault::Damaged(what)
+}
+
+fn verify_log(
+    txn: &ReadTransaction,
+    seal: &Seal,
+    boxes: u32,
+    entry: &mut dyn FnMut(u64, &[u32]),
+) -> Result<(), Fault> {
+    let mut found = Seal { log_first: seal.log_first, log_next: seal.log_first, ..Seal::default() };
+    for item in txn.open_table(LOG)?.iter()? {
+        let (key, value) = item?;
+        let (sequence, value) = (key.value(), value.value());
+        let opened = open_value(&sequence.to_le_bytes(), value);
+        let ids = opened.and_then(|(body, checksum)| Some((decode_ids(body, boxes)?, checksum)));
+        let Some((ids, checksum)) = ids else {
+            return Err(damaged(format!("the checksum of log entry {sequence} is wrong")));
+        };
+        if sequence != found.log_next {
+            return Err(damaged(format!("log entry {} is missing", found.log_next)));
+        }
+        found.append(value.len(), checksum);
+        entry(sequence, &ids);
+    }
+    let whole = Seal { chunks: seal.chunks, chunk_sum: seal.chunk_sum, ..found };
+    if whole != *seal {
+        return Err(damaged("log entries are missing".into()));
+    }
+    Ok(())
+}
+
+fn verify_chunks(txn: &ReadTransaction, seal: &Seal, boxes: u32) -> Result<(), Fault> {
+    let mut found = Seal::default();
+    for item in txn.open_table(CHUNKS)?.iter()? {
+        let (key, value) = item?;
+        let chunk = key.value();
+        let (_, checksum) = open_chunk(chunk, value.value())?;
+        if chunk as usize >= chunks_for(boxes) {
+            return Err(damaged(format!("chunk {chunk} is past the end of the board")));
+        }
+        found.replace_chunk(None, checksum);
+    }
+    if (found.chunks, found.chunk_sum) != (seal.chunks, seal.chunk_sum) {
+        return Err(damaged("chunks are missing or out of date".into()));
+    }
+    Ok(())
+}
+
+fn open_chunk(chunk: u32, value: &[u8]) -> Result<(&[u8], u32), Fault> {
+    open_value(&chunk.to_le_bytes(), value)
+        .filter(|(body, _)| body.len() == CHUNK_BYTES)
+        .ok_or_else(|| damaged(format!("the checksum of chunk {chunk} is wrong")))
+}
+
+fn trim(txn: &WriteTransaction, seal: &mut Seal, below: u64) -> Result<(), Fault> {
+    let mut log = txn.open_table(LOG)?;
+    for sequence in seal.log_first..below {
+        let value = log.remove(sequence)?;
+        let value = value.as_ref().map(|value| value.value());
+        let opened = value.and_then(|value| open_value(&sequence.to_le_bytes(), value));
+        let Some((body, checksum)) = opened else {
+            return Err(damaged(format!("the checksum of log entry {sequence} is wrong")));
+        };
+        seal.trim(body.len() + size_of_val(&checksum), checksum);
+    }
+    Ok(())
+}
+
+fn append(txn: &WriteTransaction, seal: &mut Seal, indexes: &[u32]) -> Result<(), Fault> {
+    let sequence = seal.log_next;
+    let mut value = encode_ids(indexes);
+    let checksum = seal_value(&sequence.to_le_bytes(), &mut value);
+    txn.open_table(LOG)?.insert(sequence, value.as_slice())?;
+    seal.append(value.len(), checksum);
+    Ok(())
+}
+
+/// ORs boxes into their chunks.
+fn fold(txn: &WriteTransaction, seal: &mut Seal, chunks: &[(u32, Vec<u32>)]) -> Result<(), Fault> {
+    if chunks.is_empty() {
+        return Ok(());
+    }
+    let mut table = txn.open_table(CHUNKS)?;
+    for (chunk, indexes) in chunks {
+        let (mut value, old) = match table.get(chunk)? {
+            Some(stored) => {
+                let (body, checksum) = open_chunk(*chunk, stored.value())?;
+                (body.to_vec(), Some(checksum))
+            }
+            None => (vec![0; CHUNK_BYTES], None),
+        };
+        set_bits(&mut value, *chunk, indexes);
+        let new = seal_value(&chunk.to_le_bytes(), &mut value);
+        table.insert(chunk, value.as_slice())?;
+        seal.replace_chunk(old, new);
+    }
+    Ok(())
+}
+
+fn read(database: &Database, indexes: &Range<u64>) -> Result<Vec<u8>, Fault> {
+    let byte = |index: u64| usize::try_from(index / 8).expect("a board is at most 512 MB");
+    let wanted = byte(indexes.start)..byte(indexes.end.next_multiple_of(8));
+    let mut bytes = vec![0; wanted.len()];
+    let txn = database.begin_read()?;
+    for item in txn.open_table(CHUNKS)?.range(chunks_of(indexes))? {
+        let (key, value) = item?;
+        let (body, _) = open_chunk(key.value(), value.value())?;
+        let first = byte(u64::from(key.value()) * u64::from(BOXES_PER_CHUNK));
+        let (start, end) = (first.max(wanted.start), (first + CHUNK_BYTES).min(wanted.end));
+        bytes[start - wanted.start..end - wanted.start]
+            .copy_from_slice(&body[start - first..end - first]);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,116 @@
+//! Why the database could not do what it was asked, in words for the person who has to act.
+
+use std::{any::Any, io, panic, path::Path, sync::Arc};
+
+use actors::store::StoreError;
+
+/// What went wrong inside the database, not yet naming the file.
+#[derive(Debug)]
+pub enum Fault {
+    /// Another process holds the file's lock.
+    InUse,
+    /// The file's content is not what was written.
+    Damaged(String),
+    /// The content is sound but belongs to other settings or another program version.
+    Other(String),
+    /// Reading or writing failed.
+    Io(io::Error),
+    /// The database engine refused for a reason of its own.
+    Engine(String),
+}
+
+impl Fault {
+    /// The message for `path`: the file, what is wrong with it and what to do.
+    pub fn at(self, path: &Path) -> StoreError {
+        let file = path.display();
+        let text = match self {
+            Self::InUse => format!(
+                "{file} is in use by another process: stop that process, or choose another folder"
+            ),
+            Self::Damaged(what) => format!(
+                "{file} is damaged ({what}): restore it from a backup, or move it away to begin \
+                 with an empty board"
+            ),
+            Self::Other(what) => format!("{file} {what}"),
+            Self::Io(error) => {
+                format!("{file} cannot be used: {error}: {}", remedy(&error))
+            }
+            Self::Engine(what) => {
+                format!("{file} cannot be used: {what}: the file was left as it is; try again")
+            }
+        };
+        StoreError::Unusable(Arc::from(text))
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    use io::ErrorKind::{
+        NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem, StorageFull,
+    };
+    match error.kind() {
+        PermissionDenied => "let this process's user read and write the file and its folder",
+        ReadOnlyFilesystem => "make the file system writable, or choose another folder",
+        StorageFull => "make room on the disk",
+        NotADirectory => "choose a folder for the data",
+        NotFound => "put the file back, or restart to begin with an empty board",
+        _ => "check the disk and the system's log",
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            // A read past the end, or of what is no database.
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => {
+                Self::Damaged(error.to_string())
+            }
+            _ => Self::Io(error),
+        }
+    }
+}
+
+impl From<redb::Error> for Fault {
+    fn from(error: redb::Error) -> Self {
+        use redb::Error::*;
+        match error {
+            DatabaseAlreadyOpen => Self::InUse,
+            Io(error) => error.into(),
+            // Tables that every database of ours has, or lengths no file of ours contains.
+            Corrupted(_)
+            | TableDoesNotExist(_)
+            | TableTypeMismatch { .. }
+            | TableIsMultimap(_)
+            | TypeDefinitionChanged { .. }
+            | UpgradeRequired(_)
+            | RepairAborted => Self::Damaged(error.to_string()),
+            error => Self::Engine(error.to_string()),
+        }
+    }
+}
+
+macro_rules! through_the_engine_error {
+    ($($error:ident)*) => {
+        $(impl From<redb::$error> for Fault {
+            fn from(error: redb::$error) -> Self {
+                redb::Error::from(error).into()
+            }
+        })*
+    };
+}
+
+through_the_engine_error!(CommitError DatabaseError SetDurabilityError StorageError TableError TransactionError);
+
+/// Runs `work` so that a panic of the database engine, which asserts what it reads from the file,
+/// becomes a fault like any other.
+pub fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    // A database that was touched by a panic is closed and never used again, so broken
+    // invariants inside it cannot be seen.
+    panic::catch_unwind(panic::AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Fault::Damaged(panic_text(&*panic).to_owned())))
+}
+
+/// What a panic said.
+pub fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message")
+}

@@ -1,0 +1,119 @@
+//! Tests of the embedded store against real files: what only this store does. What every store
+//! must do is in `store::contract`.
+
+mod damage;
+mod full_disk;
+mod kill;
+mod model;
+mod refusals;
+mod speed;
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use actors::{
+    board::{Board, BoxId, Offset},
+    store::{BoxFuture, Store, StoreError},
+};
+use tempfile::TempDir;
+
+use super::{EmbeddedStore, Options};
+use crate::store::contract::{Place, contents};
+
+/// A folder with a database in it, whose checkpoint passes run all the time.
+struct Folder(TempDir);
+
+impl Place for Folder {
+    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>> {
+        let store: Arc<dyn Store> = Arc::new(open(self.0.path(), board).expect("a sound folder"));
+        Box::pin(async { store })
+    }
+}
+
+fn folder() -> Folder {
+    Folder(tempfile::tempdir().expect("a temporary folder"))
+}
+
+crate::contract_tests!(folder());
+
+fn small_board() -> Board {
+    Board::new("small", 1_350_007, 5).expect("a legal board")
+}
+
+fn open(folder: &Path, board: &Board) -> Result<EmbeddedStore, StoreError> {
+    EmbeddedStore::open(Options { log_bytes: 2_000, ..Options::new(folder, board.clone()) })
+}
+
+/// The message with which opening fails.
+fn refusal(folder: &Path, board: &Board) -> String {
+    match open(folder, board) {
+        Err(StoreError::Unusable(text)) => text.to_string(),
+        Err(other) => panic!("at opening, the wrong kind of error: {other:?}"),
+        Ok(_) => panic!("the store opened"),
+    }
+}
+
+async fn commit_ids(store: &dyn Store, ids: &[BoxId]) -> Result<(), StoreError> {
+    let located = ids.iter().map(|id| store.board().locate(*id));
+    let mut shards = std::collections::BTreeMap::<_, Vec<Offset>>::new();
+    for (shard, offset) in located {
+        shards.entry(shard).or_default().push(offset);
+    }
+    for (shard, offsets) in shards {
+        store.commit(shard, offsets).await?;
+    }
+    Ok(())
+}
+
+/// Everything in the database of `folder`, opened for this alone.
+async fn stored(folder: &Path, board: &Board) -> Result<BTreeSet<BoxId>, StoreError> {
+    let store = open(folder, board)?;
+    let ids = contents(&store).await;
+    store.close().await;
+    Ok(ids)
+}
+
+async fn until(what: &str, deadline: Duration, condition: impl Fn() -> bool) {
+    let end = Instant::now() + deadline;
+    while !condition() {
+        assert!(Instant::now() < end, "not within {deadline:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A small generator of our own, so that a printed seed replays a run on any version of anything.
+struct Random(u64);
+
+impl Random {
+    /// A seed from the clock, or the one in `STORE_SEED`, printed to be seen when a test fails.
+    fn seeded() -> Self {
+        let seed = match std::env::var("STORE_SEED") {
+            Ok(seed) => seed.parse().expect("STORE_SEED is a number"),
+            Err(_) => std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs()),
+        };
+        println!("replay with STORE_SEED={seed}");
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        // splitmix64
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u32) -> u32 {
+        u32::try_from(self.next() % u64::from(end)).expect("below a u32")
+    }
+
+    fn ids(&mut self, board: &Board, count: u32) -> Vec<BoxId> {
+        let id = |raw| board.box_id(raw + 1).expect("below the board's boxes");
+        (0..count).map(|_| id(self.below(board.boxes()))).collect()
+    }
+}
