@@ -53,12 +53,17 @@ export function listenToDrag(root, view) {
   let swallowClick = false;
   let glide = 0;
 
+  const letGo = () => {
+    drag = undefined;
+    delete root.dataset.dragging;
+  };
+
   root.addEventListener('pointerdown', (event) => {
     cancelAnimationFrame(glide);
     swallowClick = false;
     // A second finger means a pinch, which is the browser's.
-    if (!event.isPrimary) drag = undefined;
-    if (!event.isPrimary || event.button !== 0) return;
+    if (!event.isPrimary) return letGo();
+    if (event.button !== 0) return;
     const limitPx = event.pointerType === 'mouse' ? DRAG_MOUSE_PX : DRAG_TOUCH_PX;
     const { pointerId: pointer, clientX: x, clientY: y, timeStamp: atMs } = event;
     drag = { pointer, limitPx, x, y, atMs, moved: false, speedX: 0, speedY: 0 };
@@ -66,6 +71,8 @@ export function listenToDrag(root, view) {
 
   root.addEventListener('pointermove', (event) => {
     if (event.pointerId !== drag?.pointer) return;
+    // Released outside, before the pointer was captured: nobody told us.
+    if (event.buttons === 0) return letGo();
     const dx = drag.x - event.clientX;
     const dy = drag.y - event.clientY;
     if (!drag.moved) {
@@ -87,8 +94,7 @@ export function listenToDrag(root, view) {
   const end = (/** @type {PointerEvent} */ event) => {
     if (event.pointerId !== drag?.pointer) return;
     const { moved, atMs, speedX, speedY } = drag;
-    drag = undefined;
-    delete root.dataset.dragging;
+    letGo();
     const flicked = moved && event.type === 'pointerup' && event.timeStamp - atMs < FLICK_MS;
     if (flicked && event.pointerType !== 'mouse' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
       keepGliding(speedX, speedY, performance.now());

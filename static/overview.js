@@ -11,6 +11,9 @@ import { TILE_BOXES } from './geometry.js';
 
 const UNKNOWN = -1;
 
+/** A faint line every so many tiles. */
+const LINE_TILES = 10;
+
 /** Glows fade in ten steps of 120 ms, a little longer than the time between two pulses. */
 const GLOW_STEPS = 10;
 const GLOW_STEP_MS = 120;
@@ -36,6 +39,8 @@ export class Overview {
     // One tile needs no map of itself.
     root.hidden = geometry.tiles === 1;
     root.style.setProperty('--map-ratio', String(geometry.columns / geometry.rows));
+    root.style.setProperty('--map-x-step', `${(LINE_TILES / geometry.tileColumns) * 100}%`);
+    root.style.setProperty('--map-y-step', `${(LINE_TILES / geometry.tileRows) * 100}%`);
     this.readColours();
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.readColours());
     this.listen(goTo);

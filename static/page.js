@@ -56,17 +56,17 @@ export function connectionDisplay() {
   const words = element('connection-state');
   // Kept apart from the state, because a screen reader should not count along.
   const countdown = element('connection-countdown');
+  const seconds = element('connection-seconds');
   let timer = 0;
   return (connection) => {
     clearInterval(timer);
-    countdown.textContent = '';
+    countdown.hidden = connection.state !== 'offline';
     document.body.dataset.connection = connection.state;
     words.textContent = connection.state;
     if (connection.state !== 'offline') return;
     const retryAtMs = performance.now() + connection.retryInMs;
     const count = () => {
-      const seconds = Math.max(1, Math.ceil((retryAtMs - performance.now()) / 1000));
-      countdown.textContent = ` - retrying in ${seconds} s`;
+      seconds.textContent = String(Math.max(1, Math.ceil((retryAtMs - performance.now()) / 1000)));
     };
     count();
     timer = setInterval(count, 1000);

@@ -20,7 +20,7 @@ import { Ranges } from './ranges.js';
  */
 
 /** Checks that piled up while offline leave one by one, so that the server's rate limit does not refuse them. */
-const BACKLOG_INTERVAL_MS = 60;
+const BACKLOG_INTERVAL_MS = 100;
 
 /** While the window moves, tiles are asked for this often; they arrive soon enough and fly past anyway. */
 const MOVING_INTERVAL_MS = 150;
