@@ -1,0 +1,194 @@
+//! A player: an independent WebSocket client (tungstenite) and what it may be told.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use tokio_tungstenite::tungstenite::{
+    Error, Message, WebSocket, client::client_with_config, http::Request, protocol::WebSocketConfig,
+};
+
+use super::PATIENCE;
+
+/// A server message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// 4 bytes.
+    Total(u32),
+    /// 8 bytes.
+    Update { total: u32, id: u32 },
+    /// 5 bytes.
+    Refused { id: u32, reason: u8 },
+    /// 9 bytes or more.
+    Range { first: u32, mask: Vec<u8> },
+    /// A Close with its code and reason.
+    Closed(u16, String),
+    /// The end of the stream without a Close.
+    Cut,
+}
+
+impl Told {
+    fn parse(bytes: &[u8]) -> Self {
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four"));
+        match bytes.len() {
+            4 => Self::Total(word(0)),
+            5 => Self::Refused { id: word(0), reason: bytes[4] },
+            8 => Self::Update { total: word(0), id: word(4) },
+            9.. => Self::Range { first: word(0), mask: bytes[4..].to_vec() },
+            other => panic!("a server never sends {other} bytes"),
+        }
+    }
+}
+
+/// One connection.
+pub struct Client {
+    socket: WebSocket<TcpStream>,
+    /// The total it was greeted with.
+    pub greeted: u32,
+}
+
+impl Client {
+    /// Connects as the server's own page would and reads the first message.
+    pub fn connect(to: SocketAddr, path: &str) -> Self {
+        let stream = TcpStream::connect(to).expect("the server listens");
+        Self::over(stream, to, path)
+    }
+
+    /// The same over a socket that was prepared by the caller.
+    pub fn over(stream: TcpStream, to: SocketAddr, path: &str) -> Self {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_nodelay(true).expect("an option can be set");
+        let request = Request::builder()
+            .uri(format!("ws://{to}{path}"))
+            .header("Host", to.to_string())
+            .header("Origin", format!("http://{to}"))
+            .header("Upgrade", "websocket")
+            .header("Connection", "Upgrade")
+            .header("Sec-WebSocket-Version", "13")
+            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .body(())
+            .expect("a legal request");
+        let config = WebSocketConfig::default();
+        let (socket, _) =
+            client_with_config(request, stream, Some(config)).expect("the server upgrades");
+        let mut client = Self { socket, greeted: 0 };
+        match client.next() {
+            Told::Total(total) => client.greeted = total,
+            other => panic!("the first message is the total, not {other:?}"),
+        }
+        client
+    }
+
+    /// Sends a check.
+    pub fn check(&mut self, id: u32) {
+        self.send(&id.to_le_bytes());
+    }
+
+    /// Sends a range request.
+    pub fn ask(&mut self, first: u32, last: u32) {
+        let mut bytes = first.to_le_bytes().to_vec();
+        bytes.extend(last.to_le_bytes());
+        self.send(&bytes);
+    }
+
+    /// Sends a binary message.
+    pub fn send(&mut self, payload: &[u8]) {
+        self.socket
+            .send(Message::binary(payload.to_vec()))
+            .expect("the connection takes a message");
+    }
+
+    /// Sends bytes as they are, past the WebSocket layer.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).expect("the connection takes bytes");
+    }
+
+    /// The next message, at the latest after [`PATIENCE`].
+    pub fn next(&mut self) -> Told {
+        self.poll().unwrap_or_else(|| panic!("nothing came for {PATIENCE:?}"))
+    }
+
+    /// The next message if one comes within `limit`.
+    pub fn next_within(&mut self, limit: Duration) -> Option<Told> {
+        self.socket.get_ref().set_read_timeout(Some(limit)).expect("a timeout can be set");
+        let told = self.poll();
+        self.socket.get_ref().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        told
+    }
+
+    fn poll(&mut self) -> Option<Told> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Binary(bytes)) => return Some(Told::parse(&bytes)),
+                Ok(Message::Close(Some(frame))) => {
+                    return Some(Told::Closed(frame.code.into(), frame.reason.to_string()));
+                }
+                Ok(Message::Close(None)) => return Some(Told::Closed(1005, String::new())),
+                Ok(_) => {}
+                Err(Error::Io(error))
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
+                {
+                    return None;
+                }
+                Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_)) => {
+                    return Some(Told::Cut);
+                }
+                Err(Error::Io(_)) => return Some(Told::Cut),
+                Err(error) => panic!("unexpected: {error}"),
+            }
+        }
+    }
+
+    /// Reads messages until the range answer, which is returned as a list of checked ids. What came
+    /// before it is appended to `before`.
+    pub fn range(&mut self, first: u32, last: u32, before: &mut Vec<Told>) -> Vec<u32> {
+        self.ask(first, last);
+        loop {
+            match self.next() {
+                Told::Range { first: from, mask } => {
+                    assert_eq!(from, first, "answers come in the order of their requests");
+                    return checked(first, last, &mask);
+                }
+                other => before.push(other),
+            }
+        }
+    }
+
+    /// The code and reason of the Close that ends this connection.
+    pub fn closed(&mut self) -> (u16, String) {
+        loop {
+            match self.next() {
+                Told::Closed(code, reason) => {
+                    // After the closing handshake the stream ends.
+                    let _ = self.socket.flush();
+                    let mut rest = Vec::new();
+                    let _ = self.socket.get_mut().read_to_end(&mut rest);
+                    return (code, reason);
+                }
+                Told::Cut => panic!("the connection was cut without a Close"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The socket below, for tests that do not play by the rules.
+    pub fn stream(&self) -> &TcpStream {
+        self.socket.get_ref()
+    }
+}
+
+/// The ids of the set bits of an answer to `first ..= last`, after checking its form.
+pub fn checked(first: u32, last: u32, mask: &[u8]) -> Vec<u32> {
+    let boxes = last - first + 1;
+    assert_eq!(mask.len(), (boxes.div_ceil(8) as usize).max(5), "length of the mask");
+    let mut ids = Vec::new();
+    for bit in 0..mask.len() as u32 * 8 {
+        if mask[(bit / 8) as usize] >> (bit % 8) & 1 == 1 {
+            assert!(bit < boxes, "bits past the range are 0");
+            ids.push(first + bit);
+        }
+    }
+    ids
+}

@@ -1,0 +1,44 @@
+//! What every end-to-end test shares: a server process on free ports, a client, and cleaning up.
+//!
+//! The server is the real binary, configured by environment alone; it is killed when dropped.
+
+pub mod client;
+pub mod server;
+
+use std::time::{Duration, Instant};
+
+/// Longest time any single thing is waited for; far more than it takes, so that only a hang fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Polls `condition` until it yields something, and fails naming `what` after [`PATIENCE`].
+pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, condition)
+}
+
+/// Polls `condition` until it yields something, and fails naming `what` after `limit`.
+pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = condition() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited {limit:?} for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether the long forms were asked for (`cargo xtask test --long`).
+pub fn long() -> bool {
+    std::env::var_os("BILLION_TEST_LONG").is_some()
+}
+
+/// The seed of a random test: from the environment to replay a failure, else from the clock.
+pub fn seed(test: &str) -> u64 {
+    let seed = std::env::var("BILLION_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
+    let seed = seed.unwrap_or_else(|| {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        now.expect("the clock is past 1970").as_nanos() as u64
+    });
+    println!("{test}: BILLION_TEST_SEED={seed} replays this");
+    seed
+}

@@ -1,0 +1,255 @@
+//! The server as a child process.
+
+use std::{
+    collections::BTreeMap,
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, client::Client, eventually};
+
+/// What a server is started with. Small board, free ports, a data folder of its own.
+pub struct Setup {
+    environment: BTreeMap<String, String>,
+    data: Arc<TempDir>,
+}
+
+impl Setup {
+    /// A board of `boxes` boxes in `shards` shards, without rate limits.
+    pub fn new(boxes: u32, shards: u32) -> Self {
+        let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let setup = Self { environment: BTreeMap::new(), data };
+        let path = setup.data.path().join("data").display().to_string();
+        setup
+            .with("SERVER__ADDRESS", "127.0.0.1:0")
+            .with("ADMIN__ADDRESS", "127.0.0.1:0")
+            .with("PAGE__PATH", env!("CARGO_MANIFEST_DIR"))
+            .with("STORE__PATH", &path)
+            .with("BOARD__BOXES", boxes)
+            .with("SHARDS__COUNT", shards)
+            .with("LIMITER__LIMIT", 0)
+            .with("LIMITER__RANGE_LIMIT", 0)
+    }
+
+    /// Sets `BILLION__{key}`.
+    pub fn with(mut self, key: &str, value: impl ToString) -> Self {
+        self.environment.insert(format!("BILLION__{key}"), value.to_string());
+        self
+    }
+
+    /// Sets an environment variable as it is.
+    pub fn with_variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The folder that holds the store's files.
+    pub fn store_path(&self) -> PathBuf {
+        PathBuf::from(&self.environment["BILLION__STORE__PATH"])
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_billion"));
+        let inherited = std::env::vars().filter(|(name, _)| {
+            !name.starts_with("BILLION_") && name != "SERVER_ADDRESS" && name != "RUST_LOG"
+        });
+        command.env_clear().envs(inherited).envs(&self.environment);
+        // Away from the repository, so that its settings.toml and data/ stay out of it.
+        command.current_dir(self.data.path());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts the server and waits until it listens.
+    pub fn start(&self) -> Server {
+        self.start_command(self.command())
+    }
+
+    /// Starts a server that is expected to end by itself: its exit status and what it said.
+    pub fn fail_to_start(&self, arguments: &[&str]) -> (ExitStatus, String) {
+        let mut command = self.command();
+        let child = command.args(arguments).spawn().expect("the server can be started");
+        let output = child.wait_with_output().expect("it ends");
+        (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn start_command(&self, mut command: Command) -> Server {
+        let mut child = command.spawn().expect("the server can be started");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let reader = std::thread::spawn({
+            let log = log.clone();
+            move || {
+                for line in stderr.lines().map_while(Result::ok) {
+                    log.lock().expect("unpoisoned").push(line);
+                }
+            }
+        });
+        let mut server = Server {
+            child,
+            log,
+            reader: Some(reader),
+            address: ([0, 0, 0, 0], 0).into(),
+            admin: ([0, 0, 0, 0], 0).into(),
+            _data: self.data.clone(),
+        };
+        server.address = server.announced("listening on http://");
+        server.admin = server.announced("metrics on http://");
+        server
+    }
+}
+
+/// A running server; killed when dropped.
+pub struct Server {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+    reader: Option<std::thread::JoinHandle<()>>,
+    /// Where players connect.
+    pub address: SocketAddr,
+    /// Where `/metrics` is.
+    pub admin: SocketAddr,
+    _data: Arc<TempDir>,
+}
+
+impl Server {
+    fn announced(&mut self, prefix: &str) -> SocketAddr {
+        eventually(prefix, || {
+            if let Some(status) = self.child.try_wait().expect("a child can be asked") {
+                panic!("the server ended with {status}:\n{}", self.log());
+            }
+            let log = self.log.lock().expect("unpoisoned");
+            let line = log.iter().find_map(|line| line.split_once(prefix))?.1;
+            line.split('/').next()?.parse().ok()
+        })
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("unpoisoned").join("\n")
+    }
+
+    /// A plain client that has been told the total.
+    pub fn client(&self) -> Client {
+        Client::connect(self.address, "/ws")
+    }
+
+    /// A `v=2` client that has been told the total.
+    pub fn client_v2(&self) -> Client {
+        Client::connect(self.address, "/ws?v=2")
+    }
+
+    /// Sends a signal (`libc::SIGTERM`, …).
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(sent.expect("kill can be run").success(), "the server is there to be signalled");
+    }
+
+    /// Waits for the process to end.
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = eventually("the server's end", || self.child.try_wait().expect("asked"));
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("the log was read");
+        }
+        status
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.wait();
+    }
+
+    /// Status line, headers and body of a GET on the players' listener.
+    pub fn get(&self, path: &str) -> Response {
+        request(self.address, "GET", path, &[])
+    }
+
+    /// The value of one metric, `name` with its labels as in the text format; 0 if absent.
+    pub fn metric(&self, name: &str) -> f64 {
+        let response = request(self.admin, "GET", "/metrics", &[]);
+        assert_eq!(response.status, 200, "{}", response.body);
+        let line = response.body.lines().find_map(|line| line.strip_prefix(name));
+        line.map_or(0.0, |line| line.trim().parse().expect("a metric is a number"))
+    }
+
+    /// Resident memory in bytes.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("the process is there");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.expect("VmRSS").trim().trim_end_matches(" kB");
+        kib.parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server said:\n{}", self.log());
+        }
+    }
+}
+
+/// An HTTP response, read to its end.
+#[derive(Debug)]
+pub struct Response {
+    /// Status code.
+    pub status: u16,
+    /// Status line and headers, lower-case.
+    pub head: String,
+    /// Body.
+    pub body: String,
+}
+
+/// One HTTP/1.1 request on a connection of its own.
+pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut stream = TcpStream::connect(to).expect("the server listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+    let host = to.to_string();
+    let mut head = format!("{method} {path} HTTP/1.1\r\n");
+    let has = |name: &str| headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name));
+    if !has("Host") {
+        head += &format!("Host: {host}\r\n");
+    }
+    if !has("Connection") {
+        head += "Connection: close\r\n";
+    }
+    for (name, value) in headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    stream.write_all(format!("{head}\r\n").as_bytes()).expect("the request is taken");
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+            Err(error) => panic!("{method} {path}: {error}"),
+        }
+        // A granted upgrade stays open: its head is the whole answer.
+        if bytes.starts_with(b"HTTP/1.1 101") && bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+            break;
+        }
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").expect("a complete response");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
+    Response {
+        status: status.expect("a status line"),
+        head: head.to_lowercase(),
+        body: body.to_owned(),
+    }
+}

@@ -1,0 +1,5 @@
+//! End to end: the real server as a process, real sockets, one file per capability.
+
+mod harness;
+
+mod operating;
