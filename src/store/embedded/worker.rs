@@ -51,6 +51,9 @@ pub enum Job {
     /// Stands for a bug on this thread.
     #[cfg(test)]
     Panic,
+    /// Stands for a disk that failed after `acknowledged` log entries, though more reached it.
+    #[cfg(test)]
+    Fail { acknowledged: u64 },
 }
 
 /// What callers on other threads see of the worker.
@@ -242,6 +245,11 @@ impl Worker {
             }
             #[cfg(test)]
             Job::Panic => panic!("asked to"),
+            #[cfg(test)]
+            Job::Fail { acknowledged } => {
+                self.acknowledged = acknowledged;
+                self.fall(&StoreError::Unavailable("asked to fail".into()));
+            }
         }
         None
     }

@@ -3,8 +3,14 @@
 
 use std::fs;
 
+use actors::store::StoreState;
+
 use super::{
-    super::{checkpoint::Step, disk::Disk, worker::reopen},
+    super::{
+        checkpoint::Step,
+        disk::Disk,
+        worker::{Job, reopen},
+    },
     *,
 };
 
@@ -52,6 +58,27 @@ fn a_file_that_is_gone_is_not_replaced_by_an_empty_one() {
     let error = reopen(&path, &small_board(), 1_000, 1).err().expect("no file");
     assert!(error.to_string().contains("put the file back"), "{error}");
     assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn what_reached_the_disk_unacknowledged_is_in_the_feed_before_checks_are_taken_again() {
+    let folder = folder();
+    let board = small_board();
+    let large_log = Options::new(folder.0.path(), board.clone());
+    let store = EmbeddedStore::open(large_log).expect("an empty folder");
+    let learned = Arc::new(Learned::default());
+    store.feed(Arc::clone(&learned) as Arc<dyn Feed>);
+    let ids = [1, 600_000, board.boxes()].map(|raw| board.box_id(raw).expect("on the board"));
+    for id in ids {
+        commit_ids(&store, &[id]).await.expect("the store is up");
+    }
+    store.jobs.send(Job::Fail { acknowledged: 1 }).await.expect("the thread runs");
+    until("down", Duration::from_secs(5), || store.state() != StoreState::Up).await;
+    commit_ids(&store, &ids).await.expect_err("down");
+    until("up again", Duration::from_secs(5), || store.state() == StoreState::Up).await;
+    assert_eq!(learned.ids(&board), BTreeSet::from([ids[1], ids[2]]));
+    commit_ids(&store, &ids).await.expect("up again");
+    store.close().await;
 }
 
 #[tokio::test]
