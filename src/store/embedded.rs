@@ -97,6 +97,11 @@ impl EmbeddedStore {
         Ok(Self { board, jobs, outlook, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
+    /// Size of the log at the moment, for metrics: from 0 to twice [`Options::log_bytes`].
+    pub fn log_bytes(&self) -> u64 {
+        self.outlook.log_bytes()
+    }
+
     /// Sends the job that `job` makes, and waits for its answer.
     fn ask<T: Send + 'static>(
         &self,

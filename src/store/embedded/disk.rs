@@ -6,7 +6,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::ErrorKind,
+    io::{ErrorKind, Write},
     ops::Range,
     path::{Path, PathBuf},
     sync::{
@@ -191,6 +191,21 @@ impl Disk {
         log::info!("{file} was last used with {before} shards, now with {now}; nothing is lost");
         Ok(())
     }
+}
+
+/// Proves that the disk has room beside the database at `path`, at next to no cost: opening and
+/// verifying a large board every other second on a full disk would take a good part of a core.
+pub fn probe_room(path: &Path) -> Result<(), StoreError> {
+    let beside = path.with_extension("redb.probe");
+    let written = File::create(&beside).and_then(|mut file| {
+        for _ in 0..PROBE_CHUNKS {
+            file.write_all(&[0xA5; CHUNK_BYTES])?;
+        }
+        file.sync_all()
+    });
+    // What a crash leaves behind is overwritten by the next probe.
+    let removed = fs::remove_file(&beside);
+    written.and(removed).map_err(|error| Fault::from(error).at(path))
 }
 
 fn make_folder(folder: &Path) -> Result<(), StoreError> {

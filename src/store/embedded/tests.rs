@@ -6,18 +6,19 @@ mod full_disk;
 mod kill;
 mod model;
 mod refusals;
+mod return_to_service;
 mod speed;
 
 use std::{
     collections::BTreeSet,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use actors::{
-    board::{Board, BoxId, Offset},
-    store::{BoxFuture, Store, StoreError},
+    board::{Board, BoxId, Offset, ShardIndex},
+    store::{BoxFuture, Feed, Store, StoreError},
 };
 use tempfile::TempDir;
 
@@ -75,6 +76,26 @@ async fn stored(folder: &Path, board: &Board) -> Result<BTreeSet<BoxId>, StoreEr
     let ids = contents(&store).await;
     store.close().await;
     Ok(ids)
+}
+
+/// Remembers what a store says it learned.
+#[derive(Default)]
+struct Learned(Mutex<Vec<(ShardIndex, Vec<Offset>)>>);
+
+impl Feed for Learned {
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) {
+        self.0.lock().expect("no panic").push((shard, offsets));
+    }
+}
+
+impl Learned {
+    fn ids(&self, board: &Board) -> BTreeSet<BoxId> {
+        let learned = self.0.lock().expect("no panic");
+        let ids = learned
+            .iter()
+            .flat_map(|(shard, offsets)| offsets.iter().map(|offset| board.id(*shard, *offset)));
+        ids.collect()
+    }
 }
 
 async fn until(what: &str, deadline: Duration, condition: impl Fn() -> bool) {

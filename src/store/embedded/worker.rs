@@ -9,7 +9,10 @@ use std::{
     ops::Range,
     panic,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -21,7 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     checkpoint::Checkpoint,
-    disk::Disk,
+    disk::{Disk, probe_room},
     fault::panic_text,
     format::{Seal, chunks_of},
 };
@@ -48,12 +51,16 @@ pub enum Job {
     /// Stands for a bug on this thread.
     #[cfg(test)]
     Panic,
+    /// Stands for a disk that failed after `acknowledged` log entries, though more reached it.
+    #[cfg(test)]
+    Fail { acknowledged: u64 },
 }
 
 /// What callers on other threads see of the worker.
 pub struct Outlook {
     state: Mutex<StoreState>,
     feed: Mutex<FeedSlot>,
+    log_bytes: AtomicU64,
 }
 
 #[derive(Default)]
@@ -65,7 +72,15 @@ struct FeedSlot {
 
 impl Outlook {
     pub fn new() -> Self {
-        Self { state: Mutex::new(StoreState::Up), feed: Mutex::default() }
+        Self {
+            state: Mutex::new(StoreState::Up),
+            feed: Mutex::default(),
+            log_bytes: AtomicU64::new(0),
+        }
+    }
+
+    pub fn log_bytes(&self) -> u64 {
+        self.log_bytes.load(Ordering::Relaxed)
     }
 
     pub fn state(&self) -> StoreState {
@@ -95,7 +110,7 @@ impl Outlook {
         *lock(&self.state) = state;
     }
 
-    fn learned(&self, learned: Vec<(ShardIndex, Vec<Offset>)>) {
+    pub fn learned(&self, learned: Vec<(ShardIndex, Vec<Offset>)>) {
         let feed = {
             let mut slot = lock(&self.feed);
             let Some(feed) = slot.feed.clone() else {
@@ -153,6 +168,7 @@ impl Worker {
         outlook: Arc<Outlook>,
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
+        outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed);
         Self {
             path: disk.path().to_owned(),
             board,
@@ -229,6 +245,11 @@ impl Worker {
             }
             #[cfg(test)]
             Job::Panic => panic!("asked to"),
+            #[cfg(test)]
+            Job::Fail { acknowledged } => {
+                self.acknowledged = acknowledged;
+                self.fall(&StoreError::Unavailable("asked to fail".into()));
+            }
         }
         None
     }
@@ -274,6 +295,7 @@ impl Worker {
         match disk.commit(indexes, &step) {
             Ok(()) => {
                 self.acknowledged = disk.seal().log_next;
+                self.outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed);
                 Ok(())
             }
             Err(error) => Err(self.fall(&error)),
@@ -287,8 +309,11 @@ impl Worker {
         if step.is_empty(disk.seal()) {
             return;
         }
-        if let Err(error) = disk.commit(&[], &step) {
-            self.fall(&error);
+        match disk.commit(&[], &step) {
+            Ok(()) => self.outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed),
+            Err(error) => {
+                self.fall(&error);
+            }
         }
     }
 
@@ -364,12 +389,13 @@ impl Worker {
 
 /// Opens the database again and proves that it takes writes. Also returns the boxes of log
 /// entries from `acknowledged` on: a commit that failed here may have reached the disk.
-fn reopen(
+pub fn reopen(
     path: &Path,
     board: &Board,
     log_bytes: u64,
     acknowledged: u64,
 ) -> Result<(Disk, Checkpoint, Vec<u32>), StoreError> {
+    probe_room(path)?;
     let mut checkpoint = Checkpoint::new(board.boxes(), log_bytes);
     let mut learned = Vec::new();
     let mut disk = Disk::open(path, board, &mut |sequence, indexes| {

@@ -1,11 +1,6 @@
 //! A disk that fills up and a disk that turns read-only, as real small file systems.
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::{fs, path::PathBuf, process::Command, sync::Arc};
 
 use actors::{
     board::ShardIndex,
@@ -52,15 +47,6 @@ impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily, so that a failed test which still holds the file leaves no mount behind.
         let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
-}
-
-#[derive(Default)]
-struct Learned(Mutex<Vec<(ShardIndex, Vec<Offset>)>>);
-
-impl Feed for Learned {
-    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) {
-        self.0.lock().expect("no panic").push((shard, offsets));
     }
 }
 
@@ -130,12 +116,8 @@ async fn a_full_disk_refuses_checks_until_there_is_room_again() {
     assert!(kept.is_superset(&acknowledged), "acknowledged checks were lost");
 
     // Whatever else is stored was reported, so RAM and disk agree.
-    let learned = learned.0.lock().expect("no panic");
-    let told = learned
-        .iter()
-        .flat_map(|(shard, offsets)| offsets.iter().map(|offset| board.id(*shard, *offset)));
     let mut known = acknowledged;
-    known.extend(told);
+    known.extend(learned.ids(&board));
     assert_eq!(kept, known);
 }
 
@@ -159,10 +141,7 @@ async fn a_disk_that_fills_up_again_and_again_loses_nothing() {
         until("up again", Duration::from_secs(10), || store.state() == StoreState::Up).await;
     }
     store.close().await;
-    let learned = learned.0.lock().expect("no panic");
-    for (shard, offsets) in learned.iter() {
-        known.extend(offsets.iter().map(|offset| board.id(*shard, *offset)));
-    }
+    known.extend(learned.ids(&board));
     assert_eq!(stored(&mount.path(), &board).await.expect("a sound file"), known);
 }
 

@@ -37,8 +37,7 @@ async fn a_log_left_over_moves_into_the_chunks_while_nobody_plays() {
     commit_ids(&store, &ids).await.expect("the store is up");
     store.close().await;
     let store = open(folder.0.path(), &board).expect("a sound file");
-    // Room for every step of the pass; then the log is below its limit and the work stops.
-    tokio::time::sleep(Duration::from_millis(400)).await;
+    until("the log is empty", Duration::from_secs(20), || store.log_bytes() == 0).await;
     store.close().await;
     let mut entries = 0;
     let path = folder.0.path().join("small.redb");
