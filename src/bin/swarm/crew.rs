@@ -236,7 +236,8 @@ struct Live {
     acknowledged: AtomicU64,
     ranges: AtomicU64,
     bytes: AtomicU64,
-    /// Stage in the high half, so that a sum from an earlier stage cannot be taken for this one's.
+    /// Stage in the high half, so that a sum from an earlier stage, or from
+    /// before the first look, cannot be taken for this one's.
     unsettled: AtomicU64,
 }
 
@@ -263,10 +264,18 @@ pub(crate) struct Pace {
     pub(crate) connect_timeout: Duration,
 }
 
+struct Thread<P> {
+    live: Arc<Live>,
+    handle: JoinHandle<Result<ThreadEnded<P>>>,
+}
+
+/// What one thread hands back.
+type ThreadEnded<P> = (Vec<Left<P>>, Tally);
+
 /// The threads of a run.
 pub(crate) struct Crew<P> {
     run: Arc<Run>,
-    threads: Vec<(Arc<Live>, JoinHandle<Result<(Vec<Left<P>>, Tally)>>)>,
+    threads: Vec<Thread<P>>,
 }
 
 /// What a run left behind.
@@ -286,14 +295,15 @@ impl<P: Player + Send> Crew<P> {
         let make = Arc::new(make);
         let threads = (0..pace.threads)
             .map(|thread| {
-                let live = Arc::new(Live::default());
+                let live =
+                    Arc::new(Live { unsettled: AtomicU64::new(u64::MAX), ..Live::default() });
                 let (run, target, pace, make) =
                     (Arc::clone(run), target.clone(), pace.clone(), Arc::clone(&make));
                 let published = Arc::clone(&live);
                 let work = move || work(thread, run, Arc::new(target), &pace, &*make, &published);
                 let handle =
                     std::thread::Builder::new().name(format!("swarm-{thread}")).spawn(work)?;
-                Ok((live, handle))
+                Ok(Thread { live, handle })
             })
             .collect::<std::io::Result<_>>()
             .context("cannot start threads")?;
@@ -303,7 +313,7 @@ impl<P: Player + Send> Crew<P> {
     pub(crate) fn sums(&self) -> Sums {
         let stage = self.run.stage() as u64;
         let mut sums = Sums { unsettled: Some(0), ..Sums::default() };
-        for (live, _) in &self.threads {
+        for Thread { live, .. } in &self.threads {
             sums.open += live.open.load(Relaxed);
             sums.failed += live.failed.load(Relaxed);
             sums.lost += live.lost.load(Relaxed);
@@ -322,9 +332,9 @@ impl<P: Player + Send> Crew<P> {
     pub(crate) fn finish(self) -> Result<Ended<P>> {
         self.run.enter(Stage::Over);
         let mut ended = Ended { seats: Vec::new(), tally: Tally::new() };
-        for (_, thread) in self.threads {
+        for Thread { handle, .. } in self.threads {
             let (seats, tally) =
-                thread.join().map_err(|_| anyhow!("a swarm thread panicked"))??;
+                handle.join().map_err(|_| anyhow!("a swarm thread panicked"))??;
             ended.seats.extend(seats);
             ended.tally.merge(tally);
         }
@@ -341,7 +351,7 @@ fn work<P: Player>(
     pace: &Pace,
     make: &impl Fn(usize) -> P,
     live: &Live,
-) -> Result<(Vec<Left<P>>, Tally)> {
+) -> Result<ThreadEnded<P>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let station = Station::new(Arc::clone(&run));
     let indices = (thread..pace.connections).step_by(pace.threads);

@@ -66,7 +66,11 @@ impl Player for Listener {
         let tally = &mut desk.tally;
         match (&mut self.ears, message) {
             (Ears::Plain(view), Message::Total(total)) => view.total(total, &mut tally.faults),
-            (Ears::Watching { view, .. }, Message::Total(total) | Message::Pulse { total }) => {
+            (Ears::Watching { view, .. }, Message::Total(total)) => {
+                view.total(total, &mut tally.faults)
+            }
+            (Ears::Watching { view, .. }, Message::Pulse { total }) => {
+                tally.pulses += 1;
                 view.total(total, &mut tally.faults);
             }
             (Ears::Watching { view, .. }, Message::Range { first, mask }) => {

@@ -5,6 +5,8 @@
 //! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong);
 //! `latency`, `procfs` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 use std::process::ExitCode;
 
 use anyhow::Result;

@@ -184,7 +184,9 @@ mod tests {
 
     fn hear(view: &mut WatchView, books: &Books, told: &[(u32, u32)]) -> Vec<(Fault, u64)> {
         let mut faults = Faults::default();
-        told.iter().for_each(|(total, id)| drop(view.update(*total, *id, books, &mut faults)));
+        for (total, id) in told {
+            view.update(*total, *id, books, &mut faults);
+        }
         view.audit(books, &mut faults);
         faults.counts()
     }
