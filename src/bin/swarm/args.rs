@@ -89,7 +89,8 @@ pub(crate) struct Common {
     pub(crate) allow_close: bool,
 
     /// Nobody else plays on the board, so totals must be exactly ours: the final total is the initial one plus the
-    /// checks acknowledged, and no other box may appear [default: true if the board was empty]
+    /// checks acknowledged, and no other box may appear [default: true for fanout and checks if the
+    /// board was empty]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) exclusive: Option<bool>,
 

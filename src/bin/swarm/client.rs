@@ -336,3 +336,116 @@ fn violation(fault: WireFault, desk: &mut Desk) -> Closed {
 pub(crate) trait Seated<P> {
     fn with<R>(&self, work: impl FnOnce(&mut P, &mut Desk, &mut [u8]) -> R) -> R;
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::books::Books;
+    use crate::crew::{Fate, Place, Run, Station};
+    use crate::shuffle::Shuffle;
+
+    /// Writes down what it hears.
+    #[derive(Debug, Default)]
+    struct Scribe(Vec<String>);
+
+    impl Player for Scribe {
+        fn v2(&self) -> bool {
+            false
+        }
+
+        fn update(&mut self, total: u32, id: u32, _desk: &mut Desk) {
+            self.0.push(format!("{total} {id}"));
+        }
+
+        fn message(&mut self, message: Message<'_>, _desk: &mut Desk) {
+            self.0.push(format!("{message:?}"));
+        }
+
+        fn fill(&mut self, _desk: &mut Desk, _out: &mut Outgoing) -> Next {
+            Next::Read
+        }
+
+        fn settled(&self, _desk: &Desk) -> bool {
+            true
+        }
+    }
+
+    /// Plays against a server that says `frames` in pieces of `piece` bytes; returns what the player heard, how the
+    /// connection ended, and what the server was sent after the upgrade.
+    fn told(frames: &[u8], piece: usize) -> (Vec<String>, Fate, Vec<u8>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let body = async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("ws://{}", listener.local_addr().unwrap());
+            let target = Target::resolve(&url, None, None, 1).unwrap();
+            let station = Station::new(Run::new(Books::new(Shuffle::new(1000, 1), 0, false)));
+            let place = Place::new(0, Scribe::default(), station);
+            let seat = Rc::clone(&place.seat);
+            let server = async {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                socket.set_nodelay(true).unwrap();
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    socket.read_buf(&mut request).await.unwrap();
+                }
+                assert!(String::from_utf8_lossy(&request).starts_with("GET /ws HTTP/1.1\r\n"));
+                let accept =
+                    "HTTP/1.1 101 X\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+                let bytes = [accept.as_bytes(), frames].concat();
+                for piece in bytes.chunks(piece) {
+                    socket.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+                socket.shutdown().await.unwrap();
+                let mut answer = Vec::new();
+                socket.read_to_end(&mut answer).await.unwrap();
+                answer
+            };
+            let player = async { place.live(&target, Duration::from_secs(5), None).await };
+            let ((), answer) = tokio::join!(player, server);
+            let heard = seat.player.borrow().0.clone();
+            let fate = seat.fate.borrow().clone();
+            (heard, fate, answer)
+        };
+        runtime.block_on(async { timeout(Duration::from_secs(10), body).await }).unwrap()
+    }
+
+    /// hello 5; update (6, 9); ping; update (7, 8) in three fragments with a ping between; close 1001 "bye".
+    const FRAMES: &[u8] = &[
+        0x82, 4, 5, 0, 0, 0, 0x82, 8, 6, 0, 0, 0, 9, 0, 0, 0, 0x89, 2, b'h', b'i', 0x02, 3, 7, 0,
+        0, 0x00, 1, 0, 0x89, 0, 0x80, 4, 8, 0, 0, 0, 0x88, 5, 0x03, 0xe9, b'b', b'y', b'e',
+    ];
+
+    #[test]
+    fn messages_are_the_same_however_the_bytes_arrive() {
+        for piece in [1, 2, 3, 7, 10, 1000] {
+            let (heard, fate, answer) = told(FRAMES, piece);
+            assert_eq!(heard, ["Total(5)", "6 9", "7 8"], "pieces of {piece}");
+            assert_eq!(fate, Fate::Lost(Closed { code: 1001, reason: "bye".into() }));
+            let opcodes: Vec<_> = [0, 8, 14].map(|at| answer[at] & 0x0f).into();
+            assert_eq!(
+                opcodes,
+                [wire::PONG, wire::PONG, wire::CLOSE],
+                "each ping is answered, then the close"
+            );
+            assert_eq!([answer[6] ^ answer[2], answer[7] ^ answer[3]], *b"hi");
+        }
+    }
+
+    #[test]
+    fn an_end_without_a_close_frame_is_abnormal() {
+        assert!(matches!(told(&FRAMES[..16], 1000).1, Fate::Lost(Closed { code: 1006, .. })));
+    }
+
+    #[test]
+    fn fragments_out_of_order_end_the_connection() {
+        for frames in [&[0x80, 1, 0][..], &[0x02, 1, 0, 0x82, 1, 0][..]] {
+            assert!(
+                matches!(told(frames, 1000).1, Fate::Lost(Closed { code: 1002, .. })),
+                "{frames:?}"
+            );
+        }
+    }
+}

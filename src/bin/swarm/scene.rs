@@ -68,7 +68,9 @@ impl Scene {
         if common.pid.is_some() && memory_before.is_none() {
             report.note("--pid: no such process, or it cannot be measured");
         }
-        let exclusive = common.exclusive.unwrap_or(base == 0);
+        // Who checks nothing cannot be surprised that somebody else does.
+        let checks = matches!(command, "fanout" | "checks");
+        let exclusive = common.exclusive.unwrap_or(base == 0 && checks);
         let run = Run::new(Books::new(shuffle, base, exclusive));
         Ok(Self { common, pace, target, run, observer, report, taken: None, memory_before })
     }
