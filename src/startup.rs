@@ -26,11 +26,11 @@ use actix_web::{
 use actors::{
     protocol::Close,
     stats::Stats,
-    store::Store,
     topology::{Node, Worker},
 };
 use anyhow::{Context, Result, anyhow};
 use log::{error, info, warn};
+use prometheus_client::registry::Registry;
 
 use crate::{
     routes::{health, metrics, page},
@@ -90,11 +90,11 @@ impl Application {
 
         let began = Instant::now();
         let options = Options {
-            path: settings.store.path.clone(),
-            board: settings.board(),
             log_bytes: settings.store.log_mib * 1024 * 1024,
+            ..Options::new(&settings.store.path, settings.board())
         };
-        let store: Arc<dyn Store> = Arc::new(EmbeddedStore::open(options)?);
+        let store = Arc::new(EmbeddedStore::open(options)?);
+        let registry = telemetry::registry(&stats, store.clone());
         let node = Node::start(settings.node(), store, stats.clone()).await?;
         info!(
             "loaded {} with {} checked in {:.0} ms",
@@ -118,7 +118,7 @@ impl Application {
             .disable_signals()
             .listen("players", listener, move || serve(shared.clone()))?
             .run();
-        let admin = serve_admin(admin_listener, node.clone())?;
+        let admin = serve_admin(admin_listener, node.clone(), registry)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self { server, admin, address, admin_address, node, shutdown_timeout })
     }
@@ -265,8 +265,10 @@ async fn app_of(
 }
 
 fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppService, ()>> + use<> {
-    let pages =
-        web::scope("").wrap(Compress::default()).route("/", web::get().to(page::index)).service(
+    let pages = web::scope("")
+        .wrap(Compress::default())
+        .service(web::resource("/").get(page::index))
+        .service(
             web::scope("/static")
                 .wrap(
                     DefaultHeaders::new()
@@ -279,11 +281,12 @@ fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppSer
         .app_data(shared.node.clone())
         .app_data(shared.admission.clone())
         .app_data(shared.templates.clone())
-        .route("/ws", web::get().to(ws::connect))
-        .route("/healthz", web::get().to(health::healthz))
-        .route("/readyz", web::get().to(health::readyz));
+        // Resources, not routes: they answer another method with 405 instead of 404.
+        .service(web::resource("/ws").get(ws::connect))
+        .service(web::resource("/healthz").get(health::healthz))
+        .service(web::resource("/readyz").get(health::readyz));
     #[cfg(feature = "echo")]
-    let app = app.route("/echo", web::get().to(ws::echo));
+    let app = app.service(web::resource("/echo").get(ws::echo));
     let factory = map_config(app.service(pages), |()| AppConfig::default());
     let service = ServiceFactory::<Request>::new_service(&factory, ());
     async move {
@@ -292,16 +295,20 @@ fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppSer
     }
 }
 
-fn serve_admin(listener: std::net::TcpListener, node: Arc<Node>) -> Result<Server> {
-    let registry = web::Data::new(telemetry::registry(&node.stats));
+fn serve_admin(
+    listener: std::net::TcpListener,
+    node: Arc<Node>,
+    registry: Registry,
+) -> Result<Server> {
+    let registry = web::Data::new(registry);
     let node = web::Data::from(node);
     let admin = HttpServer::new(move || {
         App::new()
             .app_data(registry.clone())
             .app_data(node.clone())
-            .route("/metrics", web::get().to(metrics::metrics))
-            .route("/healthz", web::get().to(health::healthz))
-            .route("/readyz", web::get().to(health::readyz))
+            .service(web::resource("/metrics").get(metrics::metrics))
+            .service(web::resource("/healthz").get(health::healthz))
+            .service(web::resource("/readyz").get(health::readyz))
     });
     Ok(admin.workers(1).disable_signals().listen(listener)?.run())
 }

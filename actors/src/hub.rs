@@ -97,7 +97,9 @@ impl Hub {
                 member.pinged_s = now_s;
                 link.tell(PingDue);
             }
-            if link.version() == Version::V2 && link.told() < self.announced {
+            // Not during a walk: members it has not reached would hear the total before its updates.
+            let missed = link.version() == Version::V2 && link.told() < self.announced;
+            if missed && !self.walking {
                 link.tell(TotalDue { total: self.announced });
             }
         }

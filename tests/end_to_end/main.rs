@@ -2,4 +2,6 @@
 
 mod harness;
 
+mod bad_input;
+mod board_model;
 mod operating;

@@ -29,6 +29,7 @@ fn a_fresh_server_is_healthy_ready_and_measured() {
         ("billion_announced_boxes", 1.0),
         ("billion_lagging", 0.0),
         ("billion_panics_total", 0.0),
+        ("billion_store_up", 1.0),
         ("billion_store_commit_seconds_count", 1.0),
         ("billion_flush_seconds_count", 1.0),
         ("billion_shard_queue_checks", 0.0),

@@ -3,7 +3,7 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio_tungstenite::tungstenite::{
@@ -107,19 +107,18 @@ impl Client {
 
     /// The next message, at the latest after [`PATIENCE`].
     pub fn next(&mut self) -> Told {
-        self.poll().unwrap_or_else(|| panic!("nothing came for {PATIENCE:?}"))
+        self.next_within(PATIENCE).unwrap_or_else(|| panic!("nothing came for {PATIENCE:?}"))
     }
 
-    /// The next message if one comes within `limit`.
+    /// The next message if one comes within `limit`, however many pings come before.
     pub fn next_within(&mut self, limit: Duration) -> Option<Told> {
-        self.socket.get_ref().set_read_timeout(Some(limit)).expect("a timeout can be set");
-        let told = self.poll();
-        self.socket.get_ref().set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-        told
-    }
-
-    fn poll(&mut self) -> Option<Told> {
+        let deadline = Instant::now() + limit;
         loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            self.socket.get_ref().set_read_timeout(Some(left)).expect("a timeout can be set");
             match self.socket.read() {
                 Ok(Message::Binary(bytes)) => return Some(Told::parse(&bytes)),
                 Ok(Message::Close(Some(frame))) => {
@@ -128,14 +127,13 @@ impl Client {
                 Ok(Message::Close(None)) => return Some(Told::Closed(1005, String::new())),
                 Ok(_) => {}
                 Err(Error::Io(error))
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) =>
-                {
-                    return None;
-                }
-                Err(Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(_)) => {
-                    return Some(Told::Cut);
-                }
-                Err(Error::Io(_)) => return Some(Told::Cut),
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(
+                    Error::ConnectionClosed
+                    | Error::AlreadyClosed
+                    | Error::Protocol(_)
+                    | Error::Io(_),
+                ) => return Some(Told::Cut),
                 Err(error) => panic!("unexpected: {error}"),
             }
         }
