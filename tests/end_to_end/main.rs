@@ -4,4 +4,6 @@ mod harness;
 
 mod bad_input;
 mod board_model;
+mod crash;
 mod operating;
+mod slow_clients;

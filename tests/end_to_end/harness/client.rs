@@ -7,7 +7,10 @@ use std::{
 };
 
 use tokio_tungstenite::tungstenite::{
-    Error, Message, WebSocket, client::client_with_config, http::Request, protocol::WebSocketConfig,
+    Error, Message, WebSocket,
+    client::client_with_config,
+    http::Request,
+    protocol::{Role, WebSocketConfig},
 };
 
 use super::PATIENCE;
@@ -84,6 +87,11 @@ impl Client {
     /// Sends a check.
     pub fn check(&mut self, id: u32) {
         self.send(&id.to_le_bytes());
+    }
+
+    /// Sends a check, if the connection still takes one.
+    pub fn try_check(&mut self, id: u32) -> bool {
+        self.socket.send(Message::binary(id.to_le_bytes().to_vec())).is_ok()
     }
 
     /// Sends a range request.
@@ -169,6 +177,21 @@ impl Client {
                 _ => {}
             }
         }
+    }
+
+    /// Reads to the end, which must come: with a Close, or with a reset if that came too late.
+    pub fn expect_end(self) {
+        let mut stream = self.stream();
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let ended = std::io::copy(&mut stream, &mut std::io::sink());
+        let timed_out = |error: &std::io::Error| error.kind() == ErrorKind::WouldBlock;
+        assert!(!ended.is_err_and(|error| timed_out(&error)), "the connection is still open");
+    }
+
+    /// Hands back bytes that were read past the WebSocket layer, to be interpreted after all.
+    pub fn put_back(&mut self, bytes: Vec<u8>) {
+        let stream = self.socket.get_ref().try_clone().expect("a socket can be cloned");
+        self.socket = WebSocket::from_partially_read(stream, bytes, Role::Client, None);
     }
 
     /// The socket below, for tests that do not play by the rules.

@@ -56,7 +56,7 @@ impl Setup {
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_billion"));
         let inherited = std::env::vars().filter(|(name, _)| {
-            !name.starts_with("BILLION_") && name != "SERVER_ADDRESS" && name != "RUST_LOG"
+            !name.starts_with("BILLION__") && name != "SERVER_ADDRESS" && name != "RUST_LOG"
         });
         command.env_clear().envs(inherited).envs(&self.environment);
         // Away from the repository, so that its settings.toml and data/ stay out of it.

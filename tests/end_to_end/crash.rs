@@ -1,0 +1,134 @@
+//! `kill -9` under load: what was acknowledged is there after the restart, and nothing else.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+
+use crate::harness::{
+    client::{Client, Told},
+    long, seed,
+    server::{Server, Setup},
+};
+
+/// What the players of one board have done, over all crashes.
+#[derive(Default)]
+struct Ledger {
+    sent: BTreeSet<u32>,
+    acknowledged: BTreeSet<u32>,
+}
+
+/// Checks random boxes as fast as answers come, 32 at a time, until the server is gone.
+fn play(mut client: Client, boxes: u32, seed: u64, ledger: &Mutex<Ledger>, stop: &AtomicBool) {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut outstanding = 0;
+    while !stop.load(Ordering::Relaxed) {
+        while outstanding < 32 {
+            let id = random.random_range(1..=boxes);
+            // Before it is sent: a box that appears was sent by somebody.
+            ledger.lock().expect("unpoisoned").sent.insert(id);
+            if !client.try_check(id) {
+                return;
+            }
+            outstanding += 1;
+        }
+        match client.next_within(Duration::from_secs(5)) {
+            Some(Told::Update { id, .. }) => {
+                ledger.lock().expect("unpoisoned").acknowledged.insert(id);
+                outstanding -= 1;
+            }
+            Some(Told::Cut | Told::Closed(..)) | None => return,
+            Some(_) => {}
+        }
+    }
+}
+
+/// All checked boxes, by range requests.
+fn whole_board(server: &Server, boxes: u32) -> BTreeSet<u32> {
+    let mut client = server.client();
+    let mut ids = BTreeSet::new();
+    for first in (1..=boxes).step_by(100_000) {
+        ids.extend(client.range(first, (first + 99_999).min(boxes), &mut vec![]));
+    }
+    assert_eq!(client.greeted as usize, ids.len(), "the total is the popcount");
+    ids
+}
+
+#[test]
+fn acknowledged_checks_survive_kill_nine() {
+    const BOXES: u32 = 3_000_000;
+    let seed = seed("acknowledged_checks_survive_kill_nine");
+    let mut random = StdRng::seed_from_u64(seed);
+    // A small log, so that the kills also hit rolling checkpoints.
+    let setup = Setup::new(BOXES, 10).with("STORE__LOG_MIB", 1);
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+    let mut server = setup.start();
+    let mut slowest = Duration::ZERO;
+    let kills = if long() { 50 } else { 5 };
+    for kill in 0..kills {
+        let stop = Arc::new(AtomicBool::new(false));
+        let players: Vec<_> = (0..4)
+            .map(|player| {
+                let (client, ledger, stop) = (server.client_v2(), ledger.clone(), stop.clone());
+                let seed = random.random::<u64>() ^ player;
+                std::thread::spawn(move || play(client, BOXES, seed, &ledger, &stop))
+            })
+            .collect();
+        std::thread::sleep(Duration::from_micros(random.random_range(20_000..600_000)));
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        for player in players {
+            player.join().expect("a player plays to the end");
+        }
+        let began = Instant::now();
+        server = setup.start();
+        assert_eq!(server.get("/readyz?store=1").status, 200);
+        slowest = slowest.max(began.elapsed());
+
+        let board = whole_board(&server, BOXES);
+        let ledger = ledger.lock().expect("unpoisoned");
+        let lost: Vec<_> = ledger.acknowledged.difference(&board).take(5).collect();
+        assert!(lost.is_empty(), "acknowledged and lost after kill {kill}: {lost:?} …");
+        let invented: Vec<_> = board.difference(&ledger.sent).take(5).collect();
+        assert!(invented.is_empty(), "nobody sent {invented:?} …");
+    }
+    let acknowledged = ledger.lock().expect("unpoisoned").acknowledged.len();
+    assert!(acknowledged > 1000 * kills / 5, "the load was real: {acknowledged} acknowledged");
+    println!("{kills} kills, {acknowledged} acknowledged, 0 lost, ready again in {slowest:?}");
+}
+
+/// The board of a billion boxes with a bit in every tile and every chunk of the store.
+#[test]
+fn a_board_of_a_billion_is_ready_again_after_a_kill() {
+    let setup = Setup::new(1_000_000_000, 50);
+    let mut server = setup.start();
+    let mut client = server.client_v2();
+    let mut outstanding = 0;
+    for tile in 0..10_000 {
+        client.check(tile * 100_000 + 1 + tile);
+        outstanding += 1;
+        while outstanding > 1000 {
+            outstanding -= i32::from(matches!(client.next(), Told::Update { .. }));
+        }
+    }
+    while outstanding > 0 {
+        outstanding -= i32::from(matches!(client.next(), Told::Update { .. }));
+    }
+    server.kill();
+    let began = Instant::now();
+    let server = setup.start();
+    assert_eq!(server.get("/readyz?store=1").status, 200);
+    let took = began.elapsed();
+    println!("ready with a billion boxes in {took:?}");
+    assert_eq!(server.client().greeted, 10_000);
+    assert_eq!(
+        server.client().range(999_900_001, 1_000_000_000, &mut vec![]),
+        [9_999 * 100_000 + 1 + 9_999]
+    );
+}
