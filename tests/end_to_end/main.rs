@@ -5,5 +5,7 @@ mod harness;
 mod bad_input;
 mod board_model;
 mod crash;
+#[cfg(feature = "faults")]
+mod faults;
 mod operating;
 mod slow_clients;
