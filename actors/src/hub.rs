@@ -195,3 +195,45 @@ impl Handler<EndSessions> for Hub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::Message;
+
+    use super::*;
+    use crate::tests::{Client, FREELY, TestStore, run, settings};
+
+    /// A tick at a moment of the test's choice.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Tick {
+        announced: u32,
+        walking: bool,
+    }
+
+    impl Handler<Tick> for Hub {
+        type Result = ();
+
+        fn handle(&mut self, tick: Tick, _: &mut Self::Context) {
+            (self.announced, self.walking) = (tick.announced, tick.walking);
+            self.tick();
+            self.walking = false;
+        }
+    }
+
+    /// A batch raises the hub's total before its walk has reached anybody. A tick in between told
+    /// `v=2` sessions that total, and the updates that came after it seemed to lower it.
+    #[test]
+    fn no_total_is_told_while_its_updates_are_still_on_their_way() {
+        let store = TestStore::new(1000, 1, FREELY);
+        run(settings(), &store, async |worker| {
+            let mut client = Client::connect(&worker, Version::V2).await;
+            let tick = |walking| worker.hub.send(Tick { announced: 5, walking });
+            tick(true).await.expect("the hub is there");
+            client.send(&[1, 8]).await;
+            assert_eq!(client.frame().await.len(), 9, "the answer, and no total before it");
+            tick(false).await.expect("the hub is there");
+            assert_eq!(client.frame().await, [5, 0, 0, 0]);
+        });
+    }
+}

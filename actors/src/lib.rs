@@ -31,3 +31,6 @@ pub mod stats;
 pub mod topology;
 #[cfg(feature = "faults")]
 pub mod faults;
+
+#[cfg(test)]
+mod tests;

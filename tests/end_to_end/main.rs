@@ -9,3 +9,4 @@ mod crash;
 mod faults;
 mod operating;
 mod slow_clients;
+mod storage;

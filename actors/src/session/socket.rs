@@ -62,6 +62,13 @@ impl Session {
         loop {
             self.go_on(task);
             let read = self.poll_read(task, &mut reads)?;
+            if self.held.is_some() {
+                // Held just now, or still: nothing wakes us unless what it waits for knows us.
+                self.go_on(task);
+                if self.held.is_none() {
+                    continue;
+                }
+            }
             let written = self.poll_write(task)?;
             if written.is_ready() {
                 if self.lagging && self.phase == Phase::Open {

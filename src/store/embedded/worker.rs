@@ -325,11 +325,17 @@ impl Worker {
         let indexes = indexes_of(&self.board, shard);
         let mut bytes = disk.read(&indexes)?;
         or_missing(&mut bytes, &indexes, checkpoint);
-        let words = bytes.len().div_ceil(8);
-        bytes.resize(words * 8, 0);
-        debug_assert_eq!(words, words_for(self.board.boxes_in(shard)));
-        let (words, _) = bytes.as_chunks::<8>();
-        Ok(words.iter().map(|word| u64::from_le_bytes(*word)).collect())
+        bytes.resize(bytes.len().next_multiple_of(8), 0);
+        let mut words = vec![0; words_for(self.board.boxes_in(shard))];
+        debug_assert_eq!(bytes.len(), words.len() * 8);
+        // Zeros are not written: pages of an empty stretch stay unmapped (14 MB instead of 137 MB
+        // for an empty board of a billion).
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            if *bytes != [0; 8] {
+                *word = u64::from_le_bytes(*bytes);
+            }
+        }
+        Ok(words)
     }
 
     /// Goes down because of `error`: nothing of this database is believed until it was opened

@@ -1,0 +1,318 @@
+//! Actors together, over real sockets and a store that does what a test wants of it.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+
+use crate::{
+    board::{Board, Offset, ShardIndex},
+    broadcaster::BroadcasterSettings,
+    hub::HubSettings,
+    protocol::{Close, Version},
+    session::{Connection, SessionSettings, frame::FrameLimits, limiter::Rate},
+    shard::ShardSettings,
+    stats::Stats,
+    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words, words_for},
+    topology::{Node, NodeSettings, Worker},
+};
+
+/// A store in memory whose commits wait for permission, and fail or panic on demand.
+pub(crate) struct TestStore {
+    board: Board,
+    words: Mutex<Vec<Words>>,
+    permits: Arc<Semaphore>,
+    failing: AtomicBool,
+    panicking: AtomicBool,
+    feed: Mutex<Option<Arc<dyn Feed>>>,
+}
+
+/// More permits than any test uses.
+pub(crate) const FREELY: usize = 1_000_000;
+
+impl TestStore {
+    pub(crate) fn new(boxes: u32, shards: u32, permits: usize) -> Arc<Self> {
+        let board = Board::new("test", boxes, shards).expect("a legal board");
+        let words = board.shard_indexes().map(|shard| vec![0; words_for(board.boxes_in(shard))]);
+        Arc::new(Self {
+            words: Mutex::new(words.collect()),
+            board,
+            permits: Arc::new(Semaphore::new(permits)),
+            failing: AtomicBool::new(false),
+            panicking: AtomicBool::new(false),
+            feed: Mutex::default(),
+        })
+    }
+}
+
+impl Store for TestStore {
+    fn board(&self) -> &Board {
+        &self.board
+    }
+
+    fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>> {
+        let words = self.words.lock().expect("unpoisoned")[shard.index()].clone();
+        Box::pin(async move { Ok(words) })
+    }
+
+    fn commit(&self, _: ShardIndex, _: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
+        assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
+        let (permits, failing) = (self.permits.clone(), self.failing.load(Ordering::SeqCst));
+        Box::pin(async move {
+            permits.acquire().await.expect("never closed").forget();
+            if failing { Err(StoreError::Unavailable("this test wants it".into())) } else { Ok(()) }
+        })
+    }
+
+    fn feed(&self, feed: Arc<dyn Feed>) {
+        *self.feed.lock().expect("unpoisoned") = Some(feed);
+    }
+
+    fn state(&self) -> StoreState {
+        StoreState::Up
+    }
+
+    fn close(&self) -> BoxFuture<()> {
+        Box::pin(async {})
+    }
+}
+
+/// Small bounds, no limits of rate.
+pub(crate) fn settings() -> NodeSettings {
+    NodeSettings {
+        session: SessionSettings {
+            mailbox: 16,
+            outbox_bytes: 65_536,
+            send_buffer_bytes: 65_536,
+            read_buffer_bytes: 4096,
+            ranges_outstanding: 16,
+            checks_outstanding: 100,
+            frames: FrameLimits { message_bytes: 100, fragments: 4, text: false },
+            checks: Rate::new(0.0, 0),
+            ranges: Rate::new(0.0, 0),
+            shard_wait_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(2),
+        },
+        shards: ShardSettings { threads: 1, mailbox: 64, queue_checks: 4, commit_checks: 2 },
+        broadcaster: BroadcasterSettings {
+            mailbox: 16,
+            interval: Duration::ZERO,
+            batch_updates: 1000,
+        },
+        hub: HubSettings {
+            mailbox: 16,
+            ping_interval: Duration::from_secs(50),
+            idle_timeout: Duration::from_secs(60),
+        },
+    }
+}
+
+/// Runs a test in a node of its own.
+pub(crate) fn run<F: Future>(
+    settings: NodeSettings,
+    store: &Arc<TestStore>,
+    test: impl FnOnce(std::rc::Rc<Worker>) -> F,
+) -> F::Output {
+    actix::System::new().block_on(async {
+        let node = Node::start(settings, store.clone(), Arc::new(Stats::default()));
+        test(Worker::start(node.await.expect("the node starts"))).await
+    })
+}
+
+pub(crate) struct Client(TcpStream);
+
+impl Client {
+    pub(crate) async fn connect(worker: &std::rc::Rc<Worker>, version: Version) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.expect("accepted");
+        let connection = Connection { stream, unread: Vec::new(), version, permit: Box::new(()) };
+        worker.start_session(connection);
+        let mut client = Self(client.expect("connected"));
+        assert_eq!(client.frame().await.len(), 4, "greeted with the total");
+        client
+    }
+
+    pub(crate) async fn send(&mut self, words: &[u32]) {
+        // A mask of zeros leaves the payload as it is.
+        let mut bytes = vec![0x82, 0x80 | (words.len() * 4) as u8, 0, 0, 0, 0];
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        self.0.write_all(&bytes).await.expect("the session is there");
+    }
+
+    /// The payload of the next frame, which must come soon.
+    pub(crate) async fn frame(&mut self) -> Vec<u8> {
+        let read = async {
+            let mut header = [0; 2];
+            self.0.read_exact(&mut header).await.expect("a frame");
+            let mut payload = vec![0; usize::from(header[1])];
+            self.0.read_exact(&mut payload).await.expect("a whole frame");
+            payload
+        };
+        tokio::time::timeout(Duration::from_secs(20), read).await.expect("a frame in time")
+    }
+
+    async fn ids(&mut self, count: usize) -> Vec<u32> {
+        let mut ids = Vec::new();
+        while ids.len() < count {
+            let frame = self.frame().await;
+            assert_eq!(frame.len(), 8, "an update");
+            ids.push(u32::from_le_bytes(frame[4..].try_into().expect("four")));
+        }
+        ids
+    }
+}
+
+/// Waits for a condition that other threads bring about.
+async fn eventually(what: &str, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "waited too long for: {what}");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[test]
+fn a_stalled_store_stops_the_writers_and_not_the_readers() {
+    let store = TestStore::new(1000, 1, 0);
+    run(settings(), &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut writer = Client::connect(&worker, Version::Plain).await;
+        let mut reader = Client::connect(&worker, Version::Plain).await;
+        for id in 1..=30 {
+            writer.send(&[id]).await;
+        }
+        eventually("the writer is not read any more", || stats.sessions_paused.get() == 1).await;
+        assert_eq!(stats.shard_queue.get(), 4, "the gate has four places");
+        assert_eq!(stats.checks_received.get(), 5, "and one check is kept by its session");
+        for _ in 0..10 {
+            reader.send(&[1, 100]).await;
+            assert_eq!(reader.frame().await[4..], [0; 13], "nothing is checked yet");
+        }
+        store.permits.add_permits(FREELY);
+        let expected: Vec<u32> = (1..=30).collect();
+        assert_eq!(reader.ids(30).await, expected);
+        assert_eq!(writer.ids(30).await, expected);
+        assert_eq!((stats.sessions_paused.get(), stats.shard_queue.get()), (0, 0));
+    });
+}
+
+#[test]
+fn who_waits_too_long_for_a_full_shard_is_turned_away() {
+    let store = TestStore::new(1000, 1, 0);
+    let mut settings = settings();
+    settings.session.shard_wait_timeout = Duration::from_millis(50);
+    run(settings, &store, async |worker| {
+        let mut scoped = Client::connect(&worker, Version::V2).await;
+        for id in 1..=6 {
+            scoped.send(&[id]).await;
+        }
+        for id in 5..=6_u8 {
+            assert_eq!(scoped.frame().await, [id, 0, 0, 0, 2], "refused: busy, and it stays");
+        }
+        let mut plain = Client::connect(&worker, Version::Plain).await;
+        plain.send(&[7]).await;
+        let close = plain.frame().await;
+        assert_eq!((&close[..2], &close[2..]), (&1013_u16.to_be_bytes()[..], &b"busy"[..]));
+        store.permits.add_permits(FREELY);
+        assert_eq!(scoped.ids(4).await, [1, 2, 3, 4]);
+    });
+}
+
+#[test]
+fn a_failed_commit_refuses_everybody_in_it_and_flips_nothing() {
+    let store = TestStore::new(1000, 1, FREELY);
+    store.failing.store(true, Ordering::SeqCst);
+    run(settings(), &store, async |worker| {
+        let mut scoped = Client::connect(&worker, Version::V2).await;
+        let mut plain = Client::connect(&worker, Version::Plain).await;
+        scoped.send(&[9]).await;
+        assert_eq!(scoped.frame().await, [9, 0, 0, 0, 1]);
+        plain.send(&[9]).await;
+        assert_eq!(plain.frame().await[..2], 1013_u16.to_be_bytes());
+        store.failing.store(false, Ordering::SeqCst);
+        scoped.send(&[1, 16]).await;
+        assert_eq!(scoped.frame().await[4..], [0; 5]);
+        scoped.send(&[9]).await;
+        assert_eq!(scoped.ids(1).await, [9], "accepted again");
+    });
+}
+
+#[test]
+fn what_the_store_learns_by_itself_is_announced_once() {
+    let store = TestStore::new(300_000, 2, FREELY);
+    run(settings(), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        client.send(&[200_001]).await;
+        assert_eq!(client.ids(1).await, [200_001]);
+        let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
+        std::thread::spawn(move || {
+            // Shard 1 begins with box 200,001: offset 0 is known already.
+            feed.learned(ShardIndex(1), vec![Offset(0), Offset(1), Offset(1)]);
+            feed.learned(ShardIndex(0), vec![Offset(4)]);
+        })
+        .join()
+        .expect("the feed takes it");
+        let mut told = client.ids(2).await;
+        told.sort_unstable();
+        assert_eq!(told, [5, 200_002]);
+        client.send(&[7]).await;
+        assert_eq!(client.ids(1).await, [7], "nothing else came in between");
+    });
+}
+
+#[test]
+fn a_shard_that_panics_is_reported_and_the_others_go_on() {
+    let store = TestStore::new(300_000, 2, FREELY);
+    run(settings(), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        store.panicking.store(true, Ordering::SeqCst);
+        client.send(&[1]).await;
+        let fatal = tokio::time::timeout(Duration::from_secs(20), worker.node.fatal.wait()).await;
+        assert_eq!(fatal.expect("reported"), "shard 0");
+        store.panicking.store(false, Ordering::SeqCst);
+        client.send(&[200_001]).await;
+        assert_eq!(client.ids(1).await, [200_001]);
+    });
+}
+
+#[test]
+fn draining_commits_and_announces_before_it_says_goodbye() {
+    let store = TestStore::new(1000, 1, 0);
+    run(settings(), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        for id in 1..=3 {
+            client.send(&[id]).await;
+        }
+        let stats = worker.node.stats.clone();
+        eventually("the checks are with the shard", || stats.shard_queue.get() == 3).await;
+        let node = worker.node.clone();
+        let drained = actix::spawn(async move { node.drain(Close::GOING_AWAY).await });
+        eventually("draining", || worker.node.is_draining()).await;
+        client.send(&[4]).await;
+        store.permits.add_permits(FREELY);
+        drained.await.expect("it drains");
+        assert_eq!(client.ids(3).await, [1, 2, 3], "what was read is saved and announced");
+        assert_eq!(client.frame().await[..2], 1001_u16.to_be_bytes());
+        eventually("the session's end", || {
+            // The client closes its side too.
+            stats.connections.get() == 0 || client.0.try_write(b"").is_err() || {
+                let _ = socket2::SockRef::from(&client.0).shutdown(std::net::Shutdown::Both);
+                false
+            }
+        })
+        .await;
+    });
+}
