@@ -247,7 +247,7 @@ impl Window<'_> {
 
     /// Presses a key where the focus is.
     pub fn press(&self, key: impl Into<char>) {
-        let key = char::from(key.into()).to_string();
+        let key = key.into().to_string();
         self.run(async { self.client().active_element().await?.send_keys(&key).await });
     }
 
