@@ -3,7 +3,8 @@
 use std::{
     fmt,
     io::{BufRead, BufReader, Write, stdout},
-    process::Stdio,
+    ops::AddAssign,
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
@@ -37,13 +38,31 @@ impl fmt::Display for Counted {
     }
 }
 
+impl AddAssign for Counted {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+}
+
 /// Runs the tests of the workspace whose names contain one of `filter`, or all of them.
-pub fn run(workspace: &Workspace, long: bool, filter: &[String]) -> Result<(Counted, Result<()>)> {
-    // All binaries run, also after one has failed: one run tells everything that is wrong.
+pub fn all(workspace: &Workspace, long: bool, filter: &[String]) -> Result<(Counted, Result<()>)> {
     let mut command = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     if !filter.is_empty() {
         command.arg("--").args(filter);
     }
+    run(command, long)
+}
+
+/// Runs the tests with deliberate faults compiled into the server: they prove that the other tests
+/// can fail. Comes after those, because it replaces the server they run.
+pub fn faults(workspace: &Workspace, long: bool) -> Result<(Counted, Result<()>)> {
+    let mut command = workspace.cargo(&["test", "--locked", "--features", "faults"]);
+    command.args(["--test", "end_to_end", "--", "faults::"]);
+    run(command, long)
+}
+
+fn run(mut command: Command, long: bool) -> Result<(Counted, Result<()>)> {
     if long {
         command.env("BILLION_TEST_LONG", "1");
     }

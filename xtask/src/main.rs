@@ -49,42 +49,41 @@ fn main() -> ExitCode {
 
 fn run(command: Command) -> Result<ExitCode> {
     let workspace = Workspace::find()?;
-    match command {
+    Ok(match command {
         Command::Test { long, filter } if filter.is_empty() => everything(&workspace, long),
         Command::Test { long, filter } => some_tests(&workspace, long, &filter),
         Command::Ci => everything(&workspace, false),
         Command::Conformance => only_conformance(&workspace),
-    }
+    })
 }
 
 /// A failed step does not keep the next ones from running: one run tells everything that is wrong.
 /// Only without the tools there is nothing to tell.
-fn everything(workspace: &Workspace, long: bool) -> Result<ExitCode> {
+fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::ALL)) {
         steps.run("format", || checks::format(workspace));
         steps.run("lints", || checks::lints(workspace));
         steps.run("layers", || checks::layers(workspace));
-        let counted = steps.count("tests", || cargo_test::run(workspace, long, &[]));
+        steps.count("tests", || cargo_test::all(workspace, long, &[]));
+        steps.count("faults", || cargo_test::faults(workspace, long));
         steps.run("conformance", || conformance::run(workspace));
-        return Ok(steps.finish(counted));
     }
-    Ok(steps.finish(cargo_test::Counted::default()))
+    steps.finish()
 }
 
-fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> Result<ExitCode> {
+fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {
     let mut steps = Steps::default();
-    let mut counted = cargo_test::Counted::default();
     if steps.run("tools", || tools::require(&tools::FOR_TESTS)) {
-        counted = steps.count("tests", || cargo_test::run(workspace, long, filter));
+        steps.count("tests", || cargo_test::all(workspace, long, filter));
     }
-    Ok(steps.finish(counted))
+    steps.finish()
 }
 
-fn only_conformance(workspace: &Workspace) -> Result<ExitCode> {
+fn only_conformance(workspace: &Workspace) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::FOR_CONFORMANCE)) {
         steps.run("conformance", || conformance::run(workspace));
     }
-    Ok(steps.finish_uncounted())
+    steps.finish()
 }

@@ -13,7 +13,10 @@ use crate::cargo_test::Counted;
 
 /// The steps that ran so far.
 #[derive(Debug, Default)]
-pub struct Steps(Vec<Step>);
+pub struct Steps {
+    done: Vec<Step>,
+    counted: Option<Counted>,
+}
 
 #[derive(Debug)]
 struct Step {
@@ -34,43 +37,39 @@ impl Steps {
             Some(failure) => println!("=== {name}: FAILED, {}: {failure} ===", seconds(took)),
         }
         let succeeded = failure.is_none();
-        self.0.push(Step { name, took, failure });
+        self.done.push(Step { name, took, failure });
         succeeded
     }
 
-    /// Runs a step that counts tests; it fails with the first failed test.
+    /// Runs a step that counts tests; one failed test makes it fail.
     pub fn count(
         &mut self,
         name: &'static str,
         step: impl FnOnce() -> Result<(Counted, Result<()>)>,
-    ) -> Counted {
+    ) {
         let mut counted = Counted::default();
         self.run(name, || {
             let (all, outcome) = step()?;
             counted = all;
             outcome
         });
-        counted
+        *self.counted.get_or_insert_default() += counted;
     }
 
-    /// Prints the table and, as the last line, the tests that were counted.
-    pub fn finish(&self, counted: Counted) -> ExitCode {
-        let code = self.finish_uncounted();
-        println!("{counted}");
-        code
-    }
-
-    /// Prints the table.
-    pub fn finish_uncounted(&self) -> ExitCode {
+    /// Prints the table and, as the last line, the tests if any were to be counted.
+    pub fn finish(&self) -> ExitCode {
         println!();
         let mut sum = Duration::ZERO;
-        for step in &self.0 {
+        for step in &self.done {
             sum += step.took;
             row(step.name, step.took, step.failure.as_deref().unwrap_or("ok"));
         }
-        let failed = self.0.iter().filter(|step| step.failure.is_some()).count();
-        let all = self.0.len();
+        let failed = self.done.iter().filter(|step| step.failure.is_some()).count();
+        let all = self.done.len();
         row("all", sum, format!("{} of {all} steps ok", all - failed));
+        if let Some(counted) = self.counted {
+            println!("{counted}");
+        }
         if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
