@@ -4,6 +4,7 @@ mod harness;
 
 mod bad_input;
 mod board_model;
+mod browser;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;

@@ -1,2 +1,89 @@
-//! stub
-fn main() {}
+//! The project's own commands, run as `cargo xtask …`. Nothing here is part of the server.
+
+mod steps;
+mod tools;
+mod checks;
+mod cargo_test;
+mod conformance;
+mod process;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::{process::Workspace, steps::Steps};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "The project's own commands")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs everything that has to pass: format, lints, layers, tests, WebSocket conformance
+    Test {
+        /// The long forms of the tests: more seeds, larger boards, more minutes
+        #[arg(long)]
+        long: bool,
+        /// Only tests whose names contain one of these, and nothing but tests
+        filter: Vec<String>,
+    },
+    /// What continuous integration runs: `test` in its short form
+    Ci,
+    /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
+    Conformance,
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("error: {failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    Ok(match command {
+        Command::Test { long, filter } if filter.is_empty() => everything(&workspace, long),
+        Command::Test { long, filter } => some_tests(&workspace, long, &filter),
+        Command::Ci => everything(&workspace, false),
+        Command::Conformance => only_conformance(&workspace),
+    })
+}
+
+/// A failed step does not keep the next ones from running: one run tells everything that is wrong.
+/// Only without the tools there is nothing to tell.
+fn everything(workspace: &Workspace, long: bool) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::ALL)) {
+        steps.run("format", || checks::format(workspace));
+        steps.run("lints", || checks::lints(workspace));
+        steps.run("layers", || checks::layers(workspace));
+        steps.count("tests", || cargo_test::all(workspace, long, &[]));
+        steps.count("faults", || cargo_test::faults(workspace, long));
+        steps.run("conformance", || conformance::run(workspace));
+    }
+    steps.finish()
+}
+
+fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::FOR_TESTS)) {
+        steps.count("tests", || cargo_test::all(workspace, long, filter));
+    }
+    steps.finish()
+}
+
+fn only_conformance(workspace: &Workspace) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::FOR_CONFORMANCE)) {
+        steps.run("conformance", || conformance::run(workspace));
+    }
+    steps.finish()
+}

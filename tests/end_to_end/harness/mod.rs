@@ -2,6 +2,7 @@
 //!
 //! The server is the real binary, configured by environment alone; it is killed when dropped.
 
+pub mod browser;
 pub mod client;
 pub mod server;
 

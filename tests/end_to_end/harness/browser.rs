@@ -1,0 +1,370 @@
+//! A real Chromium, driven through chromedriver; both are gone when dropped.
+//!
+//! A [`Browser`] is one chromedriver; each of its [`Window`]s is a Chromium process of its own with
+//! a fresh profile, so two windows are two players who share nothing. Everything here blocks, like
+//! the rest of the harness.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::sync_channel,
+    time::Duration,
+};
+
+use fantoccini::{
+    Client, ClientBuilder, Locator,
+    actions::{Actions, InputSource, MOUSE_BUTTON_LEFT, MouseActions, PointerAction},
+    error::CmdError,
+    key::Key,
+};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{runtime::Runtime, time::timeout};
+
+use super::{PATIENCE, eventually, server::Server};
+
+const INSTALL: &str = "is needed by the browser tests; on Debian: \
+                       apt-get install chromium chromium-driver (cargo xtask test does that)";
+
+/// Quiet, and off the internet: the tests are about this page and nothing else.
+const FLAGS: [&str; 9] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+];
+
+/// Time for a browser to close by itself before it is killed.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a window is looked at on.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Screen {
+    /// A phone of 390 x 844 with a finger, or else a desktop of 1280 x 800 with a mouse.
+    pub phone: bool,
+    /// Whether its owner likes it dark.
+    pub dark: bool,
+}
+
+impl Screen {
+    fn capabilities(self, profile: &Path) -> Value {
+        let mut arguments: Vec<_> = FLAGS.iter().map(ToString::to_string).collect();
+        arguments.push(format!("--user-data-dir={}", profile.display()));
+        arguments.push(format!("--blink-settings=preferredColorScheme={}", u8::from(!self.dark)));
+        let (width, height) = if self.phone { (390, 844) } else { (1280, 800) };
+        let metrics = json!({
+            "width": width,
+            "height": height,
+            "pixelRatio": 1 + u8::from(self.phone),
+            "mobile": self.phone,
+            "touch": self.phone,
+        });
+        json!({
+            "browserName": "chrome",
+            "goog:chromeOptions": {
+                "args": arguments,
+                "mobileEmulation": { "deviceMetrics": metrics },
+            },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        })
+    }
+}
+
+/// A running chromedriver.
+pub struct Browser {
+    driver: Child,
+    address: SocketAddr,
+    runtime: Runtime,
+}
+
+impl Browser {
+    /// Starts chromedriver on a free port.
+    pub fn start() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("chromedriver {INSTALL}: {error}"));
+        let lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
+        let (announce, announced) = sync_channel(1);
+        std::thread::spawn(move || {
+            // Read to the end, so that chromedriver never waits to be read.
+            for line in lines.lines().map_while(Result::ok) {
+                let port = line.split_once("started successfully on port ").map(|(_, port)| port);
+                if let Some(port) = port.and_then(|port| port.trim_end_matches('.').parse().ok()) {
+                    let _ = announce.try_send(SocketAddr::from(([127, 0, 0, 1], port)));
+                }
+            }
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let mut browser = Self {
+            driver,
+            address: ([127, 0, 0, 1], 0).into(),
+            runtime: runtime.expect("a runtime can be built"),
+        };
+        let address = announced.recv_timeout(PATIENCE);
+        browser.address = address.expect("chromedriver says on which port it listens");
+        browser
+    }
+
+    /// Opens the page of `server` in a window of its own, on a desktop by daylight.
+    pub fn open(&self, server: &Server) -> Window<'_> {
+        self.open_on(Screen::default(), server, "/")
+    }
+
+    /// Opens a path of `server` in a window of its own.
+    pub fn open_on(&self, screen: Screen, server: &Server, path: &str) -> Window<'_> {
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let Value::Object(capabilities) = screen.capabilities(profile.path()) else {
+            unreachable!("capabilities are an object")
+        };
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(capabilities);
+        let driver = format!("http://{}", self.address);
+        let client = self.runtime.block_on(builder.connect(&driver));
+        let client = client.unwrap_or_else(|error| panic!("chromium {INSTALL}: {error}"));
+        let window = Window { browser: self, client: Some(client), _profile: profile };
+        window.run(window.client().goto(&format!("http://{}{path}", server.address)));
+        window
+    }
+
+    /// A command of chromedriver's own, which WebDriver does not have.
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let mut stream = TcpStream::connect(self.address).expect("chromedriver listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        let body = body.to_string();
+        let (host, length) = (self.address, body.len());
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}"
+        );
+        stream.write_all(request.as_bytes()).expect("the request is taken");
+        // chromedriver keeps its connections open, whatever it is asked.
+        let mut answer = BufReader::new(stream);
+        let mut length = 0;
+        loop {
+            let mut line = String::new();
+            answer.read_line(&mut line).expect("chromedriver answers");
+            match line.split_once(':') {
+                Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
+                    length = value.trim().parse().expect("a length is a number");
+                }
+                None if line.trim_end().is_empty() => break,
+                _ => {}
+            }
+        }
+        let answer: Value = serde_json::from_reader(answer.take(length)).expect("JSON");
+        answer["value"].clone()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Its windows borrow it, so their Chromium processes are gone by now.
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// A Chromium with one page in it.
+pub struct Window<'browser> {
+    browser: &'browser Browser,
+    /// `None` only while it is being dropped.
+    client: Option<Client>,
+    _profile: TempDir,
+}
+
+impl Window<'_> {
+    /// What `script` returns, given `argument` as `arguments[0]`.
+    pub fn evaluate(&self, script: &str, argument: impl Into<Value>) -> Value {
+        self.run(self.client().execute(script, vec![argument.into()]))
+    }
+
+    /// `connecting`, `live` or `offline`, as the page shows it.
+    pub fn connection(&self) -> String {
+        self.text("return document.body.dataset.connection", Value::Null)
+    }
+
+    /// The total on the screen; `None` before there is one.
+    pub fn total(&self) -> Option<u32> {
+        let total = "return document.getElementById('total').dataset.total";
+        self.text(total, Value::Null).parse().ok()
+    }
+
+    /// The state of a box on the screen, or `absent` where it is not on the screen.
+    pub fn state(&self, id: u32) -> String {
+        let script = r#"
+            const box = document.querySelector(`#board input.box[data-id="${arguments[0]}"]`);
+            if (!box) return 'absent';
+            const state = box.dataset.state;
+            // What is seen and what is told to a screen reader must agree.
+            const marked = state === 'checked' || state === 'waiting';
+            return box.checked === marked ? state : `${state}, but its mark says ${box.checked}`;
+        "#;
+        self.text(script, id)
+    }
+
+    /// The box that the page says it is at.
+    pub fn place(&self) -> Option<u32> {
+        let place = "return document.getElementById('where').dataset.id ?? ''";
+        self.text(place, Value::Null).parse().ok()
+    }
+
+    /// The part of the address after the path.
+    pub fn hash(&self) -> String {
+        self.text("return location.hash", Value::Null)
+    }
+
+    /// The text of the element that `selector` finds.
+    pub fn text_of(&self, selector: &str) -> String {
+        self.text("return document.querySelector(arguments[0]).textContent", selector)
+    }
+
+    /// Clicks a box with the mouse.
+    pub fn click(&self, id: u32) {
+        let selector = format!("#board input.box[data-id=\"{id}\"]");
+        self.run(async { self.client().find(Locator::Css(&selector)).await?.click().await });
+    }
+
+    /// Types into the jump field and presses Enter.
+    pub fn jump(&self, typed: &str) {
+        self.run(async {
+            let field = self.client().find(Locator::Css("#jump")).await?;
+            field.clear().await?;
+            field.send_keys(&format!("{typed}{}", char::from(Key::Enter))).await
+        });
+    }
+
+    /// Presses a key where the focus is.
+    pub fn press(&self, key: impl Into<char>) {
+        let key = key.into().to_string();
+        self.run(async { self.client().active_element().await?.send_keys(&key).await });
+    }
+
+    /// Drags with the mouse, from a box and over a distance on the screen.
+    pub fn drag(&self, id: u32, x: f64, y: f64) {
+        let selector = format!("#board input.box[data-id=\"{id}\"]");
+        self.run(async {
+            let element = self.client().find(Locator::Css(&selector)).await?;
+            let to = |x, y| PointerAction::MoveBy { duration: None, x, y };
+            let mouse = MouseActions::new("mouse".into())
+                .then(PointerAction::MoveToElement { element, duration: None, x: 0., y: 0. })
+                .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+                .then(to(x / 2., y / 2.))
+                .then(to(x / 2., y / 2.))
+                .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+            self.client().perform_actions(Actions::from(mouse)).await
+        });
+    }
+
+    /// Loads the page again.
+    pub fn reload(&self) {
+        self.run(self.client().refresh());
+    }
+
+    /// Waits until the page is live and knows the total.
+    pub fn until_live(&self) {
+        eventually("a live page with a total", || {
+            (self.connection() == "live" && self.total().is_some()).then_some(())
+        });
+    }
+
+    /// Waits until a box on the screen is in a state.
+    pub fn until_state(&self, id: u32, state: &str) {
+        eventually(&format!("box {id} to be {state}"), || (self.state(id) == state).then_some(()));
+    }
+
+    /// Waits until nothing moves any more but what moves for ever.
+    pub fn until_still(&self) {
+        let still = "return document.getAnimations().every(
+            (animation) => animation.effect.getTiming().iterations === Infinity)";
+        eventually("the page to be still", || {
+            (self.evaluate(still, Value::Null) == true).then_some(())
+        });
+    }
+
+    /// Writes a picture of the page.
+    pub fn save_screenshot(&self, to: &Path) {
+        let picture = self.run(self.client().screenshot());
+        std::fs::write(to, picture).expect("the picture can be written");
+    }
+
+    /// Warnings and errors on the console since the last time.
+    pub fn complaints(&self) -> Vec<String> {
+        let session = self.run(self.client().session_id()).expect("the session has an id");
+        let log = json!({ "type": "browser" });
+        let entries = self.browser.post(&format!("/session/{session}/se/log"), &log);
+        let entries = entries.as_array().expect("a list of messages").iter();
+        entries
+            .filter(|entry| !matches!(entry["level"].as_str(), Some("INFO" | "DEBUG")))
+            .map(|entry| format!("{}: {}", entry["level"], entry["message"]))
+            .collect()
+    }
+
+    /// The page has run without a warning or an error, a refusal by its own policy among them.
+    pub fn assert_no_complaints(&self) {
+        let complaints = self.complaints();
+        assert!(complaints.is_empty(), "the console says: {complaints:#?}");
+    }
+
+    fn text(&self, script: &str, argument: impl Into<Value>) -> String {
+        let value = self.evaluate(script, argument);
+        value.as_str().unwrap_or_else(|| panic!("{script}: {value}")).to_owned()
+    }
+
+    fn client(&self) -> &Client {
+        self.client.as_ref().expect("it is only taken by drop")
+    }
+
+    fn run<T>(&self, command: impl Future<Output = Result<T, CmdError>>) -> T {
+        let ran = self.browser.runtime.block_on(async { timeout(PATIENCE, command).await });
+        let answered =
+            ran.unwrap_or_else(|_| panic!("no answer from chromedriver in {PATIENCE:?}"));
+        answered.unwrap_or_else(|error| panic!("chromedriver: {error}"))
+    }
+
+    /// The process of this window's Chromium.
+    fn process(&self) -> Option<u64> {
+        self.client().capabilities()?.get("goog:processID")?.as_u64()
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.leave_evidence();
+        }
+        let process = self.process();
+        let client = self.client.take().expect("it is only taken here");
+        // Chromium outlives a chromedriver that is killed, so it has to go first: asked to,
+        // or else by the process id that chromedriver told.
+        let close = async { timeout(CLOSE_LIMIT, client.close()).await };
+        let closed = matches!(self.browser.runtime.block_on(close), Ok(Ok(())));
+        if let (false, Some(process)) = (closed, process) {
+            let _ = Command::new("kill").args(["-9", &process.to_string()]).status();
+        }
+    }
+}
+
+impl Window<'_> {
+    /// Shows what a failed test would have seen. Asks in a way that cannot panic again.
+    fn leave_evidence(&self) {
+        let screenshot = async { timeout(CLOSE_LIMIT, self.client().screenshot()).await };
+        let Ok(Ok(picture)) = self.browser.runtime.block_on(screenshot) else { return };
+        let name = format!("window-{}.png", self.process().unwrap_or_default());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        if std::fs::write(&path, picture).is_ok() {
+            eprintln!("the window looked like this: {}", path.display());
+        }
+    }
+}

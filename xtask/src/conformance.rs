@@ -1,0 +1,199 @@
+//! Autobahn's WebSocket cases, run by a suite from PyPI against `/echo`: the server built with the
+//! feature `echo` puts the game's own framing behind that path.
+
+use std::{
+    collections::BTreeMap,
+    env::vars_os,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::process::{self, Running, Workspace};
+
+/// Runs Autobahn's own cases on Python versions of today. Pinned, so that the cases are the same.
+const SUITE: &str = "kosoku";
+const SUITE_VERSION: &str = "0.1.0";
+
+/// Cases 1 to 7, 9 and 10. 12 and 13 are about compression, which the server does not offer.
+const CASES: usize = 301;
+const EXCLUDED: [&str; 2] = ["12.*", "13.*"];
+
+/// The cases take 12 s; one that hangs is given up by the suite itself.
+const SUITE_LIMIT: Duration = Duration::from_secs(300);
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// Builds, runs and judges.
+pub fn run(workspace: &Workspace) -> Result<()> {
+    let folder = workspace.target.join("conformance");
+    fs::create_dir_all(&folder).context("cannot write into the target folder")?;
+    let suite = install_suite(&folder)?;
+    let program = build(workspace, &folder)?;
+    let server = Server::start(workspace, &program, &folder)?;
+
+    let reports = folder.join("reports");
+    remove(&reports)?;
+    let mut command = Command::new(suite.join("kosoku"));
+    command.args(["-m", "fuzzingclient"]);
+    for cases in EXCLUDED {
+        command.args(["-x", cases]);
+    }
+    command.arg("-o").arg(&reports).arg(format!("ws://{}/echo", server.address));
+    println!("$ {}", process::shown(&command));
+    // Its exit status is not what is asked: the index tells more.
+    Running::start(command.stdin(Stdio::null()))?.wait(SUITE_LIMIT).context("the suite")?;
+
+    let index = reports.join("index.json");
+    let read = ["-c", include_str!("verdicts.py")];
+    let verdicts = process::read(Command::new(suite.join("python3")).args(read).arg(&index))?;
+    judge(&verdicts, &reports)
+}
+
+/// A virtual environment with the suite; the folder of its programs.
+fn install_suite(folder: &Path) -> Result<PathBuf> {
+    let environment = folder.join("venv");
+    let programs = environment.join("bin");
+    let version = format!("import importlib.metadata as m; print(m.version('{SUITE}'))");
+    let installed = process::read(Command::new(programs.join("python3")).args(["-c", &version]));
+    if installed.is_ok_and(|installed| installed.trim() == SUITE_VERSION) {
+        return Ok(programs);
+    }
+    process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
+    let suite = format!("{SUITE}=={SUITE_VERSION}");
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &suite];
+    process::run(Command::new(programs.join("python3")).args(pip))?;
+    Ok(programs)
+}
+
+/// The server with `/echo`, copied to where the next build does not replace it.
+fn build(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
+    let plain = ["build", "--locked", "--bin", "billion"];
+    process::run(workspace.cargo(&plain).args(["--features", "echo"]))?;
+    let program = folder.join("billion");
+    fs::copy(workspace.built.join("billion"), &program).context("cannot copy the server")?;
+    // Puts the plain server back, so that nobody plays on one with an echo.
+    process::run(&mut workspace.cargo(&plain))?;
+    Ok(program)
+}
+
+/// The server under test.
+struct Server {
+    _process: Running,
+    address: String,
+}
+
+impl Server {
+    fn start(workspace: &Workspace, program: &Path, folder: &Path) -> Result<Self> {
+        let data = folder.join("data");
+        remove(&data)?;
+        let mut command = Command::new(program);
+        for (name, _) in vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("BILLION_")) {
+                command.env_remove(name);
+            }
+        }
+        command
+            .current_dir(folder)
+            .env("BILLION__SERVER__ADDRESS", "127.0.0.1:0")
+            .env("BILLION__SERVER__ALLOW_MISSING_ORIGIN", "true")
+            .env("BILLION__ADMIN__ADDRESS", "127.0.0.1:0")
+            .env("BILLION__PAGE__PATH", &workspace.root)
+            .env("BILLION__STORE__PATH", &data)
+            .env("BILLION__BOARD__BOXES", "1000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut process = Running::start(&mut command)?;
+        let lines = process.0.stderr.take().context("stderr is piped")?;
+        let address = announced(&read_lines(lines))?;
+        Ok(Self { _process: process, address })
+    }
+}
+
+/// What the server says, line by line. Read to its end, so that it never waits to be read.
+fn read_lines(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    // A listening server has said a handful of lines; later ones only go to the screen.
+    let (said, lines) = sync_channel(64);
+    thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            eprintln!("billion: {line}");
+            let _ = said.try_send(line);
+        }
+    });
+    lines
+}
+
+fn announced(lines: &Receiver<String>) -> Result<String> {
+    let deadline = Instant::now() + START_LIMIT;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let Ok(line) = lines.recv_timeout(left) else { bail!("the server does not listen") };
+        if let Some((_, address)) = line.split_once("listening on http://") {
+            return Ok(address.trim().to_owned());
+        }
+    }
+}
+
+/// Every case must have run, and with a verdict that the protocol allows.
+fn judge(verdicts: &str, reports: &Path) -> Result<()> {
+    let mut counts = BTreeMap::<&str, usize>::new();
+    let mut failed = Vec::new();
+    let mut ran = 0;
+    for line in verdicts.lines() {
+        let words: Vec<&str> = line.split(' ').collect();
+        // A verdict may be two words long ("WRONG CODE"), the names at both ends are one.
+        let [case, verdict, closing @ .., report] = &words[..] else { bail!("a verdict: {line}") };
+        let closing = closing.join(" ");
+        ran += 1;
+        *counts.entry(verdict).or_default() += 1;
+        let allowed = |verdict: &str| matches!(verdict, "OK" | "NON-STRICT" | "INFORMATIONAL");
+        if !(allowed(verdict) && allowed(&closing)) {
+            println!(
+                "case {case}: {verdict}, closing {closing}: {}",
+                reports.join(report).display()
+            );
+            failed.push(*case);
+        }
+    }
+    let counts: Vec<_> =
+        counts.iter().map(|(verdict, count)| format!("{count} {verdict}")).collect();
+    println!("{ran} cases: {}", counts.join(", "));
+    ensure!(failed.is_empty(), "{} of {ran} cases failed: {}", failed.len(), failed.join(" "));
+    ensure!(ran == CASES, "{ran} cases ran, not {CASES}");
+    Ok(())
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cases_that_fail_or_do_not_run_are_named() {
+        let reports = Path::new("reports");
+        let good: Vec<_> = (1..=CASES).map(|case| format!("1.{case} OK OK r.html")).collect();
+        assert!(judge(&good.join("\n"), reports).is_ok());
+        let missing = judge(&good[1..].join("\n"), reports).unwrap_err();
+        assert_eq!(missing.to_string(), "300 cases ran, not 301");
+        let mut bad = good;
+        bad[6] = "1.7 FAILED OK r.html".into();
+        bad[7] = "1.8 OK WRONG CODE r.html".into();
+        bad[8] = "1.9 NON-STRICT INFORMATIONAL r.html".into();
+        let failed = judge(&bad.join("\n"), reports).unwrap_err();
+        assert_eq!(failed.to_string(), "2 of 301 cases failed: 1.7 1.8");
+    }
+}

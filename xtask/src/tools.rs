@@ -1,0 +1,178 @@
+//! What the tests need beyond Rust: found, installed where that is possible, or named. Nothing is
+//! ever skipped for want of a tool.
+
+use std::{
+    collections::BTreeSet,
+    env::{split_paths, var_os},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Result, bail};
+
+use crate::process::run;
+
+/// Something that has to be there.
+#[derive(Debug, Clone, Copy)]
+pub struct Tool {
+    found_by: Found,
+    what_for: &'static str,
+    from: Source,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Found {
+    /// A program on the path.
+    Program(&'static str),
+    /// A file.
+    File(&'static str),
+    /// A command that succeeds.
+    Running(&'static [&'static str]),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A package of Debian.
+    Debian(&'static str),
+    /// A component of the Rust toolchain.
+    Rustup(&'static str),
+}
+
+const COMPILER: Tool = tool(Found::Program("cc"), "to link", Source::Debian("gcc"));
+const HEADERS: Tool =
+    tool(Found::File("/usr/include/stdio.h"), "to build jemalloc", Source::Debian("libc6-dev"));
+const MAKE: Tool = tool(Found::Program("make"), "to build jemalloc", Source::Debian("make"));
+const KILL: Tool = tool(Found::Program("kill"), "to signal servers", Source::Debian("procps"));
+const MOUNT: Tool = tool(Found::Program("mount"), "to fill a disk", Source::Debian("mount"));
+const BROWSER: Tool =
+    tool(Found::Program("chromium"), "for the browser tests", Source::Debian("chromium"));
+const DRIVER: Tool = tool(
+    Found::Program("chromedriver"),
+    "for the browser tests",
+    Source::Debian("chromium-driver"),
+);
+const PYTHON: Tool =
+    tool(Found::Program("python3"), "for the conformance suite", Source::Debian("python3"));
+const VENV: Tool = tool(
+    Found::Running(&["python3", "-c", "import venv, ensurepip"]),
+    "for the conformance suite",
+    Source::Debian("python3-venv"),
+);
+const RUSTFMT: Tool = tool(
+    Found::Running(&["cargo", "fmt", "--version"]),
+    "to check the format",
+    Source::Rustup("rustfmt"),
+);
+const CLIPPY: Tool =
+    tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
+
+/// For everything.
+pub const ALL: [Tool; 11] =
+    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, PYTHON, VENV, RUSTFMT, CLIPPY];
+/// For `cargo test` alone.
+pub const FOR_TESTS: [Tool; 7] = [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER];
+/// For the conformance suite alone.
+pub const FOR_CONFORMANCE: [Tool; 5] = [COMPILER, HEADERS, MAKE, PYTHON, VENV];
+
+const fn tool(found_by: Found, what_for: &'static str, from: Source) -> Tool {
+    Tool { found_by, what_for, from }
+}
+
+/// Makes sure that all of `tools` are there, by installing what is missing.
+pub fn require(tools: &[Tool]) -> Result<()> {
+    let missing = missing(tools);
+    if missing.is_empty() {
+        println!("nothing is missing");
+        return Ok(());
+    }
+    for tool in &missing {
+        println!("missing {}: {}", tool.what_for, tool.found_by.shown());
+    }
+    let packages: BTreeSet<_> = missing.iter().filter_map(|tool| tool.from.debian()).collect();
+    let components: BTreeSet<_> = missing.iter().filter_map(|tool| tool.from.rustup()).collect();
+    if !packages.is_empty() {
+        install_packages(&packages.into_iter().collect::<Vec<_>>())?;
+    }
+    if !components.is_empty() {
+        install_components(&components.into_iter().collect::<Vec<_>>())?;
+    }
+    match self::missing(&missing).first() {
+        None => Ok(()),
+        Some(tool) => bail!("{} is still missing", tool.found_by.shown()),
+    }
+}
+
+fn missing(tools: &[Tool]) -> Vec<Tool> {
+    tools.iter().copied().filter(|tool| !tool.found_by.is_there()).collect()
+}
+
+impl Found {
+    fn is_there(self) -> bool {
+        match self {
+            Self::Program(name) => on_path(name),
+            Self::File(path) => Path::new(path).exists(),
+            Self::Running(words) => Command::new(words[0])
+                .args(&words[1..])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status()
+                .is_ok_and(|status| status.success()),
+        }
+    }
+
+    fn shown(self) -> String {
+        match self {
+            Self::Program(name) | Self::File(name) => name.to_owned(),
+            Self::Running(words) => words.join(" "),
+        }
+    }
+}
+
+impl Source {
+    fn debian(self) -> Option<&'static str> {
+        if let Self::Debian(package) = self { Some(package) } else { None }
+    }
+
+    fn rustup(self) -> Option<&'static str> {
+        if let Self::Rustup(component) = self { Some(component) } else { None }
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = var_os("PATH").unwrap_or_default();
+    split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn install_packages(packages: &[&str]) -> Result<()> {
+    let command = format!("apt-get install {}", packages.join(" "));
+    if !on_path("apt-get") {
+        bail!("install what is missing; on Debian: {command}");
+    }
+    if !is_root()? {
+        bail!("run: sudo {command}");
+    }
+    let install = || run(apt_get(&["install", "--yes", "--no-install-recommends"]).args(packages));
+    // The lists may be absent, as on a fresh image, or name versions that are gone.
+    install().or_else(|_| {
+        run(&mut apt_get(&["update"]))?;
+        install()
+    })
+}
+
+fn install_components(components: &[&str]) -> Result<()> {
+    if !on_path("rustup") {
+        bail!("install the {} of your Rust toolchain", components.join(" and the "));
+    }
+    run(Command::new("rustup").args(["component", "add"]).args(components))
+}
+
+fn apt_get(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
+    command
+}
+
+fn is_root() -> Result<bool> {
+    Ok(crate::process::read(Command::new("id").arg("-u"))?.trim() == "0")
+}
