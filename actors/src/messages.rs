@@ -134,7 +134,7 @@ pub struct TotalDue {
     pub total: u32,
 }
 
-/// hub → session: the deadline you set yourself has passed.
+/// hub → session: the deadline you set yourself has passed, or your client has been silent too long.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DeadlinePassed;

@@ -78,7 +78,7 @@ pub struct SessionSettings {
     pub ranges: Rate,
     /// Longest wait for room in a shard.
     pub shard_wait_timeout: Duration,
-    /// Longest time a lagging `v=2` client may take to drain its outbox.
+    /// Longest time a client may take to drain its outbox.
     pub drain_timeout: Duration,
     /// Time for the closing handshake.
     pub close_timeout: Duration,
@@ -256,6 +256,8 @@ pub struct Session {
     /// The announced total as far as this session has heard, even while it drops updates.
     latest: u32,
     lagging: bool,
+    /// The clock of `session.drain_timeout_s` runs.
+    watched: bool,
     scoped: Option<Box<Scoped>>,
     _permit: Box<dyn Any>,
 }
@@ -292,6 +294,7 @@ impl Session {
                 told: 0,
                 latest: 0,
                 lagging: false,
+                watched: false,
                 scoped: scoped.then(Box::default),
                 _permit: connection.permit,
             }
@@ -468,9 +471,7 @@ impl Session {
         self.lagging = true;
         self.worker.node.stats.lags.inc();
         self.worker.node.stats.lagging.inc();
-        if self.scoped.is_some() {
-            self.set_deadline(Some(self.settings().drain_timeout));
-        } else {
+        if self.scoped.is_none() {
             self.close(Close::LAGGING);
         }
     }
@@ -478,7 +479,16 @@ impl Session {
     fn stop_lagging(&mut self) {
         self.lagging = false;
         self.worker.node.stats.lagging.dec();
-        self.set_deadline(None);
+    }
+
+    /// Starts or stops the clock of a client whose outbox is not empty: one that drains a byte a
+    /// second must not keep its place for ever, lagging or not.
+    fn watch_outbox(&mut self) {
+        let waiting = !self.outbox.is_empty();
+        if self.phase == Phase::Open && waiting != self.watched {
+            self.watched = waiting;
+            self.set_deadline(waiting.then_some(self.settings().drain_timeout));
+        }
     }
 
     /// The outbox is empty again: tell the total, read the last ranges again and repeat own checks,
@@ -658,10 +668,19 @@ impl Handler<DeadlinePassed> for Session {
     type Result = ();
 
     fn handle(&mut self, _: DeadlinePassed, ctx: &mut Self::Context) {
-        let drained_in_time = self.link.deadline_s.load(Ordering::Relaxed) == 0;
+        // The client may have drained or spoken since the hub looked.
+        let node = &self.worker.node;
+        let now_s = node.clock.now_s();
+        let idle_s = node.settings.hub.idle_timeout.as_secs() as u32;
         match self.phase {
-            Phase::Open if self.lagging && !drained_in_time => self.close(Close::LAGGING),
-            Phase::Open | Phase::Joining => self.close(Close::TIMEOUT),
+            Phase::Open if self.link.deadline_passed(now_s) => {
+                self.begin_to_lag();
+                self.close(Close::LAGGING);
+            }
+            Phase::Open | Phase::Joining if now_s.saturating_sub(self.link.seen_s()) >= idle_s => {
+                self.close(Close::TIMEOUT);
+            }
+            Phase::Open | Phase::Joining => {}
             Phase::Closing | Phase::Discarding => {
                 // Nothing of what is unsent may linger in the kernel for minutes.
                 socket::reset_on_drop(&self.stream);

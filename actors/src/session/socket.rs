@@ -82,6 +82,7 @@ impl Session {
                     continue;
                 }
             }
+            self.watch_outbox();
             if read.is_pending() {
                 return Ok(());
             }
