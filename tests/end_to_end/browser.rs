@@ -24,10 +24,6 @@ fn until_soon(window: &Window, id: u32, state: &str) {
     within(SOON, &format!("box {id} to be {state}"), || (window.state(id) == state).then_some(()));
 }
 
-fn until_total(window: &Window, total: u32) {
-    within(SOON, &format!("a total of {total}"), || (window.total() == Some(total)).then_some(()));
-}
-
 #[test]
 fn the_page_opens_and_learns_its_first_boxes() {
     let server = Setup::new(BOXES, 2).start();
@@ -64,7 +60,7 @@ fn a_check_appears_in_the_other_window_and_survives_a_reload() {
     other.click(43);
     until_soon(&one, 43, "checked");
     for window in [&one, &other] {
-        until_total(window, 2);
+        window.until_total(2);
     }
 
     // A checked box stays checked, whatever is done to it.
@@ -75,7 +71,7 @@ fn a_check_appears_in_the_other_window_and_survives_a_reload() {
     one.until_live();
     one.until_state(42, "checked");
     one.until_state(43, "checked");
-    until_total(&one, 2);
+    one.until_total(2);
     assert_eq!(server.client().greeted, 2);
     for window in [&one, &other] {
         window.assert_no_complaints();
@@ -96,9 +92,27 @@ fn a_box_checked_by_a_program_appears_in_every_window() {
     assert_eq!(client.next(), Told::Update { total: 1, id: 7 });
     for window in &windows {
         until_soon(window, 7, "checked");
-        until_total(window, 1);
+        window.until_total(1);
         window.assert_no_complaints();
     }
+}
+
+#[test]
+fn a_refused_check_is_taken_back_and_explained() {
+    let setup = Setup::new(BOXES, 2).with("LIMITER__LIMIT", 0.01).with("LIMITER__BURST", 1);
+    let server = setup.start();
+    let browser = Browser::start();
+    let window = browser.open(&server);
+    window.until_live();
+    window.until_state(1, "unchecked");
+    window.click(1);
+    window.until_state(1, "checked");
+    window.click(2);
+    let notice = "Box 2 was not checked: slow down a little.";
+    eventually(notice, || (window.text_of("#notice") == notice).then_some(()));
+    assert_eq!(window.state(2), "unchecked");
+    window.until_total(1);
+    window.assert_no_complaints();
 }
 
 #[test]
@@ -127,7 +141,7 @@ fn jumping_reaches_the_last_box_and_both_sides_of_a_tile_edge() {
     window.click(TILE + 1);
     window.until_state(TILE + 1, "checked");
 
-    until_total(&window, 4);
+    window.until_total(4);
     let mut client = server.client();
     let mut before = vec![];
     assert_eq!(client.range(TILE, TILE + 1, &mut before), [TILE, TILE + 1]);
@@ -187,11 +201,11 @@ fn keys_alone_find_and_check_a_box() {
     window.press(Key::Down);
     assert_eq!(window.place(), Some(1001 + TILE_COLUMNS));
     window.press(' ');
-    until_soon(&window, 1001 + TILE_COLUMNS, "checked");
+    window.until_state(1001 + TILE_COLUMNS, "checked");
     window.press(Key::End);
     window.until_state(BOXES, "unchecked");
     assert_eq!(window.place(), Some(BOXES));
-    until_total(&window, 1);
+    window.until_total(1);
     window.assert_no_complaints();
 }
 
@@ -213,7 +227,7 @@ fn dragging_moves_the_map_and_checks_nothing() {
     // The drag is over: a click is a click again.
     window.click(there);
     assert_eq!(client.next(), Told::Update { total: 1, id: there });
-    until_soon(&window, there, "checked");
+    window.until_state(there, "checked");
     window.assert_no_complaints();
 }
 
@@ -260,7 +274,7 @@ fn the_page_outlives_its_server_and_catches_up() {
     for id in [BEFORE, WHILE_DOWN, MISSED] {
         window.until_state(id, "checked");
     }
-    until_total(&window, 3);
+    window.until_total(3);
     assert_eq!(window.place(), Some(WHILE_DOWN), "it kept its place");
     assert_eq!(window.state(PLACE), "unchecked");
     let checked = server.client().range(PLACE, PLACE + 9, &mut vec![]);

@@ -57,8 +57,8 @@ pub fn all(workspace: &Workspace, long: bool, filter: &[String]) -> Result<(Coun
 /// Runs the tests with deliberate faults compiled into the server: they prove that the other tests
 /// can fail. Comes after those, because it replaces the server they run.
 pub fn faults(workspace: &Workspace, long: bool) -> Result<(Counted, Result<()>)> {
-    let mut command = workspace.cargo(&["test", "--locked", "--features", "faults"]);
-    command.args(["--test", "end_to_end", "--", "faults::"]);
+    let mut command = workspace.cargo(&["test", "--workspace", "--locked"]);
+    command.args(["--features", "faults", "--test", "end_to_end", "--", "faults::"]);
     run(command, long)
 }
 

@@ -73,7 +73,9 @@ fn install_suite(folder: &Path) -> Result<PathBuf> {
 
 /// The server with `/echo`, copied to where the next build does not replace it.
 fn build(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
-    let plain = ["build", "--locked", "--bin", "billion"];
+    // By way of a test that needs the server: built on its own, it would get its dependencies
+    // without the features that the tests add to them, which is all of them once more.
+    let plain = ["build", "--workspace", "--locked", "--test", "end_to_end"];
     process::run(workspace.cargo(&plain).args(["--features", "echo"]))?;
     let program = folder.join("billion");
     fs::copy(workspace.built.join("billion"), &program).context("cannot copy the server")?;

@@ -284,6 +284,11 @@ impl Window<'_> {
         eventually(&format!("box {id} to be {state}"), || (self.state(id) == state).then_some(()));
     }
 
+    /// Waits until the page shows a total.
+    pub fn until_total(&self, total: u32) {
+        eventually(&format!("a total of {total}"), || (self.total() == Some(total)).then_some(()));
+    }
+
     /// Waits until nothing moves any more but what moves for ever.
     pub fn until_still(&self) {
         let still = "return document.getAnimations().every(
