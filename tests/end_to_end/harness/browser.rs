@@ -26,8 +26,8 @@ use tokio::{runtime::Runtime, time::timeout};
 
 use super::{PATIENCE, eventually, server::Server};
 
-const INSTALL: &str = "is needed by the browser tests; on Debian: \
-                       apt-get install chromium chromium-driver (cargo xtask test does that)";
+const INSTALL: &str = "if it is not installed: apt-get install chromium chromium-driver, on \
+                       Debian (cargo xtask test does that)";
 
 /// Quiet, and off the internet: the tests are about this page and nothing else.
 const FLAGS: [&str; 9] = [
@@ -94,7 +94,7 @@ impl Browser {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
-            .unwrap_or_else(|error| panic!("chromedriver {INSTALL}: {error}"));
+            .unwrap_or_else(|error| panic!("cannot start chromedriver: {error}; {INSTALL}"));
         let lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
         let (announce, announced) = sync_channel(1);
         std::thread::spawn(move || {
@@ -132,7 +132,9 @@ impl Browser {
         builder.capabilities(capabilities);
         let driver = format!("http://{}", self.address);
         let client = self.runtime.block_on(builder.connect(&driver));
-        let client = client.unwrap_or_else(|error| panic!("chromium {INSTALL}: {error}"));
+        let client = client.unwrap_or_else(|error| {
+            panic!("chromedriver cannot start chromium: {error}; {INSTALL}")
+        });
         let window = Window { browser: self, client: Some(client), _profile: profile };
         window.run(window.client().goto(&format!("http://{}{path}", server.address)));
         window
