@@ -26,6 +26,12 @@ use serde::Deserialize;
 /// The defaults, with their documentation.
 const DEFAULTS: &str = include_str!("../settings.toml");
 
+/// No timeout needs to be longer.
+const DAY_S: u64 = 86_400;
+
+/// Messages a session may get beside the answers to its ranges before it counts as lagging.
+const MAILBOX_ROOM: usize = 16;
+
 /// Where the settings file is looked for when none is named.
 const FILE: &str = "settings.toml";
 
@@ -250,8 +256,9 @@ impl Settings {
             check(
                 is_origin(origin),
                 format!(
-                    "server.allowed_origins: {origin:?} is no origin: write scheme://host[:port], \
-                     as in https://example.org"
+                    "server.allowed_origins: {origin:?} is no origin as browsers send it: write \
+                     scheme://host[:port] in lower case and without a default port, as in \
+                     https://example.org"
                 ),
             );
         }
@@ -259,27 +266,18 @@ impl Settings {
             check(false, format!("board, shards.count: {error}"));
         }
         for (key, value) in [
-            ("server.max_connections", self.server.max_connections as u64),
-            ("shards.threads", self.shards.threads as u64),
             ("shards.mailbox", self.shards.mailbox as u64),
             ("shards.queue_checks", self.shards.queue_checks as u64),
             ("shards.commit_checks", self.shards.commit_checks as u64),
-            ("shards.wait_timeout_ms", self.shards.wait_timeout_ms),
             ("session.mailbox", self.session.mailbox as u64),
             ("session.outbox_bytes", self.session.outbox_bytes as u64),
-            ("session.ranges_outstanding", self.session.ranges_outstanding as u64),
             ("session.checks_outstanding", self.session.checks_outstanding as u64),
             ("session.fragments", u64::from(self.session.fragments)),
-            ("session.ping_interval_s", self.session.ping_interval_s),
-            ("session.drain_timeout_s", self.session.drain_timeout_s),
-            ("session.close_timeout_s", self.session.close_timeout_s),
             ("limiter.burst", u64::from(self.limiter.burst)),
             ("limiter.range_burst", u64::from(self.limiter.range_burst)),
             ("broadcaster.mailbox", self.broadcaster.mailbox as u64),
             ("broadcaster.batch_updates", self.broadcaster.batch_updates as u64),
             ("hub.mailbox", self.hub.mailbox as u64),
-            ("store.log_mib", self.store.log_mib),
-            ("server.shutdown_timeout_s", self.server.shutdown_timeout_s),
         ] {
             check(value >= 1, format!("{key} = {value}: must be at least 1"));
             check(
@@ -287,44 +285,46 @@ impl Settings {
                 format!("{key} = {value}: must be at most {}", u32::MAX),
             );
         }
+        for (key, value, least, most) in [
+            ("server.max_connections", self.server.max_connections as u64, 1, 10_000_000),
+            ("server.workers", self.server.workers as u64, 0, 1024),
+            ("server.shutdown_timeout_s", self.server.shutdown_timeout_s, 2, DAY_S),
+            ("shards.threads", self.shards.threads as u64, 1, 1024),
+            ("shards.wait_timeout_ms", self.shards.wait_timeout_ms, 1, DAY_S * 1000),
+            ("session.message_bytes", self.session.message_bytes, 8, 1 << 20),
+            ("session.read_buffer_bytes", self.session.read_buffer_bytes as u64, 64, 1 << 24),
+            ("session.send_buffer_bytes", self.session.send_buffer_bytes as u64, 4096, 1 << 30),
+            ("session.ping_interval_s", self.session.ping_interval_s, 1, DAY_S),
+            ("session.idle_timeout_s", self.session.idle_timeout_s, 1, DAY_S),
+            ("session.drain_timeout_s", self.session.drain_timeout_s, 1, DAY_S),
+            ("session.close_timeout_s", self.session.close_timeout_s, 1, DAY_S),
+            ("session.ranges_outstanding", self.session.ranges_outstanding as u64, 1, 16),
+            ("broadcaster.interval_ms", self.broadcaster.interval_ms, 0, 60_000),
+            ("store.log_mib", self.store.log_mib, 1, 1 << 20),
+        ] {
+            check(
+                (least..=most).contains(&value),
+                format!("{key} = {value}: must be from {least} to {most}"),
+            );
+        }
+        let room = self.session.ranges_outstanding + MAILBOX_ROOM;
+        check(
+            self.session.mailbox >= room,
+            format!(
+                "session.mailbox = {}: must be at least session.ranges_outstanding + \
+                 {MAILBOX_ROOM} = {room}, or answers alone would overflow it",
+                self.session.mailbox
+            ),
+        );
         for (key, value) in [
             ("limiter.limit", self.limiter.limit),
             ("limiter.range_limit", self.limiter.range_limit),
         ] {
             check(
-                value.is_finite() && value >= 0.0,
-                format!("{key} = {value}: must be 0 (no limit) or more"),
+                value == 0.0 || (0.001..=1e9).contains(&value),
+                format!("{key} = {value}: must be 0 (no limit) or from 0.001 to 1000000000"),
             );
         }
-        check(
-            self.session.ranges_outstanding <= actors::session::view::RANGES_MAX,
-            format!(
-                "session.ranges_outstanding = {}: at most {}",
-                self.session.ranges_outstanding,
-                actors::session::view::RANGES_MAX
-            ),
-        );
-        check(
-            self.session.message_bytes >= 8,
-            format!(
-                "session.message_bytes = {}: must be at least 8, the size of a range request",
-                self.session.message_bytes
-            ),
-        );
-        check(
-            self.session.read_buffer_bytes >= 64,
-            format!(
-                "session.read_buffer_bytes = {}: must be at least 64",
-                self.session.read_buffer_bytes
-            ),
-        );
-        check(
-            self.session.send_buffer_bytes >= 4096,
-            format!(
-                "session.send_buffer_bytes = {}: must be at least 4096",
-                self.session.send_buffer_bytes
-            ),
-        );
         check(
             self.session.idle_timeout_s > self.session.ping_interval_s,
             format!(
@@ -356,7 +356,15 @@ fn is_origin(text: &str) -> bool {
     let Some((scheme, host)) = text.split_once("://") else { return false };
     let scheme_is_legal = scheme.starts_with(|c: char| c.is_ascii_lowercase())
         && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    scheme_is_legal && !host.is_empty() && !host.contains(['/', '?', '#', '@', '*', ' ', ','])
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    let port_is_legal = port.is_none_or(|port| {
+        port.parse::<u16>().is_ok() && !matches!((scheme, port), ("http", "80") | ("https", "443"))
+    });
+    scheme_is_legal
+        && port_is_legal
+        && text.to_lowercase() == text
+        && !host.is_empty()
+        && !host.contains(['/', '?', '#', '@', '*', ' ', ','])
 }
 
 /// Adds one layer after checking each of its keys and values against the defaults.
@@ -578,6 +586,22 @@ mod tests {
         assert!(said.starts_with("server.address = \"nowhere\""), "{said}");
         let said = problem("[server]\nallowed_origins = [\"example.org\"]", &[]);
         assert!(said.contains("is no origin"), "{said}");
+        for origin in ["https://Example.org", "https://example.org:443", "http://a:99999"] {
+            let said = problem("", &[("ALLOWED_ORIGINS", origin)]);
+            assert!(said.contains("is no origin"), "{said}");
+        }
+        for (key, value) in [
+            ("SESSION__READ_BUFFER_BYTES", "1000000000000000"),
+            ("LIMITER__LIMIT", "0.000000000001"),
+            ("SESSION__CLOSE_TIMEOUT_S", "4294967295"),
+            ("SESSION__IDLE_TIMEOUT_S", "4294967296"),
+            ("SESSION__MAILBOX", "4"),
+            ("SERVER__SHUTDOWN_TIMEOUT_S", "1"),
+            ("SERVER__WORKERS", "5000"),
+        ] {
+            let said = problem("", &[(&format!("BILLION__{key}"), value)]);
+            assert!(said.contains(value), "{said}");
+        }
         let said = problem("[board]\nboxes = 0", &[]);
         assert!(said.contains("a board of 0 boxes"), "{said}");
         let said = problem("[board]\nboxes = 5000000000", &[]);

@@ -16,10 +16,14 @@ use std::{
 use actix_files::Files;
 use actix_http::{HttpService, Request};
 use actix_server::{Server, ServerHandle};
-use actix_service::{ServiceFactory, ServiceFactoryExt, boxed, fn_factory, fn_service, map_config};
+use actix_service::{
+    Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, fn_factory, fn_service,
+    map_config,
+};
 use actix_web::{
-    App, HttpServer,
+    App, FromRequest, Handler, HttpServer, Responder,
     dev::AppConfig,
+    guard,
     middleware::{Compress, DefaultHeaders},
     web,
 };
@@ -31,6 +35,7 @@ use actors::{
 use anyhow::{Context, Result, anyhow};
 use log::{error, info, warn};
 use prometheus_client::registry::Registry;
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
     routes::{health, metrics, page},
@@ -45,6 +50,16 @@ const BACKLOG: u32 = 4096;
 
 /// Time for a client to send its request head.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest life of a connection that stays with HTTP; sessions have left it by then. Bounds clients
+/// that send requests and never read the answers, which actix-http would serve for ever.
+const HTTP_LIFETIME: Duration = Duration::from_secs(60);
+
+/// HTTP connections of one worker at once; beyond them the others wait to be accepted.
+const HTTP_CONNECTIONS: usize = 2048;
+
+/// Descriptors for everything but players: listeners, store, workers, page requests.
+const DESCRIPTORS_RESERVED: usize = 256;
 
 /// Of the shutdown time, kept back for closing the store.
 const STORE_CLOSE_TIME: Duration = Duration::from_secs(1);
@@ -88,6 +103,8 @@ impl Application {
         let admin_listener = listen("admin.address", &settings.admin.address)?;
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
 
+        let connections_max = connections_within_descriptors(settings.server.max_connections);
+
         let began = Instant::now();
         let options = Options {
             log_bytes: settings.store.log_mib * 1024 * 1024,
@@ -104,7 +121,7 @@ impl Application {
         );
         let shared = Shared {
             node: web::Data::from(node.clone()),
-            admission: web::Data::from(Admission::new(&settings.server)),
+            admission: web::Data::from(Admission::new(&settings.server, connections_max)),
             templates: web::Data::new(templates),
             statics: settings.page.path.join("static"),
         };
@@ -115,6 +132,7 @@ impl Application {
         let server = Server::build()
             .workers(workers)
             .backlog(BACKLOG)
+            .max_concurrent_connections(HTTP_CONNECTIONS)
             .disable_signals()
             .listen("players", listener, move || serve(shared.clone()))?
             .run();
@@ -162,7 +180,7 @@ async fn come_to_rest(
     let deadline = tokio::time::Instant::now() + shutdown_timeout.saturating_sub(STORE_CLOSE_TIME);
     node.begin_draining();
     let rest = async {
-        server.pause().await;
+        // Newcomers are still accepted, to be told 503 and when to come back.
         node.drain(Close::GOING_AWAY).await;
         let mut check = tokio::time::interval(Duration::from_millis(10));
         while node.stats.connections_now() > 0 {
@@ -205,6 +223,26 @@ impl Signals {
     }
 }
 
+/// Raises the limit of open files as far as it goes; how many players that leaves room for.
+fn connections_within_descriptors(wanted: usize) -> usize {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        // Failing leaves the lower limit, which is read back.
+        let _ = setrlimit(Resource::Nofile, limit);
+        limit = getrlimit(Resource::Nofile);
+    }
+    let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let possible = files.saturating_sub(DESCRIPTORS_RESERVED.min(files / 2));
+    if possible < wanted {
+        warn!(
+            "server.max_connections = {wanted}, but only {files} files may be open: taking \
+             {possible} players (raise the limit with ulimit -n or LimitNOFILE)"
+        );
+    }
+    wanted.min(possible)
+}
+
 fn listen(key: &str, address: &str) -> Result<std::net::TcpListener> {
     let addresses = settings::resolve(address).map_err(|problem| anyhow!("{key}: {problem}"))?;
     let listener = std::net::TcpListener::bind(&addresses[..])
@@ -245,11 +283,15 @@ fn serve(
         let (app, shared) = (app.clone(), shared.clone());
         async move { app_of(&app, &shared).await }
     });
-    HttpService::build()
+    let http = HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
         .upgrade(upgrades)
         .h1(requests.map_err(|error: actix_web::Error| error.error_response()))
-        .tcp()
+        .tcp();
+    apply_fn_factory(http, |stream, http| {
+        let served = http.call(stream);
+        async move { tokio::time::timeout(HTTP_LIFETIME, served).await.unwrap_or(Ok(())) }
+    })
 }
 
 /// The worker's App, built by whoever asks first.
@@ -265,10 +307,8 @@ async fn app_of(
 }
 
 fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppService, ()>> + use<> {
-    let pages = web::scope("")
-        .wrap(Compress::default())
-        .service(web::resource("/").get(page::index))
-        .service(
+    let pages =
+        web::scope("").wrap(Compress::default()).service(get_or_head("/", page::index)).service(
             web::scope("/static")
                 .wrap(
                     DefaultHeaders::new()
@@ -282,17 +322,28 @@ fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppSer
         .app_data(shared.admission.clone())
         .app_data(shared.templates.clone())
         // Resources, not routes: they answer another method with 405 instead of 404.
-        .service(web::resource("/ws").get(ws::connect))
-        .service(web::resource("/healthz").get(health::healthz))
-        .service(web::resource("/readyz").get(health::readyz));
+        .service(get_or_head("/ws", ws::connect))
+        .service(get_or_head("/healthz", health::healthz))
+        .service(get_or_head("/readyz", health::readyz));
     #[cfg(feature = "echo")]
-    let app = app.service(web::resource("/echo").get(ws::echo));
+    let app = app.service(get_or_head("/echo", ws::echo));
     let factory = map_config(app.service(pages), |()| AppConfig::default());
     let service = ServiceFactory::<Request>::new_service(&factory, ());
     async move {
         let service = service.await?;
         Ok(Rc::new(boxed::service(service)))
     }
+}
+
+/// A resource that answers GET and HEAD (RFC 9110 §9.3.2), and 405 to anything else.
+fn get_or_head<F, Args>(path: &str, handler: F) -> actix_web::Resource
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reads = guard::Any(guard::Get()).or(guard::Head());
+    web::resource(path).route(web::route().guard(reads).to(handler))
 }
 
 fn serve_admin(
@@ -306,9 +357,9 @@ fn serve_admin(
         App::new()
             .app_data(registry.clone())
             .app_data(node.clone())
-            .service(web::resource("/metrics").get(metrics::metrics))
-            .service(web::resource("/healthz").get(health::healthz))
-            .service(web::resource("/readyz").get(health::readyz))
+            .service(get_or_head("/metrics", metrics::metrics))
+            .service(get_or_head("/healthz", health::healthz))
+            .service(get_or_head("/readyz", health::readyz))
     });
     Ok(admin.workers(1).disable_signals().listen(listener)?.run())
 }

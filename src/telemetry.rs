@@ -17,7 +17,9 @@ use crate::store::embedded::EmbeddedStore;
 
 /// Starts logging to stderr. `RUST_LOG` selects, `info` is the default.
 pub fn start_logging() {
-    let env = env_logger::Env::default().default_filter_or("info,actix_server=warn");
+    // actix_http logs an error for each malformed request, which lets anybody fill the log.
+    let filter = "info,actix_server=warn,actix_http=off";
+    let env = env_logger::Env::default().default_filter_or(filter);
     env_logger::Builder::from_env(env)
         .format(|out, record| {
             let time = out.timestamp_millis();

@@ -49,12 +49,12 @@ pub struct Admission {
 }
 
 impl Admission {
-    /// The rules of `[server]`.
-    pub fn new(server: &crate::settings::Server) -> Arc<Self> {
+    /// The rules of `[server]`, for at most `connections_max` connections.
+    pub fn new(server: &crate::settings::Server, connections_max: usize) -> Arc<Self> {
         Arc::new(Self {
             allowed_origins: server.allowed_origins.clone(),
             allow_missing_origin: server.allow_missing_origin,
-            connections_max: server.max_connections,
+            connections_max,
             per_address_max: server.max_connections_per_address,
             open: AtomicUsize::new(0),
             by_address: Mutex::default(),

@@ -9,6 +9,7 @@
 pub mod batch;
 
 use std::{
+    collections::HashMap,
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -40,7 +41,8 @@ pub struct BroadcasterSettings {
     pub mailbox: usize,
     /// Least time between the beginnings of two flushes.
     pub interval: Duration,
-    /// Updates and answers gathered for one flush; full: the mailbox is left alone.
+    /// Updates and answers gathered for one flush; full: flushed without waiting for the interval,
+    /// and the mailbox is left alone until the flush before it is out.
     pub batch_updates: usize,
 }
 
@@ -98,11 +100,17 @@ impl Broadcaster {
         self.total = batch.total_after();
         self.next_flush = began + self.settings.interval;
         self.timer = None;
+        let mut answers: HashMap<*const SessionLink, (Arc<SessionLink>, Vec<BoxId>)> =
+            HashMap::new();
         for (id, session) in self.already.drain(..) {
             // In this batch the public update is the answer.
             if !batch.contains(id.get()) {
-                session.tell(AlreadyChecked(id));
+                let answer = answers.entry(Arc::as_ptr(&session));
+                answer.or_insert_with(|| (session, Vec::new())).1.push(id);
             }
+        }
+        for (session, ids) in answers.into_values() {
+            session.tell(AlreadyChecked(ids));
         }
         self.stats.broadcast_queue.set(0);
         if batch.is_empty() {

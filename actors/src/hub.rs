@@ -20,12 +20,12 @@ use actix::{
 use crate::{
     broadcaster::{Broadcaster, batch::Batch},
     messages::{
-        AttachHub, DeadlinePassed, EndSessions, FlushBatch, Join, PingDue, TotalDue,
-        UpdatesFlushed, Welcome,
+        AttachHub, DeadlinePassed, EndSessions, FlushBatch, Join, MailboxOverflowed, PingDue,
+        TotalDue, UpdatesFlushed, Welcome,
     },
     protocol::Version,
     session::SessionLink,
-    topology::{Clock, Vital},
+    topology::{Clock, Vital, whole_seconds},
 };
 
 /// Sessions handed a batch before the thread's other tasks get a turn. Latency at 5,000 listeners
@@ -57,6 +57,8 @@ pub struct Hub {
     /// What every member has been told, the batch being walked included.
     announced: u32,
     walking: bool,
+    /// Set once the node says goodbye: who joins after that is told at once.
+    ended: Option<EndSessions>,
     _vital: Vital,
 }
 
@@ -69,7 +71,8 @@ impl Hub {
         vital: Vital,
     ) -> Self {
         let members = Vec::new();
-        Self { settings, clock, broadcaster, members, announced: 0, walking: false, _vital: vital }
+        let (announced, walking, ended) = (0, false, None);
+        Self { settings, clock, broadcaster, members, announced, walking, ended, _vital: vital }
     }
 
     /// Removes sessions that ended. Never during a walk, whose position it would shift.
@@ -87,10 +90,17 @@ impl Hub {
     /// Once a second: pings, timeouts, deadlines and totals of those that missed some.
     fn tick(&mut self) {
         let now_s = self.clock.now_s();
-        let ping_s = self.settings.ping_interval.as_secs() as u32;
-        let idle_s = self.settings.idle_timeout.as_secs() as u32;
+        let ping_s = whole_seconds(self.settings.ping_interval);
+        let idle_s = whole_seconds(self.settings.idle_timeout);
         for member in &mut self.members {
             let link = &member.link;
+            if link.has_overflowed() {
+                link.tell(MailboxOverflowed);
+            }
+            if let Some(end) = self.ended {
+                // Again, in case it did not fit the first time.
+                link.tell(end);
+            }
             if link.deadline_passed(now_s) || now_s.saturating_sub(link.seen_s()) >= idle_s {
                 link.tell(DeadlinePassed);
             } else if now_s.saturating_sub(member.pinged_s) >= ping_s {
@@ -130,6 +140,9 @@ impl Handler<Join> for Hub {
     fn handle(&mut self, Join(link): Join, _: &mut Self::Context) {
         // One step: on the list from here on, and told exactly what the others have been told.
         link.tell(Welcome { total: self.announced });
+        if let Some(end) = self.ended {
+            link.tell(end);
+        }
         self.members.push(Member { link, pinged_s: self.clock.now_s() });
     }
 }
@@ -190,6 +203,7 @@ impl Handler<EndSessions> for Hub {
     type Result = ();
 
     fn handle(&mut self, end: EndSessions, _: &mut Self::Context) {
+        self.ended = Some(end);
         for member in &self.members {
             member.link.tell(end);
         }

@@ -106,10 +106,11 @@ pub struct RangeAnswered {
     pub frame: Bytes,
 }
 
-/// broadcaster → session: the box you checked had been announced before.
+/// broadcaster → session: the boxes you checked had been announced before. One message for all of a
+/// flush, so that repeating many checks does not fill the mailbox.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct AlreadyChecked(pub BoxId);
+pub struct AlreadyChecked(pub Vec<BoxId>);
 
 /// shard → session: your check was not taken.
 #[derive(Message)]
@@ -138,6 +139,12 @@ pub struct TotalDue {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DeadlinePassed;
+
+/// hub → session: something did not fit into your mailbox. Sent again until it was noticed, because
+/// nobody may have woken the session after it drained the mailbox and went to sleep.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct MailboxOverflowed;
 
 /// topology → hub, hub → session: end the connection.
 #[derive(Message, Clone, Copy)]

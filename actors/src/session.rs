@@ -30,7 +30,7 @@ use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture,
     dev::{SendError, ToEnvelope},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::{
     net::TcpStream,
     time::{Sleep, sleep},
@@ -45,14 +45,14 @@ use self::{
 use crate::{
     board::{BoxId, BoxRange},
     messages::{
-        AlreadyChecked, CheckBox, CheckRefused, DeadlinePassed, EndSessions, Join, PingDue,
-        RangeAnswered, ReadRange, TotalDue, UpdatesFlushed, Welcome,
+        AlreadyChecked, CheckBox, CheckRefused, DeadlinePassed, EndSessions, Join,
+        MailboxOverflowed, PingDue, RangeAnswered, ReadRange, TotalDue, UpdatesFlushed, Welcome,
     },
     protocol::{
-        ClientMessage, Close, Refusal, Version, answer_frame, close_frame, ping_frame,
+        ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
         refused_frame, total_frame,
     },
-    topology::Worker,
+    topology::{Worker, whole_seconds},
 };
 
 /// How sessions treat their clients.
@@ -122,6 +122,11 @@ impl SessionLink {
     /// Whether the session has ended.
     pub fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    /// Whether something did not fit into its mailbox and it has not looked yet.
+    pub fn has_overflowed(&self) -> bool {
+        self.overflowed.load(Ordering::Acquire)
     }
 
     /// Which protocol it speaks.
@@ -321,7 +326,7 @@ impl Session {
     fn set_deadline(&self, after: Option<Duration>) {
         // One second more than asked: the clock counts whole seconds.
         let deadline_s =
-            after.map_or(0, |after| self.worker.node.clock.now_s() + after.as_secs() as u32 + 1);
+            after.map_or(0, |after| self.worker.node.clock.now_s() + whole_seconds(after) + 1);
         self.link.deadline_s.store(deadline_s, Ordering::Relaxed);
     }
 
@@ -443,16 +448,20 @@ impl Session {
     }
 
     fn end_with(&mut self, close: Bytes) {
+        // One that drains gets what waits for it before the Close; its answer is timed from there.
+        let mut time_to_drain = self.settings().drain_timeout;
         if self.lagging {
             self.outbox.forget_unstarted(server_frame_end);
             self.stop_lagging();
+            time_to_drain = self.settings().close_timeout;
         }
         self.outbox.push(Kind::Other, close);
         self.phase = Phase::Closing;
         self.release_held();
         self.unread = Vec::new();
         self.answers.forget();
-        self.set_deadline(Some(self.settings().close_timeout));
+        self.heard();
+        self.set_deadline(Some(time_to_drain));
     }
 
     /// The client said Close: answer with its code and end.
@@ -574,7 +583,7 @@ impl Handler<UpdatesFlushed> for Session {
         if self.phase != Phase::Open {
             return;
         }
-        if !self.lagging && self.outbox.bytes() > self.settings().outbox_bytes {
+        if !self.lagging && self.outbox.load() > self.settings().outbox_bytes {
             self.begin_to_lag();
         }
         let stats = &self.worker.node.stats;
@@ -616,14 +625,19 @@ impl Handler<RangeAnswered> for Session {
 impl Handler<AlreadyChecked> for Session {
     type Result = ();
 
-    fn handle(&mut self, AlreadyChecked(id): AlreadyChecked, _: &mut Self::Context) {
+    fn handle(&mut self, AlreadyChecked(ids): AlreadyChecked, _: &mut Self::Context) {
         if self.phase != Phase::Open {
             return;
         }
-        // A `v=2` client may have got its answer with a batch in the meantime.
-        let awaited = self.scoped.as_mut().is_none_or(|scoped| scoped.view.answered(id.get()));
-        if awaited {
-            self.outbox.push(Kind::Other, answer_frame(self.told, id.get()));
+        let mut frames = BytesMut::new();
+        for id in ids {
+            // A `v=2` client may have got its answer with a batch in the meantime.
+            if self.scoped.as_mut().is_none_or(|scoped| scoped.view.answered(id.get())) {
+                put_update_frame(&mut frames, self.told, id.get());
+            }
+        }
+        if !frames.is_empty() {
+            self.outbox.push(Kind::Other, frames.freeze());
         }
     }
 }
@@ -671,7 +685,7 @@ impl Handler<DeadlinePassed> for Session {
         // The client may have drained or spoken since the hub looked.
         let node = &self.worker.node;
         let now_s = node.clock.now_s();
-        let idle_s = node.settings.hub.idle_timeout.as_secs() as u32;
+        let idle_s = whole_seconds(node.settings.hub.idle_timeout);
         match self.phase {
             Phase::Open if self.link.deadline_passed(now_s) => {
                 self.begin_to_lag();
@@ -687,6 +701,14 @@ impl Handler<DeadlinePassed> for Session {
                 ctx.stop();
             }
         }
+    }
+}
+
+impl Handler<MailboxOverflowed> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: MailboxOverflowed, _: &mut Self::Context) {
+        // The pump, which is polled after every message, looks at the flag.
     }
 }
 

@@ -192,6 +192,14 @@ impl Shard {
                 self.news.already.push((id, asker.session));
             }
         }
+        // Who asked for one of these boxes meanwhile is told in the same message as its flip, so that
+        // the public update is the one answer.
+        for asker in queue.overtaken(|offset| self.bitmap.contains(offset)) {
+            self.stats.checks_duplicate.inc();
+            self.news_places += 1;
+            let id = self.id(asker.offset);
+            self.news.already.push((id, asker.session));
+        }
         self.queue = queue;
         self.leave(leaving);
     }

@@ -231,6 +231,34 @@ fn who_waits_too_long_for_a_full_shard_is_turned_away() {
     });
 }
 
+/// Who asks for a box while its first check is with the store used to be answered twice: by the
+/// public update, and alone after a second commit of the same box.
+#[test]
+fn while_a_check_is_pending_the_public_update_is_the_one_answer() {
+    let store = TestStore::new(1000, 1, 0);
+    run(settings(), &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut first = Client::connect(&worker, Version::Plain).await;
+        let mut second = Client::connect(&worker, Version::Plain).await;
+        first.send(&[7]).await;
+        eventually("the first check", || stats.shard_queue.get() == 1).await;
+        second.send(&[7]).await;
+        first.send(&[7]).await;
+        eventually("all three checks", || stats.shard_queue.get() == 3).await;
+        store.permits.add_permits(1);
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.ids(1).await, [7]);
+        }
+        eventually("nothing waits", || stats.shard_queue.get() == 0).await;
+        store.permits.add_permits(FREELY);
+        first.send(&[8]).await;
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.ids(1).await, [8], "and nothing in between");
+        }
+        assert_eq!(stats.checks_committed.get(), 2, "one commit for each box");
+    });
+}
+
 #[test]
 fn a_failed_commit_refuses_everybody_in_it_and_flips_nothing() {
     let store = TestStore::new(1000, 1, FREELY);

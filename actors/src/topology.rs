@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{Actor, Addr, Arbiter};
@@ -74,6 +74,11 @@ impl Clock {
     pub fn now_ns(self) -> u64 {
         self.0.elapsed().as_nanos() as u64
     }
+}
+
+/// A duration in the clock's unit; what does not fit is longer than any node runs.
+pub(crate) fn whole_seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
 }
 
 /// Reports the first actor that ended although nobody asked it to.

@@ -1,6 +1,6 @@
 //! `billion`: serve the board until told to stop.
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::HashMap, ffi::OsString, path::Path, process::ExitCode};
 
 use log::error;
 
@@ -12,9 +12,17 @@ use crate::{
 /// Exit code for settings that cannot be used.
 const BAD_SETTINGS: u8 = 2;
 
+/// The environment, without what is not text: no setting of ours can be among that.
+fn environment() -> HashMap<String, String> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
+}
+
 /// Serves. 0: stopped as asked; 1: failed; 2: the settings are wrong.
 pub fn run(settings: Option<&Path>) -> ExitCode {
-    let settings = match Settings::load(settings, std::env::vars().collect()) {
+    let settings = match Settings::load(settings, environment()) {
         Ok(settings) => settings,
         Err(problems) => {
             for problem in problems.0 {

@@ -296,3 +296,39 @@ fn a_client_that_vanishes_leaves_nothing_behind() {
         (server.metric("billion_connections ") == 0.0).then_some(())
     });
 }
+
+/// Answers that were written made room for reading, but nobody looked at the socket again.
+#[test]
+fn more_ranges_than_may_be_outstanding_are_all_answered() {
+    let server = Setup::new(1000, 1).start();
+    for round in 0..50 {
+        let mut client = if round % 2 == 0 { server.client() } else { server.client_v2() };
+        let ask = frame(0x82, &words(&[1, 8]));
+        client.send_raw(&ask.repeat(40));
+        for _ in 0..40 {
+            let answer = client.next_within(Duration::from_secs(5));
+            assert!(matches!(answer, Some(Told::Range { .. })), "round {round}: {answer:?}");
+        }
+    }
+}
+
+/// An empty pong counts two bytes and costs fifty: the outbox weighs the cost.
+#[test]
+fn pings_whose_answers_nobody_reads_cost_little_memory() {
+    let server = Setup::new(1000, 1).start();
+    let clients: Vec<Client> = (0..10).map(|_| server.client()).collect();
+    let before = server.resident();
+    let pings = frame(0x89, b"").repeat(10_000);
+    for client in &clients {
+        let mut stream = client.stream();
+        stream.set_write_timeout(Some(Duration::from_millis(300))).expect("a timeout can be set");
+        // Until the server does not read any more, or it has taken 600,000 pings.
+        for _ in 0..60 {
+            if stream.write_all(&pings).is_err() {
+                break;
+            }
+        }
+    }
+    let grown = server.resident().saturating_sub(before);
+    assert!(grown < 10 * 3 * 1024 * 1024, "10 clients cost {grown} bytes");
+}

@@ -110,6 +110,54 @@ fn a_second_signal_exits_at_once() {
 }
 
 #[test]
+fn while_draining_newcomers_are_told_to_come_back() {
+    let setup = Setup::new(250_000, 2)
+        .with("SERVER__SHUTDOWN_TIMEOUT_S", 60)
+        .with("SESSION__CLOSE_TIMEOUT_S", 60);
+    let server = setup.start();
+    let _lingering = server.client();
+    server.signal("-TERM");
+    eventually("draining", || (server.get("/readyz").status == 503).then_some(()));
+    assert_eq!(server.get("/healthz").status, 200);
+    let own = format!("http://{}", server.address);
+    let refused = request(server.address, "GET", "/ws", &handshake(&own));
+    assert_eq!(refused.status, 503);
+    assert!(refused.head.contains("retry-after: "), "{}", refused.head);
+}
+
+#[test]
+fn head_is_answered_wherever_get_is() {
+    let server = Setup::new(1000, 1).start();
+    for path in ["/", "/healthz", "/readyz", "/static/main.js"] {
+        let head = request(server.address, "HEAD", path, &[]);
+        assert_eq!((head.status, head.body.as_str()), (200, ""), "{path}");
+        assert_eq!(request(server.address, "POST", path, &[]).status, 405, "{path}");
+    }
+    assert_eq!(request(server.admin, "HEAD", "/metrics", &[]).status, 200);
+}
+
+#[test]
+fn players_are_limited_by_the_files_that_may_be_open() {
+    let server = Setup::new(1000, 1).with_open_files(80).start();
+    assert!(server.log().contains("only 80 files may be open: taking 40 players"));
+    let players: Vec<_> = (0..40).map(|_| server.client()).collect();
+    let own = format!("http://{}", server.address);
+    assert_eq!(request(server.address, "GET", "/ws", &handshake(&own)).status, 503);
+    drop(players);
+}
+
+/// The headers of a legal handshake from a page of `origin`.
+fn handshake(origin: &str) -> [(&str, &str); 5] {
+    [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("Origin", origin),
+    ]
+}
+
+#[test]
 fn a_port_in_use_is_one_clear_line() {
     let first = Setup::new(1000, 1).start();
     let taken = first.address.to_string();
@@ -144,16 +192,7 @@ fn the_older_servers_variables_are_understood() {
         .with_variable("ALLOWED_ORIGINS", "https://one.example,https://two.example")
         .with_variable("LIMITER_BURST", "3");
     let server = setup.start();
-    let headers = |origin| {
-        [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Origin", origin),
-        ]
-    };
-    let get = |origin| request(server.address, "GET", "/ws", &headers(origin)).status;
+    let get = |origin: &str| request(server.address, "GET", "/ws", &handshake(origin)).status;
     assert_eq!(get("https://two.example"), 101);
     assert_eq!(get(&format!("http://{}", server.address)), 403);
 }

@@ -35,7 +35,7 @@ impl TokenBucket {
     /// Takes a token at `now_ns`, or says how long until there is one.
     pub fn take(&mut self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
         let base = self.full_at_ns.max(now_ns);
-        let full_at = base + rate.token_ns;
+        let full_at = base.saturating_add(rate.token_ns);
         let missing = full_at - now_ns;
         if missing > rate.burst_ns {
             return Err(Duration::from_nanos(missing - rate.burst_ns));

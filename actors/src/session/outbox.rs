@@ -16,6 +16,9 @@ pub enum Kind {
     Other,
 }
 
+/// About what a queued piece costs beside its bytes: 40 bytes of queue entry and an allocation.
+const PIECE_COST: usize = 64;
+
 /// Output waiting for its socket.
 #[derive(Debug, Default)]
 pub struct Outbox {
@@ -38,6 +41,12 @@ impl Outbox {
     /// Bytes not yet taken by the socket.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// What it weighs: bytes, and for each piece what keeping it costs, so that a client which makes
+    /// us say many small things (an empty pong is 2 bytes) cannot fill memory below the limit.
+    pub fn load(&self) -> usize {
+        self.bytes + self.queue.len() * PIECE_COST
     }
 
     /// Range answers not yet taken completely.
@@ -135,6 +144,16 @@ mod tests {
         outbox.wrote(3);
         assert!(outbox.is_empty());
         assert_eq!((outbox.bytes(), outbox.ranges()), (0, 0));
+    }
+
+    #[test]
+    fn small_pieces_weigh_what_they_cost() {
+        let mut outbox = Outbox::default();
+        for _ in 0..1000 {
+            outbox.push(Kind::Other, Bytes::from_static(&[0x8A, 0]));
+        }
+        assert_eq!(outbox.bytes(), 2000);
+        assert!(outbox.load() >= 1000 * size_of::<(Kind, Bytes)>());
     }
 
     #[test]

@@ -69,7 +69,12 @@ impl Session {
                     continue;
                 }
             }
+            let was_reading = self.may_read();
             let written = self.poll_write(task)?;
+            if !was_reading && self.may_read() {
+                // What was written made room for reading, which nothing else would resume.
+                continue;
+            }
             if written.is_ready() {
                 if self.lagging && self.phase == Phase::Open {
                     self.resync();
@@ -77,6 +82,7 @@ impl Session {
                 }
                 if self.phase == Phase::Closing {
                     self.phase = Phase::Discarding;
+                    self.set_deadline(Some(self.settings().close_timeout));
                     // The client may be gone already; reading will tell.
                     let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
                     continue;
@@ -161,7 +167,7 @@ impl Session {
             && self.held.is_none()
             && scoped_has_room
             && self.answers.slots.len() + self.outbox.ranges() < settings.ranges_outstanding
-            && self.outbox.bytes() <= settings.outbox_bytes
+            && self.outbox.load() <= settings.outbox_bytes
             && !self.worker.node.is_draining()
     }
 

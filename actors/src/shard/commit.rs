@@ -49,6 +49,11 @@ impl CommitQueue {
         offsets
     }
 
+    /// Takes out waiting checks of boxes that are checked by now, which need no commit any more.
+    pub fn overtaken(&mut self, is_checked: impl Fn(Offset) -> bool) -> Vec<Asker> {
+        self.waiting.extract_if(.., |asker| is_checked(asker.offset)).collect()
+    }
+
     /// The batch the store has answered about, in the order its checks came.
     pub fn finish(&mut self) -> std::vec::Drain<'_, Asker> {
         self.with_store.drain(..)

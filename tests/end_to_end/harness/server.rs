@@ -17,13 +17,14 @@ use super::{PATIENCE, client::Client, eventually};
 pub struct Setup {
     environment: BTreeMap<String, String>,
     data: Arc<TempDir>,
+    open_files: Option<u32>,
 }
 
 impl Setup {
     /// A board of `boxes` boxes in `shards` shards, without rate limits.
     pub fn new(boxes: u32, shards: u32) -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
-        let setup = Self { environment: BTreeMap::new(), data };
+        let setup = Self { environment: BTreeMap::new(), data, open_files: None };
         let path = setup.data.path().join("data").display().to_string();
         setup
             .with("SERVER__ADDRESS", "127.0.0.1:0")
@@ -48,13 +49,27 @@ impl Setup {
         self
     }
 
+    /// Lets the server open at most so many files.
+    pub fn with_open_files(mut self, files: u32) -> Self {
+        self.open_files = Some(files);
+        self
+    }
+
     /// The folder that holds the store's files.
     pub fn store_path(&self) -> PathBuf {
         PathBuf::from(&self.environment["BILLION__STORE__PATH"])
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_billion"));
+        let binary = env!("CARGO_BIN_EXE_billion");
+        let mut command = match self.open_files {
+            None => Command::new(binary),
+            Some(files) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), binary]);
+                shell
+            }
+        };
         let inherited = std::env::vars().filter(|(name, _)| {
             !name.starts_with("BILLION__") && name != "SERVER_ADDRESS" && name != "RUST_LOG"
         });
