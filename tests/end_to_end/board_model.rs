@@ -80,7 +80,10 @@ impl Player {
     fn hear(&mut self, told: Told, flipped: &BTreeSet<u32>, fresh: &BTreeSet<u32>) {
         match told {
             Told::Update { total, id } if self.is_answer(total, id) => {
-                let known = self.told.contains(&id) || flipped.contains(&id);
+                // A scoped player may come too late for a box of this round that lies outside its
+                // view; it has heard of that one by a total at most.
+                let came_late = self.scoped && fresh.contains(&id);
+                let known = self.told.contains(&id) || flipped.contains(&id) || came_late;
                 assert!(known, "{id}, {total}: a total was told before its update");
                 if let Some((_, answers)) = self.sent.get_mut(&id) {
                     *answers += 1;
@@ -172,8 +175,9 @@ impl Player {
             return false;
         }
         self.sent.iter().all(|(id, (times, answers))| match (self.scoped, flipped.contains(id)) {
-            // Plain: each check of a box that was flushed before is answered by itself.
-            (false, true) => answers == times,
+            // Plain: each check of a box that was flushed before is answered by itself. Answers to
+            // repeated checks of the round before may have come in between.
+            (false, true) => answers >= times,
             (false, false) => self.told.contains(id),
             (true, true) => *answers >= 1,
             (true, false) => self.told.contains(id),

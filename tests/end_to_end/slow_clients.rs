@@ -30,7 +30,7 @@ const BOXES: u32 = 1_600_000;
 const TILES: u32 = 16;
 
 /// Connects with a receive buffer so small that a stall is felt at once.
-fn stalling_client(server: &Server, path: &str) -> Client {
+pub fn stalling_client(server: &Server, path: &str) -> Client {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
     // Before connecting: the window is announced with the handshake.
     socket.set_recv_buffer_size(4096).expect("an option can be set");
