@@ -1,6 +1,6 @@
 //! Builds the application from its settings, runs it, and brings it to rest.
 //!
-//! Order of a stop: unready, stop accepting, stop reading, commit, announce, Close 1001 to everybody,
+//! Order of a stop: unready, newcomers get 503, stop reading, commit, announce, Close 1001 to everybody,
 //! drain outboxes, close the store. Each step is bounded by `server.shutdown_timeout_s` as a whole.
 
 use std::{
