@@ -163,7 +163,7 @@ impl Server {
         Client::connect(self.address, "/ws?v=2")
     }
 
-    /// Sends a signal (`libc::SIGTERM`, …).
+    /// Sends a signal, named as `kill` wants it (`-TERM`, …).
     pub fn signal(&self, signal: &str) {
         let sent = Command::new("kill").args([signal, &self.pid().to_string()]).status();
         assert!(sent.expect("kill can be run").success(), "the server is there to be signalled");
