@@ -174,11 +174,6 @@ impl BoxId {
     pub fn get(self) -> u32 {
         self.0
     }
-
-    /// The tile the box lies in, 0-based.
-    pub fn tile(self) -> u32 {
-        (self.0 - 1) / BOXES_PER_TILE
-    }
 }
 
 impl fmt::Display for BoxId {

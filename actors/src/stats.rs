@@ -41,7 +41,7 @@ pub struct Stats {
     pub updates_flushed: Counter,
     /// `updates_delivered_total`: 8-byte update frames put into outboxes.
     pub updates_delivered: Counter,
-    /// `frames_sent_bytes_total`: bytes written to WebSockets.
+    /// `sent_bytes_total`: bytes written to WebSockets.
     pub bytes_sent: Counter,
     /// `batches_dropped_total`: batches not delivered to a lagging session.
     pub batches_dropped: Counter,

@@ -124,7 +124,7 @@ pub fn server_frame_end(frames: &[u8], at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{answer_frame, total_frame};
+    use crate::{broadcaster::batch::Batch, protocol::total_frame};
 
     fn offered(outbox: &Outbox) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 8];
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn forgetting_keeps_the_half_written_frame_whole() {
-        let two = [answer_frame(1, 2), answer_frame(2, 3)].concat();
+        let two = Batch::encode(0, vec![2, 3]).frames().to_vec();
         for written in 0..=20 {
             let mut outbox = Outbox::default();
             outbox.push(Kind::Other, Bytes::from(two.clone()));
