@@ -269,6 +269,8 @@ pub fn begin_range_frame(range: BoxRange) -> BytesMut {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -51,11 +51,15 @@ const DRIVER: Tool = tool(
     "for the browser tests",
     Source::Debian("chromium-driver"),
 );
+const TYPES: Tool =
+    tool(Found::Program("tsc"), "to check the page's types", Source::Debian("node-typescript"));
+const NODE: Tool =
+    tool(Found::Program("node"), "to test the page's modules", Source::Debian("nodejs"));
 const PYTHON: Tool =
-    tool(Found::Program("python3"), "for the conformance suite", Source::Debian("python3"));
+    tool(Found::Program("python3"), "for suites from PyPI", Source::Debian("python3"));
 const VENV: Tool = tool(
     Found::Running(&["python3", "-c", "import venv, ensurepip"]),
-    "for the conformance suite",
+    "for suites from PyPI",
     Source::Debian("python3-venv"),
 );
 const RUSTFMT: Tool = tool(
@@ -67,10 +71,15 @@ const CLIPPY: Tool =
     tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
 
 /// For everything.
-pub const ALL: [Tool; 11] =
-    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, PYTHON, VENV, RUSTFMT, CLIPPY];
+pub const ALL: [Tool; 13] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, TYPES, NODE, PYTHON, VENV, RUSTFMT,
+    CLIPPY,
+];
 /// For `cargo test` alone.
-pub const FOR_TESTS: [Tool; 7] = [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER];
+pub const FOR_TESTS: [Tool; 9] =
+    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, PYTHON, VENV];
+/// For the page without a browser.
+pub const FOR_PAGE: [Tool; 2] = [TYPES, NODE];
 /// For the conformance suite alone.
 pub const FOR_CONFORMANCE: [Tool; 5] = [COMPILER, HEADERS, MAKE, PYTHON, VENV];
 
