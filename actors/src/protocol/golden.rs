@@ -80,7 +80,7 @@ fn refusal(reason: &Value) -> Refusal {
 fn range(meaning: &Value) -> Bytes {
     let (first, boxes) = (number(&meaning["first"]), number(&meaning["boxes"]));
     let range = board().range(first, first + boxes - 1).expect("a legal range");
-    let words = vec![0; boxes.div_ceil(64) as usize].into();
+    let words = vec![0; boxes.div_ceil(64) as usize];
     let mut bitmap = Bitmap::from_words(words, boxes).expect("an empty bitmap");
     for id in meaning["checked"].as_array().expect("a list") {
         assert!(bitmap.insert(Offset(number(id) - first)), "{id} comes twice");
