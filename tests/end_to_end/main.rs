@@ -9,5 +9,6 @@ mod crash;
 #[cfg(feature = "faults")]
 mod faults;
 mod operating;
+mod page_gates;
 mod slow_clients;
 mod storage;

@@ -4,6 +4,8 @@
 
 pub mod browser;
 pub mod client;
+pub mod crowd;
+pub mod proxy;
 pub mod server;
 
 use std::time::{Duration, Instant};
