@@ -1,5 +1,5 @@
 /*
- * Owns the words around the board: total, players, connection, where we are, notices, and the jump form. Everything
+ * Owns the words around the board: total, players, connection, notices, and the jump form. Everything
  * is written as text, never as markup. It tells nobody anything but where to jump.
  */
 
@@ -7,13 +7,10 @@ import { parseJump } from './place.js';
 import { formatNumber, formatShare } from './words.js';
 
 /** @typedef {import('./connection.js').ConnectionState} ConnectionState */
-/** @typedef {import('./geometry.js').Geometry} Geometry */
 
 /** A busy board has thousands of totals a second; nobody reads more than twenty. */
 const TOTAL_INTERVAL_MS = 50;
 const NOTICE_MS = 5_000;
-/** Browsers allow about a hundred address changes in half a minute. */
-export const ADDRESS_REST_MS = 400;
 
 /** @param {string} id */
 function element(id) {
@@ -70,18 +67,6 @@ export function connectionDisplay() {
     };
     count();
     timer = setInterval(count, 1000);
-  };
-}
-
-/** @param {Geometry} geometry */
-export function whereDisplay(geometry) {
-  const root = element('where');
-  return (/** @type {number} */ id) => {
-    const { column, row } = geometry.placeOf(id);
-    root.textContent =
-      `row ${formatNumber(row + 1)}, column ${formatNumber(column + 1)}, ` +
-      `box ${formatNumber(id)} of ${formatNumber(geometry.boxes)}`;
-    root.dataset.id = String(id);
   };
 }
 

@@ -1,6 +1,6 @@
 /*
- * Owns how a place on the board is written: in the jump field and in the address (`#b=123456789`). Pure, apart from
- * the random number that its caller passes in.
+ * Owns how a place on the board is written in the jump field. Pure, apart from the random number that its caller
+ * passes in. (How the address says it is up to address.js.)
  */
 
 import { formatNumber } from './words.js';
@@ -33,20 +33,4 @@ export function parseJump(text, boxes, random) {
     return { error: `The boxes are numbered from 1 to ${formatNumber(boxes)}.` };
   }
   return { error: `Type a box number up to ${formatNumber(boxes)}, a percentage such as 50%, or random.` };
-}
-
-/**
- * @param {string} hash
- * @param {number} boxes
- * @returns {number | undefined}
- */
-export function parseHash(hash, boxes) {
-  const found = /^#b=(\d{1,10})$/.exec(hash);
-  const id = Number(found?.[1]);
-  return id >= 1 && id <= boxes ? id : undefined;
-}
-
-/** @param {number} id */
-export function formatHash(id) {
-  return `#b=${id}`;
 }

@@ -17,6 +17,7 @@ import { Ranges } from './ranges.js';
  * @property {(state: ConnectionState) => void} connectionChanged
  * @property {(id: number, reason: number) => void} refused
  * @property {(players: number, tiles: TileCount[]) => void} pulsed
+ * @property {(tile: number) => boolean} lacks whether a loaded tile has more boxes checked than the board knows of
  */
 
 /** Checks that piled up while offline leave one by one, so that the server's rate limit does not refuse them. */
@@ -92,11 +93,12 @@ export class Session {
   ask() {
     this.askedAtMs = performance.now();
     const { geometry } = this.board;
+    const knows = (/** @type {number} */ tile) => this.board.knows(tile);
     for (;;) {
-      const tile = this.ranges.next(this.visible, (known) => this.board.knows(known));
+      const tile = this.ranges.next(this.visible, knows, this.listener.lacks, this.askedAtMs);
       if (tile === undefined) return;
       if (!this.connection.send(encodeRange(geometry.firstOf(tile), geometry.lastOf(tile)))) return;
-      this.ranges.asked(tile);
+      this.ranges.asked(tile, this.askedAtMs);
     }
   }
 
@@ -133,7 +135,9 @@ export class Session {
       case 'pulse':
         this.connection.expectPulses();
         this.hearTotal(message.total);
-        return this.listener.pulsed(message.players, message.tiles);
+        this.listener.pulsed(message.players, message.tiles);
+        // The counts may say that a tile on the screen is out of date.
+        return this.ask();
     }
   }
 
