@@ -5,12 +5,12 @@
  */
 
 import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
-import { RAMP_STEPS, rampAt } from './colours.js';
+import { shadeOf } from './census.js';
 import { blankCanvas } from './tilepixels.js';
 import { formatNumber } from './words.js';
 
 /** @typedef {import('./census.js').Census} Census */
-/** @typedef {import('./colours.js').Palette} Palette */
+/** @typedef {import('./colours.js').Inks} Inks */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
 /** @typedef {import('./scene.js').Scene} Scene */
 
@@ -21,12 +21,12 @@ export class Blocks {
   /**
    * @param {Geometry} geometry
    * @param {Census} census
-   * @param {Palette} palette
+   * @param {Inks} inks
    */
-  constructor(geometry, census, palette) {
+  constructor(geometry, census, inks) {
     this.geometry = geometry;
     this.census = census;
-    this.palette = palette;
+    this.inks = inks;
     const { tileColumns, tileRows } = geometry;
     this.blocks = blankCanvas(tileColumns, tileRows);
     this.glow = blankCanvas(tileColumns, tileRows);
@@ -41,9 +41,9 @@ export class Blocks {
     this.glowing = [];
   }
 
-  /** @param {Palette} palette */
-  recolour(palette) {
-    this.palette = palette;
+  /** @param {Inks} inks */
+  recolour(inks) {
+    this.inks = inks;
     this.allChanged = true;
   }
 
@@ -74,7 +74,7 @@ export class Blocks {
     for (const tile of this.glowing) this.glowPixels[tile] = 0;
     this.glowing = this.census.warmTiles(scene.nowMs);
     if (this.glowing.length === 0) return false;
-    const colour = this.palette.glowPixel & 0xff_ffff;
+    const colour = this.inks.glowPixel & 0xff_ffff;
     for (const tile of this.glowing) {
       const heat = this.census.heat(tile, scene.nowMs);
       this.glowPixels[tile] = ((Math.round(heat * 235) << 24) | colour) >>> 0;
@@ -108,7 +108,7 @@ export class Blocks {
     const end = geometry.placeOf(geometry.boxes);
     const x = (/** @type {number} */ column) => (column - left) * scale;
     const y = (/** @type {number} */ row) => (row - top) * scale;
-    context.fillStyle = this.palette.paper;
+    context.fillStyle = this.inks.paper;
     const erase = (/** @type {number} */ x0, /** @type {number} */ y0, /** @type {number} */ x1, /** @type {number} */ y1) =>
       context.fillRect(x0, y0, Math.max(0, x1 - x0), Math.max(0, y1 - y0));
     const bottom = y(start.row + TILE_ROWS) + 1;
@@ -138,8 +138,8 @@ export class Blocks {
       const x = (column + TILE_COLUMNS / 2 - left) * scale;
       const y = (row + TILE_ROWS / 2 - top) * scale;
       const checked = this.census.checkedIn(tile);
-      const full = rampAt(checked / TILE_BOXES) > RAMP_STEPS * 0.45;
-      context.fillStyle = full ? this.palette.paper : this.palette.ink;
+      const full = shadeOf(checked) > 0.46;
+      context.fillStyle = full ? this.inks.paper : this.inks.ink;
       context.globalAlpha = alpha * 0.9;
       context.font = `700 ${large}px ${font}`;
       context.fillText(formatNumber(checked), x, y - small * 0.6);
@@ -161,7 +161,10 @@ export class Blocks {
 
   /** @param {number} tile */
   colourOf(tile) {
-    const boxes = this.geometry.lastOf(tile) - this.geometry.firstOf(tile) + 1;
-    return this.palette.ramp[rampAt(this.census.checkedIn(tile) / boxes)];
+    const { shades } = this.inks;
+    const checked = this.census.checkedIn(tile);
+    if (checked === 0 && !this.census.known) return shades.unknown;
+    const boxes = this.census.boxesIn(tile);
+    return shades.pixel(shadeOf(checked, boxes));
   }
 }

@@ -33,7 +33,7 @@ export class Checkboxes {
   /**
    * @param {HTMLElement} root
    * @param {Geometry} geometry
-   * @param {{ board: Board, mine: Mine | undefined }} known
+   * @param {{ board: Board, mine: Mine }} known
    * @param {() => void} hiding called before they leave the document, while one of them may still have the focus
    */
   constructor(root, geometry, { board, mine }, hiding) {
@@ -269,7 +269,7 @@ export class Checkboxes {
   paint({ id, input }) {
     const state = this.board.stateOf(id);
     input.checked = state === 'checked' || state === 'waiting';
-    if (this.mine) input.toggleAttribute('data-mine', input.checked && this.mine.has(id));
+    input.toggleAttribute('data-mine', input.checked && this.mine.has(id));
     if (input.dataset.state === state) return;
     input.dataset.state = state;
     if (DESCRIPTIONS[state]) input.setAttribute('aria-describedby', DESCRIPTIONS[state]);

@@ -6,7 +6,7 @@
 
 import { blankCanvas } from './tilepixels.js';
 
-/** @typedef {import('./colours.js').Palette} Palette */
+/** @typedef {import('./colours.js').Inks} Inks */
 
 /** Of a box of 28 px, 3 px on each side are the gap to its neighbours, and 6 px are the roundness of its corners. */
 const GAP = 3 / 28;
@@ -19,18 +19,18 @@ const PATTERN_PX = 12;
 const KEPT_MAX = 40;
 
 export class Frames {
-  /** @param {Palette} palette */
-  constructor(palette) {
-    this.palette = palette;
+  /** @param {Inks} inks */
+  constructor(inks) {
+    this.inks = inks;
     /** @type {Map<number, HTMLCanvasElement>} */
     this.patterns = new Map();
     /** @type {Map<string, HTMLCanvasElement>} */
     this.sprites = new Map();
   }
 
-  /** @param {Palette} palette */
-  recolour(palette) {
-    this.palette = palette;
+  /** @param {Inks} inks */
+  recolour(inks) {
+    this.inks = inks;
     this.patterns.clear();
     this.sprites.clear();
   }
@@ -44,7 +44,7 @@ export class Frames {
    * @param {number} thick
    */
   lines(context, area, origin, step, thick) {
-    context.fillStyle = this.palette.paper;
+    context.fillStyle = this.inks.paper;
     const half = Math.floor(thick / 2);
     const firstX = Math.ceil((area.x - origin.x) / step.x);
     for (let at = firstX; origin.x + at * step.x <= area.x + area.width; at++) {
@@ -85,13 +85,13 @@ export class Frames {
   /** @param {number} size */
   drawPattern(size) {
     const { canvas, context } = blankCanvas(size, size);
-    context.fillStyle = this.palette.paper;
+    context.fillStyle = this.inks.paper;
     context.fillRect(0, 0, size, size);
     context.globalCompositeOperation = 'destination-out';
     outline(context, size, 0);
     context.fill();
     context.globalCompositeOperation = 'source-over';
-    context.strokeStyle = this.palette.line;
+    context.strokeStyle = this.inks.line;
     // The lines come out of the mist: at full strength only where they are as wide as those of real boxes.
     context.globalAlpha = Math.min(1, Math.max(0.15, (size - PATTERN_PX) / 16));
     context.lineWidth = Math.max(1, size * LINE);
@@ -121,7 +121,7 @@ export class Frames {
    */
   drawChecked(tint, size) {
     const { canvas, context } = blankCanvas(size, size);
-    context.fillStyle = this.palette.tints[tint];
+    context.fillStyle = this.inks.tints[tint];
     outline(context, size, 0);
     context.fill();
     context.strokeStyle = '#ffffff';
@@ -141,7 +141,7 @@ export class Frames {
   /** @param {number} size */
   drawWaiting(size) {
     const { canvas, context } = blankCanvas(size, size);
-    const { accent, empty } = this.palette;
+    const { accent, empty } = this.inks;
     context.fillStyle = empty;
     outline(context, size, 0);
     context.fill();

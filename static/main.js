@@ -1,36 +1,41 @@
 /*
- * Wires the page together and owns nothing itself. News flows one way: socket, session, board, view and overview.
- * Clicks flow back the other way: view, session, socket.
+ * Wires the page together and owns nothing itself. News flows one way: socket, session, board and census, view and
+ * overview. Clicks flow back the other way: view, session, socket.
  */
 
 import { Address } from './address.js';
 import { Board } from './board.js';
+import { cheerDisplay, confetti, sparkle } from './celebrate.js';
 import { Census } from './census.js';
 import { Geometry } from './geometry.js';
 import { listenToPointers, listenToWheel } from './gestures.js';
+import { listenToJumpForm } from './jump.js';
 import { listenToKeys, listenToZoomButtons } from './keys.js';
+import { ownMilestone, remarkOn, totalMilestone } from './milestones.js';
+import { Mine, keepSaved } from './mine.js';
+import { MinePanel } from './mine_panel.js';
 import { Overview } from './overview.js';
-import { connectionDisplay, listenToJumpForm, noticeDisplay, showPlayers, totalDisplay } from './page.js';
+import { OverviewFeed } from './overview_feed.js';
+import { listenToBusyButton, listenToMapSize, tileDisplay } from './overview_words.js';
+import { connectionDisplay, element, noticeDisplay, showPlayers, totalDisplay } from './page.js';
+import { Pending, openStorage } from './pending.js';
 import { Session } from './session.js';
+import { listenToShortcuts } from './shortcuts.js';
 import { View } from './view.js';
 import { whereDisplay } from './where.js';
-import { refusalNotice } from './words.js';
+import { beatenNotice, formatNumber, refusalNotice } from './words.js';
 
-const geometry = new Geometry(Number(document.body.dataset.boxes));
-const element = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const { boxes: boxesText, board: boardName = '' } = document.body.dataset;
+const geometry = new Geometry(Number(boxesText));
 const boardElement = element('board');
-const overviewElement = element('overview');
-
+const storage = openStorage();
+const mine = new Mine(storage, boardName, geometry.boxes);
 const census = new Census(geometry);
-/** @type {import('./marks.js').Mine | undefined} */
-const mine = undefined;
 
 const board = new Board(geometry, {
   boxChanged(id) {
     view.boxChanged(id);
-    const tile = geometry.tileOf(id);
-    countTile(tile);
-    if (board.stateOf(id) === 'checked') overview.glow(tile);
+    countTile(geometry.tileOf(id));
   },
   tileChanged(tile) {
     view.tileChanged(tile);
@@ -49,37 +54,79 @@ const view = new View(boardElement, geometry, { board, census, mine }, {
   checked: (id) => session.check(id),
 });
 
-/** The zoom that everyone arrives at is not worth a word in the address. @type {(id: number, z: number) => import('./address.js').Spot} */
+/**
+ * The zoom that everyone arrives at is not worth a word in the address.
+ * @param {number} id
+ * @param {number} z
+ */
 const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
 const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
-
-const overview = new Overview(overviewElement, geometry, (column, row) => view.centre(column, row));
-
-const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
-const showNotice = noticeDisplay();
-const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, {
-  totalChanged: totalDisplay(geometry.boxes),
-  connectionChanged: connectionDisplay(),
-  refused: (id, reason) => showNotice(refusalNotice(id, reason)),
-  pulsed(players, tiles) {
-    showPlayers(players);
-    for (const { tile, checked } of tiles) {
-      overview.learn(tile, checked);
-      overview.glow(tile);
-      census.learn(tile, checked);
-    }
-  },
-  lacks: (tile) => census.checkedIn(tile) > (board.checkedIn(tile) ?? 0),
-});
-const showWhere = whereDisplay(element('where'), element('where-spoken'));
 
 /** @param {number} tile */
 function countTile(tile) {
   const checked = board.checkedIn(tile);
-  if (checked === undefined) return;
-  overview.learn(tile, checked);
-  census.learn(tile, checked);
+  if (checked !== undefined) census.learn(tile, checked);
 }
+
+// --- around the board
+
+const feed = new OverviewFeed(census);
+const overview = new Overview(element('overview'), geometry, census, mine, {
+  picked: (column, row) => view.visit(column, row),
+  dragged: (column, row) => view.centre(column, row),
+  pointed: (tile) => showTile(overview.here, tile),
+});
+const showTile = tileDisplay(geometry, census);
+element('map-card').hidden = geometry.tiles === 1;
+listenToMapSize();
+const minePanel = new MinePanel(mine, (id) => view.jump(id, { focus: true }));
+const goWhereBusy = listenToBusyButton(census, (tile) => {
+  const { column, row } = overview.middleOf(tile);
+  view.visit(column, row);
+});
+keepSaved(mine);
+
+const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
+const showNotice = noticeDisplay();
+const cheer = cheerDisplay();
+const showTotal = totalDisplay(geometry.boxes);
+const showConnection = connectionDisplay(() => session.connection.retryNow());
+const isBehind = (/** @type {number} */ tile) => census.checkedIn(tile) > (board.checkedIn(tile) ?? 0);
+let lastTotal = 0;
+let players = 0;
+
+const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, new Pending(storage, boardName, geometry.boxes), isBehind, {
+  totalChanged(total) {
+    const passed = totalMilestone(lastTotal, total);
+    lastTotal = total;
+    showTotal(total);
+    if (passed === undefined) return;
+    cheer(`${formatNumber(passed)} boxes are checked. Look what we did together!`);
+    confetti();
+  },
+  connectionChanged(connection) {
+    showConnection(connection);
+    if (connection.state !== 'live') feed.lost();
+  },
+  greeted: () => feed.greeted(),
+  confirmed(id) {
+    if (!mine.add(id)) return;
+    sparkle(id);
+    const words = ownMilestone(mine.count);
+    if (words !== undefined) confetti();
+    const remark = words ?? remarkOn(id, geometry.boxes);
+    if (remark !== undefined) cheer(remark);
+  },
+  beaten: (id) => showNotice(beatenNotice(id)),
+  refused: (id, reason) => showNotice(refusalNotice(id, reason)),
+  waitingChanged: (waiting) => minePanel.showWaiting(waiting),
+  pulsed(online, tiles) {
+    players = online;
+    showPlayers(online);
+    for (const { tile, checked } of tiles) census.learn(tile, checked, true);
+  },
+});
+const showWhere = whereDisplay(element('where'), element('where-spoken'));
 
 // Read before the first draw, which writes the address.
 const start = address.spot;
@@ -90,6 +137,16 @@ listenToPointers(boardElement, view);
 listenToKeys(boardElement, view);
 listenToZoomButtons(element('zoom'), view);
 listenToJumpForm(geometry.boxes, (id) => view.jump(id, { focus: true }));
+listenToShortcuts(boardElement, {
+  '?': () => element('help').togglePopover(),
+  '/': () => element('jump').focus(),
+  j: () => element('jump').focus(),
+  m: () => element('overview').focus(),
+  r: () => element('jump-random').click(),
+  b: goWhereBusy,
+  p: () => minePanel.go(-1),
+  n: () => minePanel.go(1),
+});
 session.start();
 
 /*
@@ -102,6 +159,15 @@ Object.defineProperty(window, 'billion', {
   value: Object.freeze({
     get total() {
       return session.total;
+    },
+    get players() {
+      return players;
+    },
+    get mine() {
+      return mine.count;
+    },
+    census(/** @type {number} */ tile) {
+      return census.known ? census.checkedIn(tile) : undefined;
     },
     stateOf(/** @type {number} */ id) {
       return geometry.has(id) ? board.stateOf(id) : undefined;

@@ -4,13 +4,13 @@
  */
 
 /** @typedef {import('./board.js').Board} Board */
-/** @typedef {import('./colours.js').Palette} Palette */
+/** @typedef {import('./colours.js').Inks} Inks */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
 /** @typedef {import('./scene.js').Scene} Scene */
 
 /**
- * The boxes that this browser checked, as mine.js keeps them.
- * @typedef {{ has: (id: number) => boolean, idsIn: (tile: number) => Iterable<number> }} Mine
+ * The boxes that this browser checked.
+ * @typedef {Pick<import('./mine.js').Mine, 'has' | 'idsIn' | 'listen'>} Mine
  */
 
 /** @typedef {'confirmed' | 'refused' | 'found'} Event what a ring around a box can mean */
@@ -26,13 +26,13 @@ export class Marks {
   /**
    * @param {Geometry} geometry
    * @param {Board} board
-   * @param {Palette} palette
-   * @param {Mine | undefined} mine
+   * @param {Inks} inks
+   * @param {Mine} mine
    */
-  constructor(geometry, board, palette, mine) {
+  constructor(geometry, board, inks, mine) {
     this.geometry = geometry;
     this.board = board;
-    this.palette = palette;
+    this.inks = inks;
     this.mine = mine;
     /** Own checks seen waiting, to know them again when they are answered. @type {Set<number>} */
     this.waiting = new Set();
@@ -78,11 +78,10 @@ export class Marks {
    * @param {number[]} tiles
    */
   drawMine(context, scene, tiles) {
-    if (!this.mine) return;
     const { scale, ratio } = scene;
     const size = Math.max(scale, MARK_MIN_PX * ratio);
     const line = Math.max(1, Math.round(Math.min(scale * 0.09, 3 * ratio)));
-    context.fillStyle = context.strokeStyle = this.palette.mine;
+    context.fillStyle = context.strokeStyle = this.inks.mine;
     context.lineWidth = line;
     let left = MINE_MAX;
     for (const tile of tiles) {
@@ -108,7 +107,7 @@ export class Marks {
     const { ratio, nowMs, scale } = scene;
     if (this.board.waiting.size === 0) return false;
     let waits = false;
-    context.fillStyle = context.strokeStyle = this.palette.accent;
+    context.fillStyle = context.strokeStyle = this.inks.accent;
     context.lineWidth = 1.5 * ratio;
     const beat = scene.still ? 0.5 : (Math.sin(nowMs / 220) + 1) / 2;
     let left = RINGS_MAX * 5;
@@ -143,7 +142,7 @@ export class Marks {
       if (!seen) continue;
       const share = Math.max(0, (nowMs - sinceMs) / RING_MS[event]);
       const grown = scene.still ? 0.5 : 1 - (1 - share) ** 3;
-      const { accent, bad, glow } = this.palette;
+      const { accent, bad, glow } = this.inks;
       context.strokeStyle = { confirmed: accent, refused: bad, found: glow }[event];
       context.globalAlpha = 1 - share;
       context.lineWidth = (event === 'found' ? 4 : 3) * ratio * (1 - share / 2);

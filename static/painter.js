@@ -6,7 +6,7 @@
 
 import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { Blocks } from './blocks.js';
-import { readPalette, tintAt } from './colours.js';
+import { readInks, tintAt } from './colours.js';
 import { Frames } from './frames.js';
 import { Marks } from './marks.js';
 import { Scene, fade } from './scene.js';
@@ -29,7 +29,7 @@ export class Painter {
   /**
    * @param {HTMLElement} root
    * @param {Camera} camera
-   * @param {{ board: Board, census: Census, mine: Mine | undefined }} known
+   * @param {{ board: Board, census: Census, mine: Mine }} known
    */
   constructor(root, camera, { board, census, mine }) {
     this.root = root;
@@ -37,16 +37,16 @@ export class Painter {
     this.geometry = camera.geometry;
     this.board = board;
     this.canvas = document.createElement('canvas');
-    this.canvas.className = 'map';
+    this.canvas.className = 'painted';
     root.prepend(this.canvas);
     const context = this.canvas.getContext('2d', { alpha: false });
     if (!context) throw new Error('this browser has no canvas to draw on');
     this.context = context;
-    this.palette = readPalette(root);
-    this.blocks = new Blocks(this.geometry, census, this.palette);
-    this.pixels = new TilePixels(this.geometry, board, this.palette);
-    this.frames = new Frames(this.palette);
-    this.marks = new Marks(this.geometry, board, this.palette, mine);
+    this.inks = readInks(root);
+    this.blocks = new Blocks(this.geometry, census, this.inks);
+    this.pixels = new TilePixels(this.geometry, board, this.inks);
+    this.frames = new Frames(this.inks);
+    this.marks = new Marks(this.geometry, board, this.inks, mine);
     this.ratio = 1;
   }
 
@@ -61,9 +61,9 @@ export class Painter {
   }
 
   recolour() {
-    this.palette = readPalette(this.root);
-    for (const layer of [this.blocks, this.pixels, this.frames]) layer.recolour(this.palette);
-    this.marks.palette = this.palette;
+    this.inks = readInks(this.root);
+    for (const layer of [this.blocks, this.pixels, this.frames]) layer.recolour(this.inks);
+    this.marks.inks = this.inks;
   }
 
   /**
@@ -92,7 +92,7 @@ export class Painter {
     const { z, window } = scene;
     let moving = this.pixels.beginFrame();
     context.globalAlpha = 1;
-    context.fillStyle = this.palette.paper;
+    context.fillStyle = this.inks.paper;
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
 
     this.blocks.draw(context, scene);
@@ -123,7 +123,7 @@ export class Painter {
     if (alpha === 0) return;
     const { context } = this;
     context.globalAlpha = alpha;
-    context.fillStyle = this.palette.unknown;
+    context.fillStyle = this.inks.unknown;
     for (const tile of this.geometry.tilesIn(scene.window)) {
       if (this.board.knows(tile)) continue;
       const { x, y, width, height } = this.tileArea(scene, tile);
@@ -250,7 +250,7 @@ export class Painter {
     context.globalAlpha = fade(z, this.camera.zClose * 0.7, this.camera.zClose);
     context.imageSmoothingEnabled = true;
     const size = Math.round(scale);
-    const sprites = Array.from(this.palette.tints, (_, tint) => this.frames.sprite(`checked-${tint}`, size));
+    const sprites = Array.from(this.inks.tints, (_, tint) => this.frames.sprite(`checked-${tint}`, size));
     const waiting = this.frames.sprite('waiting', size);
     for (let row = Math.floor(top); row < top + window.height; row++) {
       for (let column = Math.floor(left); column < left + window.width; column++) {

@@ -4,11 +4,12 @@
  * pixel, whatever is on the screen.
  */
 
-import { TILE_COLUMNS, TILE_ROWS } from './geometry.js';
-import { TINTS, rampAt, tintAt } from './colours.js';
+import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
+import { TINTS, tintAt } from './colours.js';
+import { shadeOf } from './census.js';
 
 /** @typedef {import('./board.js').Board} Board */
-/** @typedef {import('./colours.js').Palette} Palette */
+/** @typedef {import('./colours.js').Inks} Inks */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
 
 /**
@@ -44,12 +45,12 @@ export class TilePixels {
   /**
    * @param {Geometry} geometry
    * @param {Board} board
-   * @param {Palette} palette
+   * @param {Inks} inks
    */
-  constructor(geometry, board, palette) {
+  constructor(geometry, board, inks) {
     this.geometry = geometry;
     this.board = board;
-    this.palette = palette;
+    this.inks = inks;
     /**
      * Oldest use first.
      * @type {Map<number, Picture>}
@@ -69,9 +70,9 @@ export class TilePixels {
     return short;
   }
 
-  /** @param {Palette} palette */
-  recolour(palette) {
-    this.palette = palette;
+  /** @param {Inks} inks */
+  recolour(inks) {
+    this.inks = inks;
     for (const picture of this.pictures.values()) {
       picture.stale = true;
       if (picture.small) picture.small.stale = true;
@@ -170,7 +171,7 @@ export class TilePixels {
    */
   make(picture, tile, bits) {
     const { pixels } = this;
-    const { emptyPixel, tintPixels } = this.palette;
+    const { emptyPixel, tintPixels } = this.inks;
     const first = this.geometry.firstOf(tile);
     const boxes = this.geometry.lastOf(tile) - first + 1;
     const place = this.geometry.placeOf(first);
@@ -196,7 +197,7 @@ export class TilePixels {
     const { context } = picture;
     picture.pending.forEach((offsets, tint) => {
       if (offsets.length === 0) return;
-      context.fillStyle = this.palette.tints[tint];
+      context.fillStyle = this.inks.tints[tint];
       for (const offset of offsets) {
         context.fillRect(offset % TILE_COLUMNS, Math.floor(offset / TILE_COLUMNS), 1, 1);
       }
@@ -223,11 +224,11 @@ export class TilePixels {
         smallPixels[row * SMALL_COLUMNS + Math.floor((offset % TILE_COLUMNS) / SMALL_BOXES)] += 1;
       }
     }
-    const { ramp } = this.palette;
-    const area = SMALL_BOXES * SMALL_BOXES;
+    // As dark as a whole tile that is that full, so that the picture fits in with the blocks around it.
+    const whole = TILE_BOXES / (SMALL_BOXES * SMALL_BOXES);
     const rows = Math.ceil(boxes / TILE_COLUMNS / SMALL_BOXES);
     for (let at = 0; at < smallPixels.length; at++) {
-      smallPixels[at] = at < rows * SMALL_COLUMNS ? ramp[rampAt(smallPixels[at] / area)] : 0;
+      smallPixels[at] = at < rows * SMALL_COLUMNS ? this.inks.shades.pixel(shadeOf(smallPixels[at] * whole)) : 0;
     }
     small.context.putImageData(this.smallImage, 0, 0);
   }

@@ -38,7 +38,7 @@ export class View {
   /**
    * @param {HTMLElement} root
    * @param {Geometry} geometry
-   * @param {{ board: Board, census: Census, mine: Mine | undefined }} known
+   * @param {{ board: Board, census: Census, mine: Mine }} known
    * @param {ViewListener} listener
    */
   constructor(root, geometry, known, listener) {
@@ -73,6 +73,10 @@ export class View {
     known.census.listen((tile) => {
       this.painter.blocks.learn(tile);
       if (!this.checkboxes.shown) this.drawSoon();
+    });
+    known.mine.listen((id) => {
+      if (id !== undefined) this.checkboxes.boxChanged(id);
+      this.drawSoon();
     });
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
       this.painter.recolour();
@@ -211,6 +215,18 @@ export class View {
     this.found = id;
     this.hold(focus ? id : 0);
     this.depart(to);
+  }
+
+  /**
+   * Flies to a place of the overview: to the boxes there, or from afar to what is around it.
+   * @param {number} column may be a fraction
+   * @param {number} row
+   */
+  visit(column, row) {
+    const { camera } = this;
+    const id = this.geometry.nearest(column, row);
+    if (camera.level === 'close') return this.jump(id, { focus: false });
+    this.approach({ x: column, y: row }, false);
   }
 
   /**
