@@ -1,32 +1,33 @@
 /*
- * How a place is typed and linked.
+ * How a place is linked.
  */
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parseJump } from '../../static/place.js';
+import { formatHash, parseHash } from '../../static/place.js';
 
 const BILLION = 1_000_000_000;
 
-test('a number is understood however it is grouped', () => {
-  const typed = ['1234567', '1,234,567', '1.234.567', '1 234 567', '1_234_567', "1'234'567", '#1234567', ' Box 1,234,567 '];
-  for (const text of typed) assert.deepEqual(parseJump(text, BILLION, 0), { id: 1_234_567 }, text);
-});
-
-test('a percentage reaches both ends of the board', () => {
-  const shares = [['0%', 1], ['50%', 500_000_000], ['12.5 %', 125_000_000], ['0,1%', 1_000_000], ['100%', BILLION]];
-  for (const [text, id] of shares) assert.deepEqual(parseJump(text, BILLION, 0), { id }, text);
-});
-
-test('random is any box and nothing else', () => {
-  assert.deepEqual(parseJump('random', BILLION, 0), { id: 1 });
-  assert.deepEqual(parseJump('Random ', BILLION, 1 - Number.EPSILON), { id: BILLION });
-});
-
-test('what is no place is answered with a sentence', () => {
-  for (const text of ['', '0', '1000000001', '101%', '-1', '1e9', '1,23', 'north', '5.5', '%']) {
-    const found = parseJump(text, BILLION, 0);
-    assert.ok('error' in found && /\.$/.test(found.error), `${text}: ${JSON.stringify(found)}`);
+test('a link leads back to where it was taken', () => {
+  for (const id of [1, 123_456_789, BILLION]) {
+    for (const z of [undefined, 0.03, 0.5, 2, 16, 28]) {
+      assert.deepEqual(parseHash(formatHash(id, z), BILLION), { id, z });
+    }
   }
+  assert.equal(formatHash(123_456_789, undefined), '#b=123456789');
+  assert.equal(formatHash(7, 0.123456), '#b=7&z=0.123');
+});
+
+test('a link without a box of this board leads nowhere', () => {
+  for (const hash of ['', '#', '#b=', '#b=0', '#b=1000000001', '#b=1e3', '#b=-5', '#b=5.5', '#z=3', '#b=99999999999']) {
+    assert.equal(parseHash(hash, BILLION), undefined, hash);
+  }
+});
+
+test('a zoom that makes no sense does not spoil the place', () => {
+  for (const zoom of ['0', '-3', 'x', '1e9', '99999', '']) {
+    assert.deepEqual(parseHash(`#b=5&z=${zoom}`, BILLION), { id: 5, z: undefined }, zoom);
+  }
+  assert.deepEqual(parseHash('#z=2&utm=x&b=5', BILLION), { id: 5, z: 2 }, 'whatever else is in the address');
 });

@@ -161,7 +161,10 @@ fn with_frames_not_drawn(begins: &[f64]) -> Vec<f64> {
 
 #[test]
 fn script_is_counted_once_and_for_the_frame_in_which_it_began() {
-    let event = |name: &str, at: f64, took: f64, worked: f64| json!({ "name": name, "ph": "X", "pid": 1, "tid": 1, "ts": at, "dur": took, "tdur": worked });
+    let event = |name: &str, at: f64, took: f64, worked: f64| {
+        let phase = if name == FRAME { "b" } else { "X" };
+        json!({ "name": name, "ph": phase, "pid": 1, "tid": 1, "ts": at, "dur": took, "tdur": worked })
+    };
     let trace = [
         event(FRAME, 0., 0., 0.),
         event("FunctionCall", 1_100., 3_000., 2_000.),
