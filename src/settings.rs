@@ -14,7 +14,7 @@ use std::{
 
 use actors::{
     board::Board,
-    broadcaster::BroadcasterSettings,
+    broadcaster::{BroadcasterSettings, PULSE_INTERVAL},
     hub::HubSettings,
     session::{SessionSettings, frame::FrameLimits, limiter::Rate},
     shard::ShardSettings,
@@ -230,6 +230,7 @@ impl Settings {
                 mailbox: self.broadcaster.mailbox,
                 interval: Duration::from_millis(self.broadcaster.interval_ms),
                 batch_updates: self.broadcaster.batch_updates,
+                pulse_interval: PULSE_INTERVAL,
             },
             hub: HubSettings {
                 mailbox: self.hub.mailbox,
