@@ -77,6 +77,7 @@ pub struct Admin {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Page {
     pub path: PathBuf,
+    pub reload: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
