@@ -7,6 +7,7 @@ mod page;
 mod axe;
 mod cargo_test;
 mod conformance;
+mod image;
 mod python;
 mod process;
 
@@ -41,6 +42,8 @@ enum Command {
     Page,
     /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
     Conformance,
+    /// Builds the image and tries it; needs Docker
+    Image,
 }
 
 fn main() -> ExitCode {
@@ -61,6 +64,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ci => everything(&workspace, false),
         Command::Page => only_page(&workspace),
         Command::Conformance => only_conformance(&workspace),
+        Command::Image => only_image(&workspace),
     })
 }
 
@@ -106,6 +110,14 @@ fn only_conformance(workspace: &Workspace) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::FOR_CONFORMANCE)) {
         steps.run("conformance", || conformance::run(workspace));
+    }
+    steps.finish()
+}
+
+fn only_image(workspace: &Workspace) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("docker", image::docker) && steps.run("image", || image::build(workspace)) {
+        steps.count("tests", || image::test(workspace));
     }
     steps.finish()
 }

@@ -78,6 +78,8 @@ impl Screen {
         });
         json!({
             "browserName": "chrome",
+            // Certificates that tests make for themselves.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": {
                 "args": arguments,
                 "mobileEmulation": { "deviceMetrics": metrics },
@@ -138,6 +140,11 @@ impl Browser {
 
     /// Opens a path of what listens at `address`, which need not be the server itself.
     pub fn open_at(&self, screen: Screen, address: SocketAddr, path: &str) -> Window<'_> {
+        self.open_url(screen, &format!("http://{address}{path}"))
+    }
+
+    /// Opens whatever is at `url` in a window of its own.
+    pub fn open_url(&self, screen: Screen, url: &str) -> Window<'_> {
         let profile = tempfile::tempdir().expect("a temporary folder");
         let Value::Object(capabilities) = screen.capabilities(profile.path()) else {
             unreachable!("capabilities are an object")
@@ -150,7 +157,7 @@ impl Browser {
             panic!("chromedriver cannot start chromium: {error}; {INSTALL}")
         });
         let window = Window { browser: self, client: Some(client), _profile: profile };
-        window.run(window.client().goto(&format!("http://{address}{path}")));
+        window.run(window.client().goto(url));
         window
     }
 

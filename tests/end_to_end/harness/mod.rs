@@ -5,6 +5,7 @@
 pub mod browser;
 pub mod client;
 pub mod crowd;
+pub mod nginx;
 pub mod proxy;
 pub mod server;
 
