@@ -37,8 +37,8 @@ const HUES = [2, 0, 5, 1, 4, 3];
  * @param {number} row
  */
 export function tintAt(column, row) {
-  const drift = column / 230 + row / 310 + 1.1 * Math.sin(column / 173) + 1.3 * Math.sin(row / 139);
-  const hue = Math.floor(drift + chance(column, row) * 1.9) % TINTS;
+  const drift = column / 260 + row / 340 + 1.1 * Math.sin(column / 173) + 1.3 * Math.sin(row / 139);
+  const hue = Math.floor(drift + chance(column, row) * 3) % TINTS;
   return HUES[hue < 0 ? hue + TINTS : hue];
 }
 

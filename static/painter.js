@@ -222,10 +222,13 @@ export class Painter {
     const { z, scale, area, ratio } = scene;
     if (area.width <= 0 || area.height <= 0) return;
     const origin = { x: -scene.left * scale, y: -scene.top * scale };
-    const tileLines = fade(TILE_COLUMNS * z, 4, 10) * (1 - fade(z, 0.8, 5));
+    // Between blocks they are gaps, between pixels only a hint of where tiles meet: there they cover boxes.
+    const loaded = fade(z, this.camera.zLoad * 0.7, this.camera.zLoad);
+    const tileLines = (0.25 + 0.75 * fade(TILE_COLUMNS * z, 8, 60)) * (1 - 0.6 * loaded) * (1 - fade(z, 0.8, 5));
     if (tileLines > 0) {
       context.globalAlpha = tileLines;
-      const thick = Math.max(1, Math.round(Math.min(TILE_COLUMNS * z * 0.05, 3) * ratio));
+      const widthPx = Math.min(TILE_COLUMNS * z * 0.04, 3) * (1 - loaded);
+      const thick = Math.max(1, Math.round(widthPx * ratio));
       this.frames.lines(context, area, origin, { x: TILE_COLUMNS * scale, y: TILE_ROWS * scale }, thick);
     }
     const boxLines = fade(z, 3, 7);
