@@ -36,6 +36,7 @@ const geometry = new Geometry(Number(boxesText));
 const boardElement = element('board');
 const storage = openStorage();
 const mine = new Mine(storage, boardName, geometry.boxes);
+const pending = new Pending(storage, boardName, geometry.boxes);
 const census = new Census(geometry);
 
 const board = new Board(geometry, {
@@ -92,7 +93,7 @@ const isBehind = (/** @type {number} */ tile) => census.checkedIn(tile) > (board
 let lastTotal = 0;
 let players = 0;
 
-const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, new Pending(storage, boardName, geometry.boxes), isBehind, {
+const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, pending, isBehind, {
   totalChanged(total) {
     const passed = totalMilestone(lastTotal, total);
     lastTotal = total;
