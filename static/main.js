@@ -3,32 +3,26 @@
  * overview. Clicks flow back the other way: view, session, socket.
  */
 
+import { Address } from './address.js';
 import { Board } from './board.js';
 import { cheerDisplay, confetti, sparkle } from './celebrate.js';
 import { Census } from './census.js';
 import { Geometry } from './geometry.js';
-import { listenToDrag, listenToKeys, listenToWheel } from './gestures.js';
+import { listenToPointers, listenToWheel } from './gestures.js';
 import { listenToJumpForm } from './jump.js';
+import { listenToKeys, listenToZoomButtons } from './keys.js';
 import { ownMilestone, remarkOn, totalMilestone } from './milestones.js';
 import { Mine, keepSaved } from './mine.js';
 import { MinePanel } from './mine_panel.js';
 import { Overview } from './overview.js';
 import { OverviewFeed } from './overview_feed.js';
 import { listenToBusyButton, listenToMapSize, tileDisplay } from './overview_words.js';
-import {
-  ADDRESS_REST_MS,
-  connectionDisplay,
-  element,
-  noticeDisplay,
-  showPlayers,
-  totalDisplay,
-  whereDisplay,
-} from './page.js';
+import { connectionDisplay, element, noticeDisplay, showPlayers, totalDisplay } from './page.js';
 import { Pending, openStorage } from './pending.js';
-import { formatHash, parseHash } from './place.js';
 import { Session } from './session.js';
 import { listenToShortcuts } from './shortcuts.js';
 import { View } from './view.js';
+import { whereDisplay } from './where.js';
 import { beatenNotice, formatNumber, refusalNotice } from './words.js';
 
 const { boxes: boxesText, board: boardName = '' } = document.body.dataset;
@@ -50,15 +44,24 @@ const board = new Board(geometry, {
   },
 });
 
-const view = new View(boardElement, geometry, board, {
+const view = new View(boardElement, geometry, { board, census, mine }, {
   moved() {
-    session.show(geometry.tilesIn(view.window));
+    session.show(view.tiles);
     overview.showWindow(view.window);
-    showWhere(view.current);
-    writeAddressSoon();
+    showWhere(view.camera, view.current);
+    address.writeSoon();
   },
+  leaving: (id, z) => address.leaveFor(spotOf(id, z)),
   checked: (id) => session.check(id),
 });
+
+/**
+ * The zoom that everyone arrives at is not worth a word in the address.
+ * @param {number} id
+ * @param {number} z
+ */
+const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
+const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
 
 /** @param {number} tile */
 function countTile(tile) {
@@ -70,7 +73,7 @@ function countTile(tile) {
 
 const feed = new OverviewFeed(census);
 const overview = new Overview(element('overview'), geometry, census, mine, {
-  picked: (column, row) => view.centre(column, row),
+  picked: (column, row) => view.visit(column, row),
   dragged: (column, row) => view.centre(column, row),
   pointed: (tile) => showTile(overview.here, tile),
 });
@@ -80,7 +83,7 @@ listenToMapSize();
 const minePanel = new MinePanel(mine, (id) => view.jump(id, { focus: true }));
 const goWhereBusy = listenToBusyButton(census, (tile) => {
   const { column, row } = overview.middleOf(tile);
-  view.centre(column, row);
+  view.visit(column, row);
 });
 keepSaved(mine);
 
@@ -124,29 +127,16 @@ const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, pending
     for (const { tile, checked } of tiles) census.learn(tile, checked, true);
   },
 });
-const showWhere = whereDisplay(geometry);
-
-let addressTimer = 0;
-
-function writeAddressSoon() {
-  clearTimeout(addressTimer);
-  addressTimer = setTimeout(() => {
-    history.replaceState(history.state, '', formatHash(view.current));
-  }, ADDRESS_REST_MS);
-}
-
-window.addEventListener('hashchange', () => {
-  const id = parseHash(location.hash, geometry.boxes);
-  if (id !== undefined) view.jump(id, { focus: false });
-});
+const showWhere = whereDisplay(element('where'), element('where-spoken'));
 
 // Read before the first draw, which writes the address.
-const startId = parseHash(location.hash, geometry.boxes);
-view.start();
-if (startId !== undefined) view.jump(startId, { focus: false });
+const start = address.spot;
+view.start(start?.id ?? 1, start?.z);
+address.listen(({ id, z }) => view.jump(id, { focus: false, z: z ?? view.camera.zNatural, silent: true }));
 listenToWheel(boardElement, view);
-listenToDrag(boardElement, view);
+listenToPointers(boardElement, view);
 listenToKeys(boardElement, view);
+listenToZoomButtons(element('zoom'), view);
 listenToJumpForm(geometry.boxes, (id) => view.jump(id, { focus: true }));
 listenToShortcuts(boardElement, {
   '?': () => element('help').togglePopover(),
@@ -160,7 +150,12 @@ listenToShortcuts(boardElement, {
 });
 session.start();
 
-// For tests and for the curious: reading and moving, no way around the session.
+/*
+ * For tests and for the curious: reading and moving, no way around the session. Whoever moves waits until `flying` is
+ * false: then the map stands still, and where it is close every checkbox stands for a box on the screen. `zoom` is in
+ * CSS pixels per box; `level` says what boxes are drawn as ('board': tiles, 'boxes': pixels, 'close': checkboxes) and
+ * is also told by body[data-level]; `centre` is the box that the address names.
+ */
 Object.defineProperty(window, 'billion', {
   value: Object.freeze({
     get total() {
@@ -181,6 +176,21 @@ Object.defineProperty(window, 'billion', {
     jump(/** @type {number} */ id) {
       if (!geometry.has(id)) throw new RangeError(`there is no box ${id}`);
       view.jump(id, { focus: false });
+    },
+    get zoom() {
+      return view.camera.z;
+    },
+    get level() {
+      return view.camera.level;
+    },
+    get centre() {
+      return view.current;
+    },
+    get flying() {
+      return view.flying;
+    },
+    zoomTo(/** @type {number} */ z) {
+      view.zoomTo(z);
     },
   }),
 });

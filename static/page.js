@@ -1,6 +1,5 @@
 /*
- * Owns the words around the board: total, players, connection, where we are, notices. Everything is written as text,
- * never as markup. It tells nobody anything.
+ * Owns the words around the board: total, players, connection, notices. Everything is written as text, as markup. It tells nobody anything.
  */
 
 import { nextTotalMilestone } from './milestones.js';
@@ -12,8 +11,6 @@ import { formatNumber, formatShare } from './words.js';
 /** A busy board has thousands of totals a second; nobody reads more than twenty. */
 const TOTAL_INTERVAL_MS = 50;
 const NOTICE_MS = 5_000;
-/** Browsers allow about a hundred address changes in half a minute. */
-export const ADDRESS_REST_MS = 400;
 
 /** @param {string} id */
 export function element(id) {
@@ -108,18 +105,6 @@ export function connectionDisplay(retry) {
     };
     count();
     timer = setInterval(count, 1000);
-  };
-}
-
-/** @param {Geometry} geometry */
-export function whereDisplay(geometry) {
-  const root = element('where');
-  return (/** @type {number} */ id) => {
-    const { column, row } = geometry.placeOf(id);
-    root.textContent =
-      `row ${formatNumber(row + 1)}, column ${formatNumber(column + 1)}, ` +
-      `box ${formatNumber(id)} of ${formatNumber(geometry.boxes)}`;
-    root.dataset.id = String(id);
   };
 }
 
