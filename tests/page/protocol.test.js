@@ -5,6 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { Census } from '../../static/census.js';
+import { Geometry } from '../../static/geometry.js';
 import { decode, encodeCheck, encodeRange, maskBytes } from '../../static/protocol.js';
 import { bytesOf, golden, hexOf } from './golden.js';
 
@@ -47,4 +49,21 @@ test('the page writes the golden messages of a client', () => {
     const written = meaning.kind === 'check' ? encodeCheck(meaning.id) : encodeRange(meaning.first, meaning.last);
     assert.equal(hexOf(written), hex, name);
   }
+});
+
+test('the page reads the golden overviews', () => {
+  for (const { name, hex, meaning } of golden('overview')) {
+    const census = new Census(new Geometry(meaning.boxes), () => 0);
+    assert.ok(census.learnOverview(bytesOf(hex), 0), name);
+    assert.deepEqual(meaning.checked.map((_, tile) => census.checkedIn(tile)), meaning.checked, name);
+  }
+});
+
+test('the page takes no overview of another board, of another version or cut short', () => {
+  const [{ hex, meaning }] = golden('overview').slice(1);
+  const refuses = (boxes, bytes) => !new Census(new Geometry(boxes), () => 0).learnOverview(bytesOf(bytes), 0);
+  assert.ok(refuses(meaning.boxes + 100_000, hex));
+  assert.ok(refuses(meaning.boxes, hex.replace('31', '32')), 'BXO2');
+  assert.ok(refuses(meaning.boxes, hex.slice(0, -2)));
+  assert.ok(refuses(meaning.boxes, `${hex.slice(0, -2)}07`), 'tiles that do not add up to the total');
 });

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     board::{Board, Offset},
+    broadcaster::census::Overview,
     shard::bitmap::Bitmap,
 };
 
@@ -95,6 +96,20 @@ fn pulse(meaning: &Value) -> Bytes {
     let count = |tile: &Value| (number(&tile["tile"]) as u16, number(&tile["checked"]));
     let tiles: Vec<_> = tiles.map(count).collect();
     pulse_frame(number(&meaning["total"]), number(&meaning["players"]), &tiles)
+}
+
+#[test]
+fn the_server_writes_the_golden_overviews() {
+    for entry in golden("overview") {
+        let meaning = &entry["meaning"];
+        let checked = meaning["checked"].as_array().expect("a list").iter().map(number);
+        let overview = Overview {
+            boxes: number(&meaning["boxes"]),
+            total: number(&meaning["total"]),
+            checked: checked.collect(),
+        };
+        assert_eq!(overview.encode(), bytes(&entry["hex"]), "{}", entry["name"]);
+    }
 }
 
 #[test]

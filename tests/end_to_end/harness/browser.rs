@@ -7,9 +7,11 @@
 mod accessibility;
 mod devtools;
 mod frames;
-mod touch;
+mod hands;
+mod page;
 
-pub use touch::Stroke;
+pub use frames::Frames;
+pub use hands::Stroke;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -288,6 +290,18 @@ impl Window<'_> {
                 .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
             self.client().perform_actions(Actions::from(mouse)).await
         });
+    }
+
+    /// Drags with the mouse over a distance, from a point of the window.
+    pub fn drag_from(&self, from: (f64, f64), x: f64, y: f64) {
+        let by = |x, y| PointerAction::MoveBy { duration: None, x, y };
+        let mouse = MouseActions::new("mouse".into())
+            .then(PointerAction::MoveTo { duration: None, x: from.0, y: from.1 })
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(by(x / 2., y / 2.))
+            .then(by(x / 2., y / 2.))
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.run(self.client().perform_actions(Actions::from(mouse)));
     }
 
     /// Loads the page again.

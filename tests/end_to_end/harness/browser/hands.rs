@@ -1,5 +1,5 @@
-//! Fingers on the screen, through WebDriver's own actions: what Chromium makes of them (taps,
-//! clicks, cancelled pointers) is up to it, as on a phone.
+//! Fingers, wheel and mouse at points of the screen, through WebDriver's own actions: what Chromium
+//! makes of them (taps, clicks, cancelled pointers) is up to it, as on a phone or a desk.
 
 use serde_json::{Value, json};
 
@@ -40,6 +40,71 @@ impl Window<'_> {
             to: (centre.0 + side * to / 2., centre.1),
         };
         self.touch(&[finger(-1.), finger(1.)], 12, 150);
+    }
+
+    /// Clicks a point with the mouse.
+    pub fn click_at(&self, (x, y): (f64, f64)) {
+        let actions = json!([
+            { "type": "pointerMove", "duration": 0, "x": x as i64, "y": y as i64 },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        self.driver_command(
+            "actions",
+            &json!({ "actions": [
+            { "type": "pointer", "id": "mouse", "actions": actions },
+        ] }),
+        );
+    }
+
+    /// Clicks the middle of what `selector` finds.
+    pub fn click_on(&self, selector: &str) {
+        self.click_at(self.middle_of(selector));
+    }
+
+    /// Drags with the mouse over a distance, in so many steps of a frame each.
+    pub fn drag_slowly(&self, from: (f64, f64), by: (i64, i64), steps: usize) {
+        let mut actions = vec![
+            json!({ "type": "pointerMove", "duration": 0, "x": from.0 as i64, "y": from.1 as i64 }),
+            json!({ "type": "pointerDown", "button": 0 }),
+        ];
+        for step in 1..=steps as i64 {
+            let part = |whole: i64| whole * step / steps as i64;
+            let (x, y) = (from.0 as i64 + part(by.0), from.1 as i64 + part(by.1));
+            actions.push(json!({ "type": "pointerMove", "duration": STEP_MS, "x": x, "y": y }));
+        }
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        self.driver_command(
+            "actions",
+            &json!({ "actions": [
+            { "type": "pointer", "id": "mouse", "actions": actions },
+        ] }),
+        );
+    }
+
+    /// Turns the wheel `times` times by (x, y) pixels over a point, with Ctrl held down or not.
+    pub fn turn_wheel(&self, at: (f64, f64), (dx, dy): (i64, i64), times: usize, with_ctrl: bool) {
+        let turn = json!({
+            "type": "scroll",
+            "duration": STEP_MS,
+            "x": at.0 as i64,
+            "y": at.1 as i64,
+            "deltaX": dx,
+            "deltaY": dy,
+        });
+        let mut sources =
+            vec![json!({ "type": "wheel", "id": "wheel", "actions": vec![turn; times] })];
+        if with_ctrl {
+            let control = "\u{E009}";
+            let mut keys = vec![json!({ "type": "keyDown", "value": control })];
+            keys.extend(vec![json!({ "type": "pause" }); times]);
+            keys.push(json!({ "type": "keyUp", "value": control }));
+            // One tick later, so that the key is down before the wheel turns.
+            let wheel = sources[0]["actions"].as_array_mut().expect("just made");
+            wheel.insert(0, json!({ "type": "pause" }));
+            sources.push(json!({ "type": "key", "id": "keys", "actions": keys }));
+        }
+        self.driver_command("actions", &json!({ "actions": sources }));
     }
 
     /// The middle of what `selector` finds, which must be on the screen.
