@@ -27,8 +27,8 @@ const STABLE_MS = 10_000;
 const HELLO_TIMEOUT_MS = 10_000;
 
 /** The server is heard about once a second once it pulses, so this much silence means that the line is dead. */
-const SILENCE_MAX_MS = 15_000;
-const SILENCE_CHECK_MS = 5_000;
+const SILENCE_MAX_MS = 10_000;
+const SILENCE_CHECK_MS = 2_000;
 
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_POLICY = 1008;

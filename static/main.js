@@ -7,7 +7,7 @@ import { Address } from './address.js';
 import { Board } from './board.js';
 import { cheerDisplay, confetti, sparkle } from './celebrate.js';
 import { Census } from './census.js';
-import { Geometry } from './geometry.js';
+import { Geometry, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { listenToPointers, listenToWheel } from './gestures.js';
 import { listenToJumpForm } from './jump.js';
 import { listenToKeys, listenToZoomButtons } from './keys.js';
@@ -30,6 +30,7 @@ const geometry = new Geometry(Number(boxesText));
 const boardElement = element('board');
 const storage = openStorage();
 const mine = new Mine(storage, boardName, geometry.boxes);
+const pending = new Pending(storage, boardName, geometry.boxes);
 const census = new Census(geometry);
 
 const board = new Board(geometry, {
@@ -81,8 +82,10 @@ element('map-card').hidden = geometry.tiles === 1;
 listenToMapSize();
 const minePanel = new MinePanel(mine, (id) => view.jump(id, { focus: true }));
 const goWhereBusy = listenToBusyButton(census, (tile) => {
+  // The pulse does not say which boxes of the tile, so the whole tile has to be in sight.
   const { column, row } = overview.middleOf(tile);
-  view.visit(column, row);
+  const z = 0.9 * Math.min(view.camera.widthPx / TILE_COLUMNS, view.camera.heightPx / TILE_ROWS);
+  view.jump(geometry.nearest(column, row), { focus: false, z });
 });
 keepSaved(mine);
 
@@ -95,7 +98,7 @@ const isBehind = (/** @type {number} */ tile) => census.checkedIn(tile) > (board
 let lastTotal = 0;
 let players = 0;
 
-const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, new Pending(storage, boardName, geometry.boxes), isBehind, {
+const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, pending, isBehind, {
   totalChanged(total) {
     const passed = totalMilestone(lastTotal, total);
     lastTotal = total;

@@ -302,7 +302,7 @@ export class Overview {
   /** @param {CanvasRenderingContext2D} screen */
   drawMine(screen) {
     const size = Math.max(3, Math.round((this.canvas.width / this.root.clientWidth) * 3));
-    const { mine, halo } = this.palette;
+    const { mine, ink } = this.palette;
     const dot = (/** @type {string} */ colour, /** @type {number} */ side) => {
       screen.fillStyle = colour;
       for (const tile of this.mine.tiles()) {
@@ -310,7 +310,7 @@ export class Overview {
         screen.fillRect(Math.round(x - side / 2), Math.round(y - side / 2), side, side);
       }
     };
-    dot(halo, size + 2);
+    dot(ink, size + 2);
     dot(mine, size);
   }
 
@@ -321,8 +321,8 @@ export class Overview {
    */
   drawGlow(screen, warm, nowMs) {
     const scale = this.canvas.width / Math.max(1, this.root.clientWidth);
-    // A tile can be larger than a halo on a small board, so the halo grows with it.
-    const least = (this.canvas.width / this.geometry.tileColumns) * 0.8;
+    // A tile can be larger than a halo on a small board, so the halo grows with it, up to what is still a spot.
+    const least = Math.min((this.canvas.width / this.geometry.tileColumns) * 0.8, 14 * scale);
     for (const tile of warm) {
       const heat = this.census.heat(tile, nowMs);
       const { x, y } = this.middleOnCanvas(tile);

@@ -19,7 +19,7 @@ const WORDS_INTERVAL_MS = 250;
  */
 export function tileWords(geometry, census, tile) {
   const checked = census.checkedIn(tile);
-  const count = checked > 0 ? `${formatNumber(checked)} checked` : 'none checked yet';
+  const count = checked > 0 ? `${formatNumber(checked)} checked` : 'none yet';
   return {
     range: `${formatNumber(geometry.firstOf(tile))} – ${formatNumber(geometry.lastOf(tile))}`,
     count: census.known || checked > 0 ? count : 'not known yet',

@@ -6,15 +6,13 @@
 /** @typedef {[number, number, number]} Colour */
 
 /**
- * Stops of the ramp: at which shade (see `shadeOf` in census.js) which property of the style sheet stands. The first
- * checked box is a jump of shade by itself, and half full gets a colour of its own.
+ * Stops of the ramp: at which shade (see `shadeOf` in census.js) which property of the style sheet stands.
  * @type {[number, string][]}
  */
 const STOPS = [
   [0, '--map-empty'],
-  [0.18, '--map-first'],
-  [0.5, '--map-some'],
-  [0.79, '--map-half'],
+  [1 / 3, '--map-low'],
+  [2 / 3, '--map-mid'],
   [1, '--map-full'],
 ];
 
@@ -27,8 +25,8 @@ export class Palette {
     this.table = Uint32Array.from({ length: STEPS }, (_, step) => packed(between(stops, step / (STEPS - 1))));
     this.unknown = packed(parseColour(property('--map-unknown')));
     this.glow = property('--map-glow').trim();
-    this.mine = property('--map-mine').trim();
-    this.halo = property('--raised').trim();
+    this.mine = property('--mine').trim();
+    this.ink = property('--ink').trim();
   }
 
   /**

@@ -1,10 +1,10 @@
 /*
  * Owns which tiles this connection has asked for, and decides which one to ask for next. The session sends what it
- * says. Pure: no socket, no clock.
+ * says. Pure: no socket, and time comes in.
  *
  * The server sends updates only for the last 16 ranges a connection asked for, the least recently asked going first.
  * So a tile on the screen has to be among our last 16 requests, or it would silently grow stale. With more than 16 on
- * the screen that cannot be; then each is asked for once, and again whenever a pulse shows that we lack some of it.
+ * the screen that cannot be; then each is asked for once, and again when a pulse shows that we lack some of it.
  */
 
 /** How many ranges the server remembers for updates. */
@@ -12,6 +12,12 @@ const REMEMBERED_MAX = 16;
 
 /** Half of what the server lets one connection have outstanding, so that it never has to stop reading our checks. */
 const IN_FLIGHT_MAX = 8;
+
+/**
+ * A tile that others fill while the server does not tell us of it is asked for again this often at most; also when
+ * the answers never catch up with what was heard of it.
+ */
+const REFRESH_MS = 2_000;
 
 export class Ranges {
   constructor() {
@@ -23,17 +29,18 @@ export class Ranges {
     /** @type {Set<number>} */
     this.inFlight = new Set();
     /**
-     * The tiles answered on this connection. Whatever is known of others may lack what happened while there was none.
-     * @type {Set<number>}
+     * When each tile was last answered on this connection. Whatever is known of others may lack what happened while
+     * there was none.
+     * @type {Map<number, number>}
      */
-    this.fresh = new Set();
+    this.answeredAtMs = new Map();
   }
 
   /** A new connection: the server remembers nothing of the old one. */
   reset() {
     this.remembered = [];
     this.inFlight.clear();
-    this.fresh.clear();
+    this.answeredAtMs.clear();
   }
 
   /**
@@ -43,13 +50,19 @@ export class Ranges {
    * @param {number[]} visible most wanted first
    * @param {(tile: number) => boolean} knows
    * @param {(tile: number) => boolean} isBehind whether there is known to be more of a tile than we know
+   * @param {number} nowMs
    * @returns {number | undefined}
    */
-  next(visible, knows, isBehind) {
+  next(visible, knows, isBehind, nowMs) {
     if (this.inFlight.size >= IN_FLIGHT_MAX) return undefined;
     const canFollow = visible.length <= REMEMBERED_MAX;
-    const isSettled = (/** @type {number} */ tile) =>
-      knows(tile) && (canFollow ? this.remembered.includes(tile) : this.fresh.has(tile) && !isBehind(tile));
+    const isSettled = (/** @type {number} */ tile) => {
+      if (!knows(tile)) return false;
+      if (this.remembered.includes(tile)) return true;
+      const answeredAtMs = this.answeredAtMs.get(tile);
+      if (canFollow || answeredAtMs === undefined) return false;
+      return !isBehind(tile) || nowMs - answeredAtMs < REFRESH_MS;
+    };
     return visible.find((tile) => !this.inFlight.has(tile) && !isSettled(tile));
   }
 
@@ -64,10 +77,11 @@ export class Ranges {
   /**
    * An answer came. It may be one we are not waiting for: a server that resyncs us answers unasked.
    * @param {number} tile
+   * @param {number} nowMs
    * @returns {boolean} whether we were waiting for it
    */
-  answered(tile) {
-    this.fresh.add(tile);
+  answered(tile, nowMs) {
+    this.answeredAtMs.set(tile, nowMs);
     return this.inFlight.delete(tile);
   }
 }

@@ -114,8 +114,9 @@ export class Session {
   ask() {
     this.askedAtMs = performance.now();
     const { geometry } = this.board;
+    const knows = (/** @type {number} */ tile) => this.board.knows(tile);
     for (;;) {
-      const tile = this.ranges.next(this.visible, (known) => this.board.knows(known), this.isBehind);
+      const tile = this.ranges.next(this.visible, knows, this.isBehind, this.askedAtMs);
       if (tile === undefined) return;
       if (!this.connection.send(encodeRange(geometry.firstOf(tile), geometry.lastOf(tile)))) return;
       this.ranges.asked(tile);
@@ -178,7 +179,7 @@ export class Session {
     if (tile === undefined) return;
     this.settle(before.filter((id) => !this.board.waiting.has(id)));
     // Nobody asked: we lagged behind, and the server makes up for the updates it did not send. Pulses were lost too.
-    if (!this.ranges.answered(tile)) this.listener.greeted();
+    if (!this.ranges.answered(tile, performance.now())) this.listener.greeted();
     this.ask();
   }
 

@@ -27,14 +27,14 @@ class Server {
  * @param {number[]} visible
  * @param {Set<number>} known
  */
-function settle(ranges, server, visible, known, isBehind = no) {
+function settle(ranges, server, visible, known, isBehind = no, nowMs = 0) {
   for (let round = 0; round < 200; round++) {
-    const tile = ranges.next(visible, (other) => known.has(other), isBehind);
+    const tile = ranges.next(visible, (other) => known.has(other), isBehind, nowMs);
     if (tile === undefined) return;
     server.ask(tile);
     ranges.asked(tile);
     known.add(tile);
-    ranges.answered(tile);
+    ranges.answered(tile, nowMs);
   }
   assert.fail('it never comes to rest');
 }
@@ -71,29 +71,29 @@ test('with more tiles on the screen than are followed, each is asked for once, a
   assert.equal(server.asked, 25);
   settle(ranges, server, visible, known);
   assert.equal(server.asked, 25);
-  const asked = server.asked;
-  let isBehind = true;
-  settle(ranges, server, visible, known, (/** @type {number} */ tile) => {
-    if (tile !== 3 || !isBehind) return false;
-    isBehind = false;
-    return true;
-  });
-  assert.equal(server.asked, asked + 1);
+  const forgotten = (/** @type {number} */ tile) => tile === 3;
+  settle(ranges, server, visible, known, forgotten, 500);
+  assert.equal(server.asked, 25, 'not every moment, even if the answers never catch up');
+  settle(ranges, server, visible, known, forgotten, 5_000);
+  assert.equal(server.asked, 26);
+  const followed = server.remembered[0];
+  settle(ranges, server, visible, known, (/** @type {number} */ tile) => tile === followed, 60_000);
+  assert.equal(server.asked, 26, 'what the server follows comes by itself');
   ranges.reset();
   settle(ranges, new Server(), visible, known);
-  assert.equal(ranges.fresh.size, 25, 'a reconnect makes all of them doubtful');
+  assert.equal(ranges.answeredAtMs.size, 25, 'a reconnect makes all of them doubtful');
 });
 
 test('at most eight are outstanding, and none twice', () => {
   const ranges = new Ranges();
   const visible = Array.from({ length: 16 }, (_, at) => at);
   const asked = [];
-  for (let tile = ranges.next(visible, no, no); tile !== undefined; tile = ranges.next(visible, no, no)) {
+  for (let tile = ranges.next(visible, no, no, 0); tile !== undefined; tile = ranges.next(visible, no, no, 0)) {
     ranges.asked(tile);
     asked.push(tile);
   }
   assert.deepEqual(asked, [0, 1, 2, 3, 4, 5, 6, 7]);
-  assert.equal(ranges.answered(0), true);
-  assert.equal(ranges.answered(0), false, 'an answer nobody waits for is a resync');
-  assert.equal(ranges.next(visible, yes, no), 8);
+  assert.equal(ranges.answered(0, 0), true);
+  assert.equal(ranges.answered(0, 0), false, 'an answer nobody waits for is a resync');
+  assert.equal(ranges.next(visible, yes, no, 0), 8);
 });
