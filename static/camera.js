@@ -66,7 +66,7 @@ export class Camera {
     this.zMin = Math.min(Math.max(fit, 1e-4), this.zNatural);
     // Checkboxes come in whole pixels, also those of a board so small that one never needs to zoom out of them.
     if (this.zMin >= this.zClose) this.zMin = Math.floor(this.zMin);
-    this.zLoad = tiles <= TILES_LOADED_MAX ? 0 : loadableFrom(widthPx, heightPx);
+    this.zLoad = tiles <= TILES_LOADED_MAX ? 1e-4 : loadableFrom(widthPx, heightPx);
     this.stand(this);
   }
 

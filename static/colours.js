@@ -14,7 +14,6 @@ import { parseColour, readPalette } from './palette.js';
  * @property {string} accent
  * @property {string} bad
  * @property {string} glow
- * @property {number} glowPixel
  * @property {string} empty a box that is free
  * @property {number} emptyPixel
  * @property {string} line around a box that is free
@@ -37,8 +36,8 @@ const HUES = [2, 0, 5, 1, 4, 3];
  * @param {number} row
  */
 export function tintAt(column, row) {
-  const drift = column / 230 + row / 310 + 1.1 * Math.sin(column / 173) + 1.3 * Math.sin(row / 139);
-  const hue = Math.floor(drift + chance(column, row) * 1.9) % TINTS;
+  const drift = column / 260 + row / 340 + 1.1 * Math.sin(column / 173) + 1.3 * Math.sin(row / 139);
+  const hue = Math.floor(drift + chance(column, row) * 3) % TINTS;
   return HUES[hue < 0 ? hue + TINTS : hue];
 }
 
@@ -66,7 +65,6 @@ export function readInks(root) {
     accent: read('--accent'),
     bad: read('--bad'),
     glow: read('--map-glow'),
-    glowPixel: pixelOf(read('--map-glow')),
     empty: read('--box-fill'),
     emptyPixel: pixelOf(read('--box-fill')),
     line: read('--box-line'),

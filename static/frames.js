@@ -93,7 +93,7 @@ export class Frames {
     context.globalCompositeOperation = 'source-over';
     context.strokeStyle = this.inks.line;
     // The lines come out of the mist: at full strength only where they are as wide as those of real boxes.
-    context.globalAlpha = Math.min(1, Math.max(0.15, (size - PATTERN_PX) / 16));
+    context.globalAlpha = Math.min(1, Math.max(0.3, (size - 8) / 16));
     context.lineWidth = Math.max(1, size * LINE);
     outline(context, size, context.lineWidth / 2);
     context.stroke();

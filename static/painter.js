@@ -103,10 +103,9 @@ export class Painter {
     if (z >= camera.zClose * 0.6) this.paintTicks(scene);
 
     const near = camera.tilesWanted;
-    const glow = 1 - fade(z, 1.5, 6);
-    context.globalAlpha = glow;
-    const glows = glow > 0 && this.blocks.drawGlow(context, scene);
-    context.globalAlpha = 1;
+    // Where single boxes are seen to light up, tiles need not.
+    const glow = 1 - fade(z, camera.zLoad * 0.6, camera.zLoad * 1.2);
+    const glows = glow > 0 && this.blocks.drawGlow(context, scene, glow);
     const labels = 1 - fade(z, camera.zLoad * 0.85, camera.zLoad * 1.1);
     if (labels > 0 && TILE_COLUMNS * z > 100) this.blocks.drawLabels(context, scene, this.geometry.tilesIn(window), labels);
     moving = this.marks.draw(context, scene, near) || moving;
@@ -222,10 +221,13 @@ export class Painter {
     const { z, scale, area, ratio } = scene;
     if (area.width <= 0 || area.height <= 0) return;
     const origin = { x: -scene.left * scale, y: -scene.top * scale };
-    const tileLines = fade(TILE_COLUMNS * z, 4, 10) * (1 - fade(z, 0.8, 5));
+    // Between blocks they are gaps, between pixels only a hint of where tiles meet: there they cover boxes.
+    const loaded = fade(z, this.camera.zLoad * 0.7, this.camera.zLoad);
+    const tileLines = (0.25 + 0.75 * fade(TILE_COLUMNS * z, 8, 60)) * (1 - 0.6 * loaded) * (1 - fade(z, 0.8, 5));
     if (tileLines > 0) {
       context.globalAlpha = tileLines;
-      const thick = Math.max(1, Math.round(Math.min(TILE_COLUMNS * z * 0.05, 3) * ratio));
+      const widthPx = Math.min(TILE_COLUMNS * z * 0.04, 3) * (1 - loaded);
+      const thick = Math.max(1, Math.round(widthPx * ratio));
       this.frames.lines(context, area, origin, { x: TILE_COLUMNS * scale, y: TILE_ROWS * scale }, thick);
     }
     const boxLines = fade(z, 3, 7);
