@@ -97,7 +97,7 @@ impl Application {
     pub async fn build(settings: &Settings) -> Result<Self> {
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
-        let templates = page::Templates::load(&settings.page.path)?;
+        let templates = page::Templates::load(&settings.page)?;
         // Ports first: a port in use is found before a large board is loaded.
         let listener = listen("server.address", &settings.server.address)?;
         let admin_listener = listen("admin.address", &settings.admin.address)?;

@@ -18,6 +18,7 @@ import {
 } from './page.js';
 import { formatHash, parseHash } from './place.js';
 import { Session } from './session.js';
+import { socketUrl } from './socket-url.js';
 import { View } from './view.js';
 import { refusalNotice } from './words.js';
 
@@ -50,9 +51,8 @@ const view = new View(boardElement, geometry, board, {
 
 const overview = new Overview(overviewElement, geometry, (column, row) => view.centre(column, row));
 
-const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
 const showNotice = noticeDisplay();
-const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, {
+const session = new Session(socketUrl(document.body.dataset.websocketUrl ?? '', location.href), board, {
   totalChanged: totalDisplay(geometry.boxes),
   connectionChanged: connectionDisplay(),
   refused: (id, reason) => showNotice(refusalNotice(id, reason)),

@@ -71,7 +71,11 @@ impl Setup {
             }
         };
         let inherited = std::env::vars().filter(|(name, _)| {
-            !name.starts_with("BILLION__") && name != "SERVER_ADDRESS" && name != "RUST_LOG"
+            let prefixed = ["BILLION__", "WEBSOCKET_", "REDIS_", "LIMITER_"];
+            let named = ["SERVER_ADDRESS", "ALLOWED_ORIGINS", "ME_URL", "BUY_ME_A_COFFEE_URL"];
+            !prefixed.iter().any(|prefix| name.starts_with(prefix))
+                && !named.contains(&name.as_str())
+                && name != "RUST_LOG"
         });
         command.env_clear().envs(inherited).envs(&self.environment);
         // Away from the repository, so that its settings.toml and data/ stay out of it.
