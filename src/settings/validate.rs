@@ -75,6 +75,11 @@ pub fn socket(text: &str) -> Result<(), String> {
         return if own && !text.contains('#') { Ok(()) } else { Err(wanted.to_owned()) };
     }
     let url = public_url(text, ["ws", "wss"], wanted)?;
+    // It becomes part of the Content-Security-Policy, where a ; would start something else.
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".:-_[]".contains(c);
+    if !url.host_str().is_some_and(|host| host.chars().all(legal)) {
+        return Err(format!("no usable host: {wanted}"));
+    }
     if url.fragment().is_some() {
         return Err("browsers refuse a WebSocket URL with a #fragment: remove it".to_owned());
     }
@@ -100,7 +105,8 @@ fn public_url(text: &str, schemes: [&str; 2], wanted: &str) -> Result<Url, Strin
 
 /// The name of a board.
 pub fn name(text: &str) -> Result<(), String> {
-    Board::new(text, 1, 1).map(|_| ()).map_err(|error| error.to_string())
+    // The board's own words repeat the name, which is told already, masked.
+    Board::new(text, 1, 1).map(|_| ()).map_err(|_| "write 1 to 64 letters, digits, - or _".into())
 }
 
 /// What is wrong with settings that are fine each for itself: which ones, and why.

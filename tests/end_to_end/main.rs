@@ -9,5 +9,6 @@ mod crash;
 #[cfg(feature = "faults")]
 mod faults;
 mod operating;
+mod settings;
 mod slow_clients;
 mod storage;
