@@ -130,12 +130,11 @@ fn flag(name: &str, key: &str, value: &str) -> Flag {
     Flag { name: name.to_owned(), key: key.to_owned(), value: value.to_owned() }
 }
 
-/// The environment, without what is not text: no setting of ours can be among that.
+/// The environment. What is not UTF-8 is marked as such, and refused if it is one of ours.
 fn environment() -> Vec<(String, String)> {
-    let text = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    let mut variables: Vec<_> = std::env::vars_os().filter_map(text).collect();
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let mut variables: Vec<_> =
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
     // So that problems are told in the same order each time.
     variables.sort();
     variables

@@ -32,7 +32,7 @@ pub struct Sources {
     pub folder: PathBuf,
     /// Settings file that was named, which must exist.
     pub file: Option<PathBuf>,
-    /// The environment's variables.
+    /// The environment's variables; U+FFFD stands for what is not UTF-8.
     pub environment: Vec<(String, String)>,
     /// The command line's: what was written, which setting it means and what it sets it to.
     pub flags: Vec<Flag>,
@@ -129,6 +129,11 @@ fn add(layers: &mut Vec<Layer>, place: String, given: Vec<Given>, findings: &mut
 
 /// What is set by variables: the older server's names first, so that ours win.
 fn given_by(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
+    for Variable { place, name, value } in variables {
+        if value.contains(char::REPLACEMENT_CHARACTER) && variables::is_read(name) {
+            findings.problems.push(format!("{place}: is not text in UTF-8"));
+        }
+    }
     let mut given = aliases::read(variables, findings);
     given.extend(variables::read_ours(variables, findings));
     given
@@ -158,7 +163,8 @@ fn layer(given: Vec<Given>, findings: &mut Findings) -> Layer {
     let mut layer = Layer::default();
     for Given { origin, key, value } in given {
         if key == "redis" || key.starts_with("redis.") {
-            findings.problems.push(format!("{origin}: {key}: {NO_REDIS}"));
+            let name = if key == "redis.*" { "[redis]" } else { &key };
+            findings.problems.push(format!("{origin}: {name}: {NO_REDIS}"));
             continue;
         }
         let Some(entry) = find(&key) else {

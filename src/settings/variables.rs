@@ -10,6 +10,7 @@ use std::{
 use config::ValueKind;
 
 use super::{
+    aliases::ALIASES,
     catalogue::{CATALOGUE, find, nearest},
     layers::{Findings, Given, NO_REDIS},
 };
@@ -99,6 +100,11 @@ pub fn read_ours(variables: &[Variable], findings: &mut Findings) -> Vec<Given> 
         }
     }
     given
+}
+
+/// Whether a variable of that name can set anything.
+pub fn is_read(name: &str) -> bool {
+    name.starts_with(PREFIX) || ALIASES.iter().any(|(known, _)| *known == name)
 }
 
 /// The variable that sets `key`.

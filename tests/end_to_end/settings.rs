@@ -1,7 +1,9 @@
 //! Settings as operators meet them: where they come from, what mistakes are told, what they change.
 
 use std::{
+    ffi::OsStr,
     net::{SocketAddr, TcpListener},
+    os::unix::ffi::OsStrExt as _,
     process::{Command, Stdio},
 };
 
@@ -116,7 +118,7 @@ fn no_password_is_printed_logged_or_told() {
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(!ran.said.contains("hunter2") && !ran.printed.contains("hunter2"), "{ran:?}");
         for place in [
-            "settings.toml:2: redis",
+            "settings.toml:1: [redis]: Redis is not supported",
             ".env:1 BILLION__REDIS__PASSWORD: Redis is not supported",
             ".env:2: ",
             "environment REDIS_ADDRESSES: Redis is not supported",
@@ -276,6 +278,20 @@ fn the_command_line_explains_itself() {
         assert_eq!(ran.code, Some(2), "{wrong:?}: {ran:?}");
         assert!(ran.said.contains(hint), "{wrong:?}: {ran:?}");
     }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_rather_than_ignored() {
+    let setup = Setup::bare();
+    let output = Command::new(env!("CARGO_BIN_EXE_billion"))
+        .arg("--check")
+        .current_dir(setup.folder())
+        .env("BILLION__STORE__PATH", OsStr::from_bytes(b"/data/\xff"))
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("environment BILLION__STORE__PATH: is not text in UTF-8"), "{said}");
 }
 
 #[test]

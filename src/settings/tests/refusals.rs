@@ -148,6 +148,7 @@ fn redis_is_refused_rather_than_ignored() {
         environment(&[("REDIS_ADDRESSES_REMAP", "a:1,b:2")]),
         environment(&[("BILLION__REDIS__ADDRESSES", "a:1")]),
         file("[redis]\naddresses = [\"a:1\"]"),
+        file("redis = \"a:1\""),
         Case { dotenv: "REDIS_ADDRESSES=a:1", ..Case::default() },
         Case { flags: &[("--set", "redis.addresses", "a:1")], ..Case::default() },
     ] {
