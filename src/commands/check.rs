@@ -3,7 +3,11 @@
 use std::process::ExitCode;
 
 use super::{BAD_SETTINGS, say};
-use crate::{arguments::SettingsArguments, routes::page::Templates, settings::Settings};
+use crate::{
+    arguments::SettingsArguments,
+    routes::page::Page,
+    settings::{self, Settings},
+};
 
 /// 0: nothing is wrong; 2: what is wrong has been said, one line each.
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
@@ -14,7 +18,9 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let mut problems = Vec::new();
     match &loaded.settings {
         Ok(settings) => {
-            if let Err(error) = Templates::load(&settings.page) {
+            // Rereading pages are not compressed, which is not needed to know that they are there.
+            let page = settings::Page { reload: true, ..settings.page.clone() };
+            if let Err(error) = Page::load(&page) {
                 problems.push(format!("{}: page.path: {error:#}", loaded.place("page.path")));
             }
         }

@@ -1,5 +1,8 @@
 //! Everything the server answers over plain HTTP, on its two listeners.
 
+pub mod assets;
+pub mod encoded;
 pub mod health;
 pub mod metrics;
+pub mod overview;
 pub mod page;

@@ -1,4 +1,9 @@
-//! The page: one template, and the headers that keep it to itself.
+//! The page: one template, the files it is made of, and the headers that keep it to itself.
+
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use actix_web::{HttpRequest, HttpResponse, Responder, http::header, web};
 use actors::topology::Node;
@@ -6,21 +11,56 @@ use anyhow::{Context as _, Result};
 use tera::{Context, Tera};
 use url::Url;
 
-use crate::settings::Page;
+use super::{assets::Assets, encoded::Effort};
+use crate::settings;
 
 /// The template's name in `templates/`.
 const INDEX: &str = "index.html";
 
-/// The parsed templates, and what the settings put into them.
-pub struct Templates {
-    tera: Tera,
-    page: Page,
+/// The page as it was read.
+pub struct Loaded {
+    templates: Tera,
+    /// The files it asks for.
+    pub assets: Assets,
 }
 
-impl Templates {
-    /// Reads `templates/` in `page.path`, so that a mistake in them is found at start.
-    pub fn load(page: &Page) -> Result<Self> {
-        let file = page.path.join("templates").join(INDEX);
+/// The page and where it comes from.
+pub struct Page {
+    settings: settings::Page,
+    loaded: RwLock<Arc<Loaded>>,
+}
+
+impl Page {
+    /// Reads `templates/` and `static/`, so that a mistake in them is found at start.
+    ///
+    /// # Errors
+    /// If a file cannot be read or the template has a mistake; the error names the file.
+    pub fn load(settings: &settings::Page) -> Result<Self> {
+        let effort = if settings.reload { Effort::Quick } else { Effort::Thorough };
+        let loaded = Loaded::load(&settings.path, effort)?;
+        Ok(Self { settings: settings.clone(), loaded: RwLock::new(Arc::new(loaded)) })
+    }
+
+    /// What was read last.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is there now, if it may change, else what was read at start.
+    async fn current(self: Arc<Self>) -> Result<Arc<Loaded>> {
+        if self.settings.reload {
+            let folder = self.settings.path.clone();
+            let loaded = web::block(move || Loaded::load(&folder, Effort::Quick)).await??;
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        }
+        Ok(self.loaded())
+    }
+}
+
+impl Loaded {
+    fn load(folder: &Path, effort: Effort) -> Result<Self> {
+        let assets = Assets::load(&folder.join("static"), effort)?;
+        let file = folder.join("templates").join(INDEX);
         let text = std::fs::read_to_string(&file).with_context(|| {
             format!(
                 "cannot read the page's template {}: start the server in the folder that holds \
@@ -31,7 +71,7 @@ impl Templates {
         let mut tera = Tera::default();
         tera.add_raw_template(INDEX, &text)
             .with_context(|| format!("mistake in template {}", file.display()))?;
-        Ok(Self { tera, page: page.clone() })
+        Ok(Self { templates: tera, assets })
     }
 }
 
@@ -39,18 +79,28 @@ impl Templates {
 pub async fn index(
     request: HttpRequest,
     node: web::Data<Node>,
-    templates: web::Data<Templates>,
+    page: web::Data<Page>,
 ) -> impl Responder {
+    let page = page.into_inner();
+    let loaded = match page.clone().current().await {
+        Ok(loaded) => loaded,
+        Err(problem) => {
+            log::error!("{problem:#}");
+            return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
+        }
+    };
     let mut context = Context::new();
+    context.insert("static", &loaded.assets.prefix());
+    context.insert("modules", &loaded.assets.modules());
     context.insert("boxes", &node.board.boxes());
     context.insert("board", node.board.name());
     context.insert("version", env!("CARGO_PKG_VERSION"));
-    let page = &templates.page;
-    context.insert("me_url", &page.me_url);
-    context.insert("coffee_url", &page.coffee_url);
-    context.insert("websocket_url", &page.websocket_url);
-    let policy = policy(host(&request), &page.websocket_url);
-    match templates.tera.render(INDEX, &context) {
+    let settings = &page.settings;
+    context.insert("me_url", &settings.me_url);
+    context.insert("coffee_url", &settings.coffee_url);
+    context.insert("websocket_url", &settings.websocket_url);
+    let policy = policy(host(&request), &settings.websocket_url);
+    match loaded.templates.render(INDEX, &context) {
         Ok(html) => HttpResponse::Ok()
             .content_type("text/html; charset=utf-8")
             .insert_header((header::CACHE_CONTROL, "no-cache"))

@@ -59,6 +59,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("server.shutdown_timeout_s", "s", Form::Whole(2, DAY_S)),
     entry("admin.address", "host:port", Form::Address),
     entry("page.path", "–", Form::Text),
+    entry("page.reload", "–", Form::Switch),
     entry("page.me_url", "–", Form::Link),
     entry("page.coffee_url", "–", Form::Link),
     entry("page.websocket_url", "–", Form::Socket),

@@ -19,7 +19,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use actors::{
     board::Board,
-    broadcaster::BroadcasterSettings,
+    broadcaster::{BroadcasterSettings, PULSE_INTERVAL},
     hub::HubSettings,
     session::{SessionSettings, frame::FrameLimits, limiter::Rate},
     shard::ShardSettings,
@@ -71,6 +71,7 @@ pub struct Admin {
 #[serde(deny_unknown_fields)]
 pub struct Page {
     pub path: PathBuf,
+    pub reload: bool,
     pub me_url: String,
     pub coffee_url: String,
     pub websocket_url: String,
@@ -264,6 +265,7 @@ impl Settings {
                 mailbox: self.broadcaster.mailbox,
                 interval: Duration::from_millis(self.broadcaster.interval_ms),
                 batch_updates: self.broadcaster.batch_updates,
+                pulse_interval: PULSE_INTERVAL,
             },
             hub: HubSettings {
                 mailbox: self.hub.mailbox,
