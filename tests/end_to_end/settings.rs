@@ -103,7 +103,7 @@ fn a_folder_without_a_page_is_found_by_checking() {
     let ran = setup.run(&["--check"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.said.starts_with("flag --set: page.path: "), "{ran:?}");
-    assert!(ran.said.contains("/nowhere/templates/index.html"), "{ran:?}");
+    assert!(ran.said.contains("the page's folder /nowhere/"), "{ran:?}");
 }
 
 #[test]
