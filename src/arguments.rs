@@ -5,7 +5,10 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::settings::{Flag, Sources};
+use crate::{
+    commands::health,
+    settings::{Flag, Sources},
+};
 
 /// Shown by `--help`.
 const MORE: &str = "\
@@ -54,6 +57,7 @@ pub struct Arguments {
 /// What the binary can do beside serving, one file each in `commands/`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Health(health::Arguments),
     /// Print a completion script for a shell
     #[command(after_long_help = "\
 bash:  billion completions bash > ~/.local/share/bash-completion/completions/billion
@@ -65,7 +69,7 @@ fish:  billion completions fish > ~/.config/fish/completions/billion.fish")]
     },
 }
 
-/// Flags that change settings; every command takes them.
+/// Flags that change settings; those that are not about serving alone, every command takes.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct SettingsArguments {
@@ -74,11 +78,11 @@ pub struct SettingsArguments {
     pub settings: Option<PathBuf>,
 
     /// Where players connect, host:port or :port (server.address)
-    #[arg(long, value_name = "ADDRESS", global = true)]
+    #[arg(long, value_name = "ADDRESS")]
     pub address: Option<String>,
 
     /// Where /metrics, /healthz and /readyz are served (admin.address)
-    #[arg(long, value_name = "ADDRESS", global = true)]
+    #[arg(long, value_name = "ADDRESS")]
     pub admin_address: Option<String>,
 
     /// Folder of the store (store.path)

@@ -32,6 +32,7 @@ fn main() -> ExitCode {
     }
     match arguments.command {
         None => commands::serve::run(&arguments.settings),
+        Some(Command::Health(health)) => commands::health::run(&health, &arguments.settings),
         Some(Command::Completions { shell }) => commands::completions::run(shell),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod health;
 pub mod print_settings;
 pub mod serve;
 

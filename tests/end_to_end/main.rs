@@ -8,6 +8,9 @@ mod browser;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod image;
+mod manual;
+mod nginx;
 mod operating;
 mod settings;
 mod slow_clients;

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { socketUrl } from '../../static/socket-url.js';
+import { socketUrl } from '../../static/socket_url.js';
 
 test('without a setting it is the one of the server that the page came from', () => {
   assert.equal(socketUrl('', 'http://localhost:8080/#b=5'), 'ws://localhost:8080/ws?v=2');
