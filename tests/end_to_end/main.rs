@@ -12,5 +12,6 @@ mod image;
 mod manual;
 mod nginx;
 mod operating;
+mod settings;
 mod slow_clients;
 mod storage;
