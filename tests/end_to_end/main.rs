@@ -8,6 +8,7 @@ mod browser;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod health;
 mod image;
 mod manual;
 mod nginx;
