@@ -1,5 +1,6 @@
-//! `billion`: parse, load the settings, serve, exit code.
+//! `billion`: parse, load the settings, serve or do a command, exit code.
 
+mod backup;
 mod commands;
 #[cfg(feature = "echo")]
 mod echo;
@@ -23,12 +24,14 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 #[command(version)]
 struct Arguments {
     /// Settings file [default: ./settings.toml if there is one]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     settings: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<commands::Command>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     telemetry::start_logging();
-    commands::serve::run(arguments.settings.as_deref())
+    commands::run(arguments.command, arguments.settings.as_deref())
 }

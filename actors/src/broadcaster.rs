@@ -50,6 +50,8 @@ pub struct BroadcasterSettings {
 struct Flight {
     began: Instant,
     handed_out: Pin<Box<dyn Future<Output = ()>>>,
+    /// Whom to tell when it was.
+    tell: Vec<oneshot::Sender<()>>,
 }
 
 /// The one actor that numbers updates.
@@ -61,6 +63,8 @@ pub struct Broadcaster {
     total: u32,
     waiting: Vec<u32>,
     already: Vec<(BoxId, Arc<SessionLink>)>,
+    /// Whom to tell when what is in `waiting` was handed out.
+    tell: Vec<oneshot::Sender<()>>,
     flight: Option<Flight>,
     next_flush: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -79,6 +83,7 @@ impl Broadcaster {
             total,
             waiting: Vec::new(),
             already: Vec::new(),
+            tell: Vec::new(),
             flight: None,
             next_flush: Instant::now(),
             timer: None,
@@ -126,6 +131,7 @@ impl Broadcaster {
             handed_out: Box::pin(async move {
                 hubs.await;
             }),
+            tell: std::mem::take(&mut self.tell),
         });
     }
 
@@ -134,6 +140,10 @@ impl Broadcaster {
         let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
         std::task::ready!(flight.handed_out.as_mut().poll(task));
         self.stats.flush_seconds.observe(flight.began.elapsed().as_secs_f64());
+        for told in flight.tell.drain(..) {
+            // Whoever asked may have given up.
+            let _ = told.send(());
+        }
         self.flight = None;
         Poll::Ready(())
     }
@@ -211,6 +221,7 @@ impl Handler<BoxesChecked> for Broadcaster {
     fn handle(&mut self, mut checked: BoxesChecked, ctx: &mut Self::Context) {
         self.waiting.extend(checked.flipped.iter().map(|id| id.get()));
         self.already.append(&mut checked.already);
+        self.tell.append(&mut checked.handed_out);
         self.stats.broadcast_queue.set(self.gathered() as i64);
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);

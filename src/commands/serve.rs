@@ -13,7 +13,7 @@ use crate::{
 const BAD_SETTINGS: u8 = 2;
 
 /// The environment, without what is not text: no setting of ours can be among that.
-fn environment() -> HashMap<String, String> {
+pub(super) fn environment() -> HashMap<String, String> {
     let text = |(name, value): (OsString, OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };

@@ -52,7 +52,7 @@ fn open(folder: &Path, board: &Board) -> Result<EmbeddedStore, StoreError> {
 /// The message with which opening fails.
 fn refusal(folder: &Path, board: &Board) -> String {
     match open(folder, board) {
-        Err(StoreError::Unusable(text)) => text.to_string(),
+        Err(StoreError::Unusable(text) | StoreError::InUse(text)) => text.to_string(),
         Err(other) => panic!("at opening, the wrong kind of error: {other:?}"),
         Ok(_) => panic!("the store opened"),
     }
