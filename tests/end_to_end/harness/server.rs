@@ -93,6 +93,26 @@ impl Setup {
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
+    /// Starts a command of the binary, such as `export`.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().expect("the command can be started")
+    }
+
+    /// Runs a command of the binary to its end, with `input` as its standard input.
+    pub fn run(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut child = self.spawn(arguments);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let output = std::thread::scope(|scope| {
+            // A command that fails early does not read it all.
+            scope.spawn(move || _ = stdin.write_all(input));
+            child.wait_with_output().expect("it ends")
+        });
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ran { code: output.status.code(), output: output.stdout, said }
+    }
+
     fn start_command(&self, mut command: Command) -> Server {
         let mut child = command.spawn().expect("the server can be started");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
@@ -117,6 +137,17 @@ impl Setup {
         server.admin = server.announced("metrics on http://");
         server
     }
+}
+
+/// What a command has come to.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; `None`: killed.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub output: Vec<u8>,
+    /// Standard error.
+    pub said: String,
 }
 
 /// A running server; killed when dropped.
