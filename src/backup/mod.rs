@@ -4,7 +4,7 @@
 //! Written and read in one go without seeking, so that a file, a pipe and an HTTP body are the same:
 //! a header that names the board, one block per tile with a checked box, and a footer with counts, the
 //! digest of the boxes and a checksum over everything before it. A block holds its tile in whichever
-//! of three codings is smallest, so an empty board is 90 bytes and a full one 20 KB; half a billion
+//! of three codings is smallest, so an empty board is 78 bytes and a full one 180 KB; half a billion
 //! random boxes are the 125 MB they have to be.
 //!
 //! - [`tile`]: one tile's bits, coded;

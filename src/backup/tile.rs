@@ -2,7 +2,7 @@
 //!
 //! A *list* holds the checked boxes, *runs* hold the places where checked and unchecked meet; both are
 //! ascending positions, each stored as a variable-length number of how many it skips since the one
-//! before. A list is the same size as a bitmap at about one box in nine, runs are short wherever
+//! before. A list is the same size as a bitmap at about one box in eight, runs are short wherever
 //! boxes were checked in stretches, and a full tile is one number. The rest is a *bitmap*.
 
 /// How a tile is stored. The value is the block's first byte.

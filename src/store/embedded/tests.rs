@@ -1,6 +1,7 @@
 //! Tests of the embedded store against real files: what only this store does. What every store
 //! must do is in `store::contract`.
 
+mod bulk;
 mod damage;
 mod full_disk;
 mod kill;
