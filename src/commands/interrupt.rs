@@ -40,9 +40,11 @@ pub fn watch() -> Result<()> {
         });
         for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // Not there any more, or not to be removed: nothing can be done about it either way.
-            let _ = fs::remove_file(path);
+            if fs::remove_file(path).is_ok() {
+                log::info!("removed {}", path.display());
+            }
         }
-        log::warn!("interrupted: nothing was left behind");
+        log::warn!("interrupted");
         // As shells report a death by this signal.
         std::process::exit(128 + number);
     };
