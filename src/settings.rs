@@ -14,7 +14,7 @@ use std::{
 
 use actors::{
     board::Board,
-    broadcaster::BroadcasterSettings,
+    broadcaster::{BroadcasterSettings, PULSE_INTERVAL},
     hub::HubSettings,
     session::{SessionSettings, frame::FrameLimits, limiter::Rate},
     shard::ShardSettings,
@@ -77,6 +77,7 @@ pub struct Admin {
 #[derive(Debug, Clone, Deserialize)]
 pub struct Page {
     pub path: PathBuf,
+    pub reload: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -230,6 +231,7 @@ impl Settings {
                 mailbox: self.broadcaster.mailbox,
                 interval: Duration::from_millis(self.broadcaster.interval_ms),
                 batch_updates: self.broadcaster.batch_updates,
+                pulse_interval: PULSE_INTERVAL,
             },
             hub: HubSettings {
                 mailbox: self.hub.mailbox,

@@ -38,7 +38,7 @@ use prometheus_client::registry::Registry;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
-    routes::{backup, health, metrics, page},
+    routes::{assets, backup, health, metrics, overview, page},
     settings::{self, Settings},
     store::embedded::{EmbeddedStore, Options},
     telemetry,
@@ -88,7 +88,8 @@ pub struct Application {
 struct Shared {
     node: web::Data<Node>,
     admission: web::Data<Admission>,
-    templates: web::Data<page::Templates>,
+    page: web::Data<page::Page>,
+    overview: web::Data<overview::Latest>,
     statics: PathBuf,
 }
 
@@ -97,7 +98,7 @@ impl Application {
     pub async fn build(settings: &Settings) -> Result<Self> {
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
-        let templates = page::Templates::load(&settings.page.path)?;
+        let page = page::Page::load(&settings.page)?;
         // Ports first: a port in use is found before a large board is loaded.
         let listener = listen("server.address", &settings.server.address)?;
         let admin_listener = listen("admin.address", &settings.admin.address)?;
@@ -122,7 +123,8 @@ impl Application {
         let shared = Shared {
             node: web::Data::from(node.clone()),
             admission: web::Data::from(Admission::new(&settings.server, connections_max)),
-            templates: web::Data::new(templates),
+            page: web::Data::new(page),
+            overview: web::Data::default(),
             statics: settings.page.path.join("static"),
         };
         let workers = match settings.server.workers {
@@ -320,9 +322,12 @@ fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppSer
     let app = App::new()
         .app_data(shared.node.clone())
         .app_data(shared.admission.clone())
-        .app_data(shared.templates.clone())
+        .app_data(shared.page.clone())
+        .app_data(shared.overview.clone())
         // Resources, not routes: they answer another method with 405 instead of 404.
         .service(get_or_head("/ws", ws::connect))
+        .service(get_or_head("/overview", overview::overview))
+        .service(get_or_head("/static/{hash:[0-9a-f]{16}}/{file}", assets::asset))
         .service(get_or_head("/healthz", health::healthz))
         .service(get_or_head("/readyz", health::readyz));
     #[cfg(feature = "echo")]

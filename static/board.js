@@ -56,6 +56,15 @@ export class Board {
   }
 
   /**
+   * The bits of a tile, for reading only, or `undefined` while the tile was not loaded as a whole.
+   * @param {number} tile
+   */
+  bitsOf(tile) {
+    const known = this.tiles.get(tile);
+    return known?.whole ? known.bits : undefined;
+  }
+
+  /**
    * How many boxes of a tile are checked, or `undefined` while the tile was not loaded as a whole.
    * @param {number} tile
    */

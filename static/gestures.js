@@ -1,6 +1,6 @@
 /*
- * Owns how hands move the window: wheel, drag with finger or mouse, and keys. It tells the view and keeps nothing but
- * the gesture in progress. A drag must never check the box it began on; a tap or a click must.
+ * Owns how hands move the map: wheel, drag, flick and pinch. It tells the view and keeps nothing but the gesture in
+ * progress. A drag must never check the box it began on; a tap or a click must.
  */
 
 /** @typedef {import('./view.js').View} View */
@@ -11,6 +11,13 @@ const DRAG_TOUCH_PX = 9;
 
 /** Firefox reports wheels in lines. */
 const WHEEL_LINE_PX = 28;
+/** Events closer together than this are one turn of the wheel, and mean one thing from first to last. */
+const WHEEL_TURN_MS = 220;
+/** One notch of 100 px zooms by a third; a pinch on a touchpad reports a few pixels at a time and wants more of them. */
+const WHEEL_ZOOM_PER_PX = 0.003;
+const PINCH_ZOOM_PER_PX = 0.012;
+/** However hard the wheel is turned, one event does not lose the player. */
+const WHEEL_ZOOM_MAX = 0.6;
 
 /** A flick keeps this share of its speed each millisecond: it halves about every 230 ms. */
 const GLIDE_PER_MS = 0.997;
@@ -19,17 +26,30 @@ const GLIDE_MIN_PX_PER_MS = 0.02;
 const FLICK_MS = 60;
 
 /**
+ * Far out there is nothing to scroll through but much to approach, so there the wheel zooms; close by it scrolls, as
+ * it does on every page. With Ctrl, and by a pinch on a touchpad, it zooms everywhere.
  * @param {HTMLElement} root
  * @param {View} view
  */
 export function listenToWheel(root, view) {
+  let lastMs = -Infinity;
+  let zooms = false;
   root.addEventListener(
     'wheel',
     (event) => {
-      // With Ctrl the wheel (or a pinch on a touchpad) zooms the page, which is not ours to take away.
-      if (event.ctrlKey) return;
       event.preventDefault();
-      const unit = [1, WHEEL_LINE_PX, view.pageRows * view.cellPx][event.deltaMode] ?? 1;
+      // Whoever zooms in with the wheel arrives at the boxes still turning it; that must not scroll away at once.
+      if (event.timeStamp - lastMs > WHEEL_TURN_MS) zooms = view.camera.level !== 'close';
+      lastMs = event.timeStamp;
+      const unit = [1, WHEEL_LINE_PX, view.camera.heightPx][event.deltaMode] ?? 1;
+      if (zooms || event.ctrlKey || event.metaKey) {
+        const pinch = event.ctrlKey && Math.abs(event.deltaY) < 50;
+        const amount = -event.deltaY * unit * (pinch ? PINCH_ZOOM_PER_PX : WHEEL_ZOOM_PER_PX);
+        const area = root.getBoundingClientRect();
+        const factor = Math.exp(Math.min(Math.max(amount, -WHEEL_ZOOM_MAX), WHEEL_ZOOM_MAX));
+        view.zoomBy(factor, event.clientX - area.left, event.clientY - area.top, { smooth: !pinch });
+        return;
+      }
       // Some browsers turn the wheel sideways for Shift, some leave it to us.
       const turn = event.shiftKey && event.deltaX === 0;
       view.pan((turn ? event.deltaY : event.deltaX) * unit, (turn ? 0 : event.deltaY) * unit);
@@ -39,40 +59,60 @@ export function listenToWheel(root, view) {
 }
 
 /**
- * @typedef {{ pointer: number, limitPx: number, x: number, y: number, atMs: number, moved: boolean,
- *             speedX: number, speedY: number }} Drag
+ * @typedef {{ limitPx: number, x: number, y: number, atMs: number, moved: boolean, speedX: number, speedY: number }} Drag
  */
 
+/** @typedef {{ x: number, y: number }} Point */
+
 /**
+ * One finger or the mouse drags, two fingers pinch, and a finger that goes down while the map glides stops it.
  * @param {HTMLElement} root
  * @param {View} view
  */
-export function listenToDrag(root, view) {
+export function listenToPointers(root, view) {
+  /** Every pointer that is down on the board. @type {Map<number, Point>} */
+  const down = new Map();
   /** @type {Drag | undefined} */
   let drag;
   let swallowClick = false;
   let glide = 0;
 
-  const letGo = () => {
-    drag = undefined;
-    delete root.dataset.dragging;
-  };
-
   root.addEventListener('pointerdown', (event) => {
     cancelAnimationFrame(glide);
-    swallowClick = false;
-    // A second finger means a pinch, which is the browser's.
-    if (!event.isPrimary) return letGo();
-    if (event.button !== 0) return;
-    const limitPx = event.pointerType === 'mouse' ? DRAG_MOUSE_PX : DRAG_TOUCH_PX;
-    const { pointerId: pointer, clientX: x, clientY: y, timeStamp: atMs } = event;
-    drag = { pointer, limitPx, x, y, atMs, moved: false, speedX: 0, speedY: 0 };
+    if (event.pointerType === 'mouse' && event.button !== 0) return;
+    // A primary pointer is the first of its kind, so whatever else we remember was lifted without our being told.
+    if (event.isPrimary && down.size > 0) {
+      down.clear();
+      view.zoomRested();
+    }
+    down.set(event.pointerId, { x: event.clientX, y: event.clientY });
+    if (down.size === 1) {
+      swallowClick = false;
+      const limitPx = event.pointerType === 'mouse' ? DRAG_MOUSE_PX : DRAG_TOUCH_PX;
+      const { clientX: x, clientY: y, timeStamp: atMs } = event;
+      drag = { limitPx, x, y, atMs, moved: false, speedX: 0, speedY: 0 };
+    } else {
+      drag = undefined;
+      swallowClick = true;
+      for (const pointer of down.keys()) root.setPointerCapture(pointer);
+    }
   });
 
   root.addEventListener('pointermove', (event) => {
-    if (event.pointerId !== drag?.pointer) return;
+    const before = down.get(event.pointerId);
+    if (!before) return;
     // Released outside, before the pointer was captured: nobody told us.
-    if (event.buttons === 0) return letGo();
+    if (event.buttons === 0) return lift(event);
+    if (down.size >= 2) pinch(event, before);
+    else if (drag) pull(event, drag);
+    down.set(event.pointerId, { x: event.clientX, y: event.clientY });
+  });
+
+  /**
+   * @param {PointerEvent} event
+   * @param {Drag} drag
+   */
+  function pull(event, drag) {
     const dx = drag.x - event.clientX;
     const dy = drag.y - event.clientY;
     if (!drag.moved) {
@@ -89,19 +129,47 @@ export function listenToDrag(root, view) {
     drag.speedY = drag.speedY / 2 + dy / elapsedMs / 2;
     Object.assign(drag, { x: event.clientX, y: event.clientY, atMs: event.timeStamp });
     view.pan(dx, dy);
-  });
+  }
 
-  const end = (/** @type {PointerEvent} */ event) => {
-    if (event.pointerId !== drag?.pointer) return;
-    const { moved, atMs, speedX, speedY } = drag;
-    letGo();
-    const flicked = moved && event.type === 'pointerup' && event.timeStamp - atMs < FLICK_MS;
-    if (flicked && event.pointerType !== 'mouse' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
-      keepGliding(speedX, speedY, performance.now());
+  /**
+   * Two fingers hold two places of the map: it follows their middle and stretches with their distance.
+   * @param {PointerEvent} event
+   * @param {Point} before
+   */
+  function pinch(event, before) {
+    const [first, second] = down.keys();
+    const other = down.get(event.pointerId === first ? second : first);
+    // A third finger has no part in it.
+    if (!other || (event.pointerId !== first && event.pointerId !== second)) return;
+    const spreadBefore = Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
+    const spread = Math.max(1, Math.hypot(event.clientX - other.x, event.clientY - other.y));
+    view.pan((before.x - event.clientX) / 2, (before.y - event.clientY) / 2);
+    const area = root.getBoundingClientRect();
+    const x = (event.clientX + other.x) / 2 - area.left;
+    const y = (event.clientY + other.y) / 2 - area.top;
+    view.zoomBy(spread / spreadBefore, x, y, { smooth: false, held: true });
+  }
+
+  /** @param {PointerEvent} event */
+  function lift(event) {
+    if (!down.delete(event.pointerId)) return;
+    if (down.size === 1) {
+      // The finger that is left goes on as a drag, without a jump of the map.
+      const [rest] = down.values();
+      drag = { limitPx: 0, ...rest, atMs: event.timeStamp, moved: true, speedX: 0, speedY: 0 };
+      view.zoomRested();
     }
-  };
-  root.addEventListener('pointerup', end);
-  root.addEventListener('pointercancel', end);
+    if (down.size > 0) return;
+    delete root.dataset.dragging;
+    const last = drag;
+    drag = undefined;
+    const flicked = last?.moved && event.type === 'pointerup' && event.timeStamp - last.atMs < FLICK_MS;
+    if (last && flicked && event.pointerType !== 'mouse' && !matchMedia('(prefers-reduced-motion: reduce)').matches) {
+      keepGliding(last.speedX, last.speedY, performance.now());
+    }
+  }
+  root.addEventListener('pointerup', lift);
+  root.addEventListener('pointercancel', lift);
 
   /**
    * @param {number} speedX in pixels per millisecond
@@ -111,6 +179,8 @@ export function listenToDrag(root, view) {
   function keepGliding(speedX, speedY, beforeMs) {
     glide = requestAnimationFrame((nowMs) => {
       const elapsedMs = Math.max(0, nowMs - beforeMs);
+      // A flight that was started meanwhile, by a button or a key, is not to be disturbed.
+      if (view.flying && view.camera.level !== 'close') return;
       view.pan(speedX * elapsedMs, speedY * elapsedMs);
       const kept = GLIDE_PER_MS ** elapsedMs;
       if (Math.hypot(speedX, speedY) > GLIDE_MIN_PX_PER_MS) keepGliding(speedX * kept, speedY * kept, nowMs);
@@ -128,33 +198,4 @@ export function listenToDrag(root, view) {
     },
     { capture: true },
   );
-}
-
-/**
- * Arrow keys and their like work on the board, and also when nothing at all has the focus. Space is left to the
- * checkbox itself.
- * @param {HTMLElement} root
- * @param {View} view
- */
-export function listenToKeys(root, view) {
-  /** @type {Record<string, () => void>} */
-  const actions = {
-    ArrowLeft: () => view.step(-1, 0),
-    ArrowRight: () => view.step(1, 0),
-    ArrowUp: () => view.step(0, -1),
-    ArrowDown: () => view.step(0, 1),
-    PageUp: () => view.step(0, -view.pageRows),
-    PageDown: () => view.step(0, view.pageRows),
-    Home: () => view.jump(1, { focus: true }),
-    End: () => view.jump(view.geometry.boxes, { focus: true }),
-  };
-  document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
-    const onBoard = event.target instanceof Node && root.contains(event.target);
-    if (!onBoard && event.target !== document.body) return;
-    const action = actions[event.key];
-    if (!action) return;
-    event.preventDefault();
-    action();
-  });
 }

@@ -1,9 +1,8 @@
 /*
- * Owns the words around the board: total, players, connection, where we are, notices, and the jump form. Everything
- * is written as text, never as markup. It tells nobody anything but where to jump.
+ * Owns the words around the board: total, players, connection, notices. Everything is written as text, as markup. It tells nobody anything.
  */
 
-import { parseJump } from './place.js';
+import { nextTotalMilestone } from './milestones.js';
 import { formatNumber, formatShare } from './words.js';
 
 /** @typedef {import('./connection.js').ConnectionState} ConnectionState */
@@ -12,11 +11,9 @@ import { formatNumber, formatShare } from './words.js';
 /** A busy board has thousands of totals a second; nobody reads more than twenty. */
 const TOTAL_INTERVAL_MS = 50;
 const NOTICE_MS = 5_000;
-/** Browsers allow about a hundred address changes in half a minute. */
-export const ADDRESS_REST_MS = 400;
 
 /** @param {string} id */
-function element(id) {
+export function element(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no element #${id}`);
   return found;
@@ -29,14 +26,20 @@ function element(id) {
 export function totalDisplay(boxes) {
   const root = element('total');
   const share = element('share');
+  const togo = element('togo');
+  const progress = element('progress');
   element('boxes').textContent = formatNumber(boxes);
   let latest = 0;
   let timer = 0;
   const write = () => {
     timer = 0;
     root.dataset.total = String(latest);
-    root.textContent = formatNumber(latest);
+    roll(root, formatNumber(latest));
     share.textContent = formatShare(latest, boxes);
+    const next = Math.min(nextTotalMilestone(latest), boxes);
+    const left = next - latest;
+    togo.textContent = left > 0 ? `${formatNumber(left)} to go until ${formatNumber(next)}` : 'All of them. We did it!';
+    progress.style.transform = `scaleX(${latest / next})`;
   };
   return (total) => {
     latest = total;
@@ -44,19 +47,51 @@ export function totalDisplay(boxes) {
   };
 }
 
+/**
+ * Writes a number of which each digit that changes slides in, as on a counter. The text is right at once.
+ * @param {HTMLElement} root
+ * @param {string} text
+ */
+function roll(root, text) {
+  const digits = root.children;
+  if (digits.length !== text.length) {
+    root.replaceChildren(
+      ...[...text].map((character) => {
+        const digit = document.createElement('span');
+        digit.textContent = character;
+        return digit;
+      }),
+    );
+    return;
+  }
+  [...text].forEach((character, at) => {
+    const digit = digits[at];
+    if (digit.textContent === character) return;
+    const next = document.createElement('span');
+    next.className = 'rolled';
+    next.textContent = character;
+    digit.replaceWith(next);
+  });
+}
+
 /** @param {number} players */
 export function showPlayers(players) {
   const root = element('players');
   root.hidden = false;
-  root.textContent = players === 1 ? 'just you here' : `${formatNumber(players)} people here`;
+  element('players-count').textContent = players <= 1 ? 'just you' : formatNumber(players);
+  element('players-words').textContent = players <= 1 ? ' here right now' : ' people are here';
 }
 
-/** @returns {(state: ConnectionState) => void} */
-export function connectionDisplay() {
+/**
+ * @param {() => void} retry
+ * @returns {(state: ConnectionState) => void}
+ */
+export function connectionDisplay(retry) {
   const words = element('connection-state');
   // Kept apart from the state, because a screen reader should not count along.
   const countdown = element('connection-countdown');
   const seconds = element('connection-seconds');
+  element('retry').addEventListener('click', retry);
   let timer = 0;
   return (connection) => {
     clearInterval(timer);
@@ -73,18 +108,6 @@ export function connectionDisplay() {
   };
 }
 
-/** @param {Geometry} geometry */
-export function whereDisplay(geometry) {
-  const root = element('where');
-  return (/** @type {number} */ id) => {
-    const { column, row } = geometry.placeOf(id);
-    root.textContent =
-      `row ${formatNumber(row + 1)}, column ${formatNumber(column + 1)}, ` +
-      `box ${formatNumber(id)} of ${formatNumber(geometry.boxes)}`;
-    root.dataset.id = String(id);
-  };
-}
-
 /** @returns {(text: string) => void} */
 export function noticeDisplay() {
   const root = element('notice');
@@ -94,34 +117,4 @@ export function noticeDisplay() {
     root.textContent = text;
     timer = setTimeout(() => (root.textContent = ''), NOTICE_MS);
   };
-}
-
-/**
- * @param {number} boxes
- * @param {(id: number) => void} jump
- */
-export function listenToJumpForm(boxes, jump) {
-  const form = element('jump-form');
-  const input = /** @type {HTMLInputElement} */ (element('jump'));
-  const problem = element('jump-problem');
-  const complain = (/** @type {string} */ text) => {
-    problem.textContent = text;
-    input.setAttribute('aria-invalid', String(text !== ''));
-  };
-  const go = (/** @type {string} */ typed) => {
-    const found = parseJump(typed, boxes, Math.random());
-    if ('error' in found) {
-      complain(found.error);
-      return input.focus();
-    }
-    complain('');
-    input.value = '';
-    jump(found.id);
-  };
-  input.addEventListener('input', () => complain(''));
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    go(input.value);
-  });
-  element('jump-random').addEventListener('click', () => go('random'));
 }

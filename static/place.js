@@ -1,52 +1,32 @@
 /*
- * Owns how a place on the board is written: in the jump field and in the address (`#b=123456789`). Pure, apart from
- * the random number that its caller passes in.
+ * Owns how a place on the board is written in the address: `#b=123456789&z=0.5` is a box and a zoom, in CSS pixels per
+ * box. Without a zoom one arrives where boxes can be checked, however large those are on the reader's screen. Pure.
  */
 
-import { formatNumber } from './words.js';
-
-/** Digits, or digits in groups of three with one of the usual separators. */
-const NUMBER = /^(\d+|\d{1,3}([,. _'\u00a0\u202f])\d{3}(\2\d{3})*)$/;
-const PERCENT = /^(\d+(?:[.,]\d+)?)\s*%$/;
-
-/**
- * What someone typed into the jump field, as a box id or as a sentence that says what is wrong.
- * @param {string} text
- * @param {number} boxes
- * @param {number} random in [0, 1)
- * @returns {{ id: number } | { error: string }}
- */
-export function parseJump(text, boxes, random) {
-  const typed = text.trim().toLowerCase().replace(/^(box|#)\s*/, '');
-  if (typed === 'random') return { id: Math.floor(random * boxes) + 1 };
-
-  const percent = PERCENT.exec(typed);
-  if (percent) {
-    const share = Number(percent[1].replace(',', '.')) / 100;
-    if (share > 1) return { error: 'The board ends at 100%.' };
-    return { id: Math.max(1, Math.round(boxes * share)) };
-  }
-
-  if (NUMBER.test(typed)) {
-    const id = Number(typed.replace(/\D/g, ''));
-    if (id >= 1 && id <= boxes) return { id };
-    return { error: `The boxes are numbered from 1 to ${formatNumber(boxes)}.` };
-  }
-  return { error: `Type a box number up to ${formatNumber(boxes)}, a percentage such as 50%, or random.` };
-}
+/** @typedef {{ id: number, z: number | undefined }} Spot */
 
 /**
  * @param {string} hash
  * @param {number} boxes
- * @returns {number | undefined}
+ * @returns {Spot | undefined}
  */
 export function parseHash(hash, boxes) {
-  const found = /^#b=(\d{1,10})$/.exec(hash);
-  const id = Number(found?.[1]);
-  return id >= 1 && id <= boxes ? id : undefined;
+  const parameters = new URLSearchParams(hash.replace(/^#/, ''));
+  const box = parameters.get('b') ?? '';
+  if (!/^\d{1,10}$/.test(box)) return undefined;
+  const id = Number(box);
+  if (id < 1 || id > boxes) return undefined;
+  const zoom = parameters.get('z') ?? '';
+  // Whatever else is there: the place is right, so it is better to arrive than to complain.
+  const z = /^\d{0,4}(\.\d{0,9})?$/.test(zoom) ? Number(zoom) : 0;
+  return { id, z: z > 0 ? z : undefined };
 }
 
-/** @param {number} id */
-export function formatHash(id) {
-  return `#b=${id}`;
+/**
+ * @param {number} id
+ * @param {number | undefined} z `undefined` for the zoom that everyone arrives at anyway
+ */
+export function formatHash(id, z) {
+  // Three figures are finer than a pixel over the whole screen is worth, and never need an exponent here.
+  return z === undefined ? `#b=${id}` : `#b=${id}&z=${Number(z.toPrecision(3))}`;
 }

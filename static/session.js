@@ -1,6 +1,6 @@
 /*
- * Owns the conversation with the server: the total it told us, the tiles to ask for, and the pace at which own checks
- * leave. Messages go from here to the board and nowhere else; the view tells it what is on the screen.
+ * Owns the conversation with the server: the total it told us, the tiles to ask for, the pace at which own checks leave
+ * and what became of each. Messages go from here to the board; the view tells it what is on the screen.
  */
 
 import { Connection } from './connection.js';
@@ -9,13 +9,19 @@ import { Ranges } from './ranges.js';
 
 /** @typedef {import('./board.js').Board} Board */
 /** @typedef {import('./connection.js').ConnectionState} ConnectionState */
+/** @typedef {import('./pending.js').Pending} Pending */
 /** @typedef {import('./protocol.js').TileCount} TileCount */
 
 /**
  * @typedef {object} SessionListener
  * @property {(total: number) => void} totalChanged
  * @property {(state: ConnectionState) => void} connectionChanged
+ * @property {() => void} greeted a connection's first message, or a new start after we lagged: what the server says
+ *   from here on follows on what it is asked for now
+ * @property {(id: number, total: number) => void} confirmed our own check is done
+ * @property {(id: number) => void} beaten someone else checked the box before our own check had left
  * @property {(id: number, reason: number) => void} refused
+ * @property {(waiting: number) => void} waitingChanged
  * @property {(players: number, tiles: TileCount[]) => void} pulsed
  */
 
@@ -32,10 +38,14 @@ export class Session {
   /**
    * @param {string} url
    * @param {Board} board
+   * @param {Pending} pending
+   * @param {(tile: number) => boolean} isBehind whether the board lacks boxes of a tile that others are known to have
    * @param {SessionListener} listener
    */
-  constructor(url, board, listener) {
+  constructor(url, board, pending, isBehind, listener) {
     this.board = board;
+    this.pending = pending;
+    this.isBehind = isBehind;
     this.listener = listener;
     this.ranges = new Ranges();
     this.total = 0;
@@ -50,6 +60,11 @@ export class Session {
      */
     this.backlog = [];
     this.backlogTimer = 0;
+    /**
+     * Checks that were handed to a socket, this one or one before, and not answered.
+     * @type {Set<number>}
+     */
+    this.sent = new Set();
     this.connection = new Connection(url, {
       opened: () => this.opened(),
       received: (bytes) => this.received(bytes),
@@ -58,6 +73,11 @@ export class Session {
   }
 
   start() {
+    // What an earlier page did not hear the answer of. Most of it was sent, and much of that was stored.
+    for (const id of this.pending.all()) {
+      if (this.board.wait(id)) this.sent.add(id);
+    }
+    this.tellWaiting();
     this.connection.start();
   }
 
@@ -76,7 +96,9 @@ export class Session {
   /** @param {number} id */
   check(id) {
     if (!this.board.wait(id)) return;
+    this.pending.add(id);
     this.backlog.push(id);
+    this.tellWaiting();
     if (this.backlogTimer === 0) this.drain();
   }
 
@@ -93,7 +115,7 @@ export class Session {
     this.askedAtMs = performance.now();
     const { geometry } = this.board;
     for (;;) {
-      const tile = this.ranges.next(this.visible, (known) => this.board.knows(known));
+      const tile = this.ranges.next(this.visible, (known) => this.board.knows(known), this.isBehind);
       if (tile === undefined) return;
       if (!this.connection.send(encodeRange(geometry.firstOf(tile), geometry.lastOf(tile)))) return;
       this.ranges.asked(tile);
@@ -108,6 +130,7 @@ export class Session {
     const id = this.backlog[0];
     if (id === undefined || !this.connection.send(encodeCheck(id))) return;
     this.backlog.shift();
+    this.sent.add(id);
     this.backlogTimer = setTimeout(() => this.drain(), BACKLOG_INTERVAL_MS);
   }
 
@@ -119,22 +142,62 @@ export class Session {
         return this.hearTotal(message.total);
       case 'update':
         this.hearTotal(message.total);
-        if (this.board.geometry.has(message.id)) this.board.learn(message.id);
-        return;
-      case 'range': {
-        const tile = this.board.learnRange(message.first, message.mask);
-        if (tile === undefined) return;
-        this.ranges.answered(tile);
-        return this.ask();
-      }
+        return this.hearUpdate(message.id);
+      case 'range':
+        return this.hearRange(message.first, message.mask);
       case 'refused':
         this.board.giveUp(message.id);
+        this.pending.remove(message.id);
+        this.sent.delete(message.id);
+        this.tellWaiting();
         return this.listener.refused(message.id, message.reason);
       case 'pulse':
         this.connection.expectPulses();
         this.hearTotal(message.total);
-        return this.listener.pulsed(message.players, message.tiles);
+        this.listener.pulsed(message.players, message.tiles);
+        // It may name tiles on the screen that the server does not send us updates for.
+        return this.ask();
     }
+  }
+
+  /** @param {number} id */
+  hearUpdate(id) {
+    if (!this.board.geometry.has(id)) return;
+    const isMine = this.board.waiting.has(id);
+    this.board.learn(id);
+    if (isMine) this.settle([id]);
+  }
+
+  /**
+   * @param {number} first
+   * @param {Uint8Array} mask
+   */
+  hearRange(first, mask) {
+    const before = [...this.board.waiting];
+    const tile = this.board.learnRange(first, mask);
+    if (tile === undefined) return;
+    this.settle(before.filter((id) => !this.board.waiting.has(id)));
+    // Nobody asked: we lagged behind, and the server makes up for the updates it did not send. Pulses were lost too.
+    if (!this.ranges.answered(tile)) this.listener.greeted();
+    this.ask();
+  }
+
+  /**
+   * Own checks that do not wait any more: their boxes are checked. An update for one is the answer, and so is a range
+   * that has it: the check was stored, only its answer got lost with the line.
+   * @param {number[]} ids
+   */
+  settle(ids) {
+    for (const id of ids) {
+      this.pending.remove(id);
+      if (this.sent.delete(id)) this.listener.confirmed(id, this.total);
+      else this.listener.beaten(id);
+    }
+    if (ids.length > 0) this.tellWaiting();
+  }
+
+  tellWaiting() {
+    this.listener.waitingChanged(this.board.waiting.size);
   }
 
   /**
@@ -143,8 +206,10 @@ export class Session {
    * @param {number} total
    */
   hearTotal(total) {
-    this.total = this.greeted ? Math.max(this.total, total) : total;
+    const isFirst = !this.greeted;
+    this.total = isFirst ? total : Math.max(this.total, total);
     this.greeted = true;
     this.listener.totalChanged(this.total);
+    if (isFirst) this.listener.greeted();
   }
 }

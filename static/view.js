@@ -1,100 +1,129 @@
 /*
- * Owns the window over the map: where it stands, and the real checkboxes that fill it. A billion of them cannot exist
- * at once (browsers clamp an element near 33 million pixels), so a few hundred are recycled: a box that leaves on one
- * side comes back on the other with a new number.
- *
- * Gestures and the jump field move it, the board tells it what changed, and it reports moves and clicks. It decides
- * nothing about what a check means.
+ * Owns what is on the screen: it moves the camera, frame by frame, and has the map shown there, as real checkboxes
+ * where the player is close and at rest, else painted. Gestures, keys, links and the jump field move it; the board
+ * tells it what changed; it reports moves and checks. It decides nothing about what a check means.
  */
 
-import { formatNumber } from './words.js';
+import { CLOSE_MIN_PX, Camera } from './camera.js';
+import { Checkboxes, idOf } from './checkboxes.js';
+import { Flight } from './flight.js';
+import { Painter } from './painter.js';
 
 /** @typedef {import('./board.js').Board} Board */
+/** @typedef {import('./camera.js').Stand} Stand */
+/** @typedef {import('./census.js').Census} Census */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
-/** @typedef {{ id: number, input: HTMLInputElement }} Cell `id` is 0 outside the board */
-/** @typedef {{ element: HTMLElement, cells: Cell[] }} Row */
+/** @typedef {import('./marks.js').Mine} Mine */
 
 /**
  * @typedef {object} ViewListener
  * @property {() => void} moved
+ * @property {(id: number, z: number) => void} leaving a flight sets off for somewhere else
  * @property {(id: number) => void} checked someone clicked a box that can be checked
  */
 
-/** Creating 2,000 native checkboxes takes about 50 ms, recycling them 18 ms: about what one frame can bear. */
-const CELLS_MAX = 2_000;
-const CELL_PX = 28;
-/** Fingers are wider than pointers. */
-const CELL_TOUCH_PX = 36;
+/** What a frame may spend on preparing checkboxes that are not shown yet. */
+const ARRANGE_MS = 4;
 
-/**
- * The layer has room for this many boxes each way: 28,000 px, where positions are still exact. The sheet starts in
- * its middle, and over again when it comes near an edge.
- */
-const LAYER_CELLS = 1_000;
-const LAYER_CELLS_KEPT_FREE = 250;
+/** The wheel is at rest after this long. */
+const WHEEL_REST_MS = 170;
 
-/** How much of a box is left free around the map, so that the outermost boxes are seen to be that. */
-const EDGE = 0.5;
+/** A wheel moves in notches; the picture closes half of what is left of them in about 45 ms. */
+const GOAL_LEFT_PER_MS = 0.985;
 
-/** How many colours checked boxes come in; the style sheet has one for each. */
-const TINTS = 6;
-
-/** Screen readers are told what sighted people see; these are elements of the page. */
-const DESCRIPTIONS = { unknown: 'describe-unknown', waiting: 'describe-waiting', unchecked: '', checked: '' };
+const TOUCH = matchMedia('(pointer: coarse)');
+const STILL = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class View {
   /**
    * @param {HTMLElement} root
    * @param {Geometry} geometry
-   * @param {Board} board
+   * @param {{ board: Board, census: Census, mine: Mine }} known
    * @param {ViewListener} listener
    */
-  constructor(root, geometry, board, listener) {
+  constructor(root, geometry, known, listener) {
     this.root = root;
     this.geometry = geometry;
-    this.board = board;
+    this.board = known.board;
     this.listener = listener;
-    this.layer = document.createElement('div');
-    this.layer.className = 'layer';
-    this.sheet = document.createElement('div');
-    this.sheet.className = 'sheet';
-    this.layer.append(this.sheet);
-    root.append(this.layer);
-    /** @type {Row[]} in the order of the screen, as the elements are in the document */
-    this.rows = [];
-    this.cellPx = CELL_PX;
-    this.left = -EDGE;
-    this.top = -EDGE;
-    this.width = 1;
-    this.height = 1;
-    this.firstColumn = 0;
-    this.firstRow = 0;
-    /** The place on the map that the corner of the layer stands for. */
-    this.anchor = { column: 0, row: 0 };
+    this.camera = new Camera(geometry);
+    this.painter = new Painter(root, this.camera, known);
+    this.checkboxes = new Checkboxes(root, geometry, known, () => this.hold(0));
     /** The box that the address and the keyboard mean: the last one aimed at, or the middle after moving away. */
     this.current = 1;
-    /** @type {Cell | undefined} the only cell that Tab stops at */
-    this.tabStop = undefined;
-    this.frame = 0;
+    /** @type {{ flight: Flight, sinceMs: number } | undefined} */
+    this.way = undefined;
+    /** What the wheel wants to zoom to, and around which point. @type {{ z: number, x: number, y: number } | undefined} */
+    this.goal = undefined;
+    /** Whether a hand is zooming just now: nothing settles under it. */
+    this.zooming = false;
+    /** A box that gets the focus when there is a checkbox for it, or 0. */
+    this.focusNext = 0;
+    /** A box that is pointed out on arrival, or 0. */
+    this.found = 0;
+    this.request = 0;
+    this.timer = 0;
+    this.restTimer = 0;
+    this.drawnAtMs = 0;
 
     root.addEventListener('click', (event) => this.clicked(event));
     // A click leaves the focus on its box, so the arrow keys go on from there.
     // The window stays where it is: if it moved between pressing and releasing the button, the click would be lost.
     root.addEventListener('focusin', ({ target }) => this.choose(idOf(target)));
-    root.addEventListener('animationend', ({ target }) => {
-      if (target instanceof HTMLElement) delete target.dataset.motion;
+    known.census.listen((tile) => {
+      this.painter.blocks.learn(tile);
+      if (!this.checkboxes.shown) this.drawSoon();
+    });
+    known.mine.listen((id) => {
+      if (id !== undefined) this.checkboxes.boxChanged(id);
+      this.drawSoon();
+    });
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+      this.painter.recolour();
+      this.drawSoon();
     });
   }
 
-  /** Fills the window for the first time; from here on the listener is called. */
-  start() {
+  /**
+   * Fills the window for the first time; from here on the listener is called.
+   * @param {number} id
+   * @param {number | undefined} z
+   */
+  start(id, z) {
     this.resize();
+    this.camera.stand(this.standAt(id, z ?? this.camera.zNatural));
+    this.current = id;
+    this.found = id === 1 ? 0 : id;
+    // Nothing to look at yet, so the checkboxes may take as long as they need.
+    if (this.crisp) this.checkboxes.arrange(this.camera, Infinity);
+    this.draw(performance.now());
     new ResizeObserver(() => this.resize()).observe(this.root);
   }
 
   /** The part of the map that is on the screen, in boxes. */
   get window() {
-    return { left: this.left, top: this.top, width: this.width, height: this.height };
+    return this.camera.window;
+  }
+
+  /** The tiles worth loading: those on the screen, or those where a flight is about to land. */
+  get tiles() {
+    if (!this.way) return this.camera.tilesWanted;
+    const there = new Camera(this.geometry);
+    there.resize(this.camera.widthPx, this.camera.heightPx, TOUCH.matches);
+    there.stand(this.way.flight.to);
+    return there.tilesWanted;
+  }
+
+  /** Whether the picture is on its way to somewhere, or checkboxes are about to appear. */
+  get flying() {
+    const settled = this.crisp ? this.checkboxes.shown : this.camera.level !== 'close';
+    return this.way !== undefined || this.goal !== undefined || !settled;
+  }
+
+  /** Whether real checkboxes belong here. */
+  get crisp() {
+    const { camera } = this;
+    return !this.way && !this.goal && !this.zooming && camera.level === 'close' && Number.isInteger(camera.z);
   }
 
   /**
@@ -103,85 +132,172 @@ export class View {
    * @param {number} dyPx
    */
   pan(dxPx, dyPx) {
-    this.moveTo(this.left + dxPx / this.cellPx, this.top + dyPx / this.cellPx);
+    this.interrupt();
+    this.camera.pan(dxPx, dyPx);
+    this.wander();
+    // A hand that stopped a flight half way in left a zoom at which there are no checkboxes.
+    if (!this.zooming && this.camera.restZoom !== this.camera.z) this.restSoon();
   }
 
   /**
-   * Puts a place into the middle.
+   * Puts a place into the middle at once, as dragging on the overview does.
    * @param {number} column may be a fraction
    * @param {number} row
    */
   centre(column, row) {
-    this.moveTo(column - this.width / 2, row - this.height / 2);
+    this.interrupt();
+    this.camera.stand({ x: column, y: row, z: this.camera.z });
+    this.wander();
   }
 
   /**
-   * @param {number} left
-   * @param {number} top
+   * Zooms around a point of the board's element, while a hand is at it.
+   * @param {number} factor
+   * @param {number} xPx
+   * @param {number} yPx
+   * @param {{ smooth: boolean, held?: boolean }} options `held`: the hand will say when it lets go
    */
-  moveTo(left, top) {
-    this.place(left, top);
-    this.current = this.geometry.nearest(this.left + this.width / 2, this.top + this.height / 2);
-    // Several wheel events may come within one frame; only the last position needs to be drawn.
-    if (this.frame === 0) this.frame = requestAnimationFrame(() => this.draw());
+  zoomBy(factor, xPx, yPx, { smooth, held = false }) {
+    const from = this.goal?.z ?? this.camera.z;
+    this.interrupt();
+    const z = this.camera.clampZoom(from * factor);
+    this.zooming = true;
+    if (smooth && !STILL.matches) this.goal = { z, x: xPx, y: yPx };
+    else this.camera.zoomAt(z, xPx, yPx);
+    this.wander();
+    if (held) clearTimeout(this.restTimer);
+    else this.restSoon();
+  }
+
+  restSoon() {
+    clearTimeout(this.restTimer);
+    this.restTimer = setTimeout(() => this.zoomRested(), WHEEL_REST_MS);
+  }
+
+  /** The hand is off: checkboxes come in whole pixels, so the last bit is ours. */
+  zoomRested() {
+    clearTimeout(this.restTimer);
+    if (this.goal) return this.restSoon();
+    this.zooming = false;
+    const { x, y, z, restZoom } = this.camera;
+    if (restZoom !== z && !this.way) this.depart({ x, y, z: restZoom });
+    this.drawSoon();
   }
 
   /**
-   * Puts a box into the middle, points it out, and gives it the focus if that is wanted.
+   * Zooms around the middle, as buttons and keys do.
+   * @param {number} z
+   */
+  zoomTo(z) {
+    const { x, y } = this.way?.flight.to ?? this.camera;
+    this.interrupt();
+    this.current = this.geometry.nearest(x, y);
+    this.depart({ x, y, z: this.restZoomOf(this.camera.clampZoom(z)) });
+  }
+
+  /** @param {number} factor */
+  zoomStep(factor) {
+    this.zoomTo((this.way?.flight.to.z ?? this.camera.z) * factor);
+  }
+
+  /**
+   * Flies to a box, points it out, and gives it the focus if that is wanted.
    * @param {number} id
-   * @param {{ focus: boolean }} options
+   * @param {{ focus: boolean, z?: number, silent?: boolean }} options
    */
-  jump(id, { focus }) {
-    const { column, row } = this.geometry.placeOf(id);
-    this.place(column + 0.5 - this.width / 2, row + 0.5 - this.height / 2);
+  jump(id, { focus, z, silent = false }) {
+    const { camera } = this;
+    const here = camera.level === 'close' && !this.way ? camera.z : camera.zNatural;
+    const to = this.standAt(id, this.restZoomOf(camera.clampZoom(z ?? here)));
+    if (!silent) this.listener.leaving(id, to.z);
+    this.interrupt();
     this.current = id;
-    this.draw();
-    const cell = this.cellOf(id);
-    if (!cell) return;
-    if (focus) cell.input.focus({ preventScroll: true });
-    this.animate(cell, 'found');
+    this.found = id;
+    this.hold(focus ? id : 0);
+    this.depart(to);
   }
 
   /**
-   * Goes from the current box along one axis, moving the window only when the destination is not inside it. Where
-   * the board ends on the way, it goes as far as there are boxes.
+   * Flies to a place of the overview: to the boxes there, or from afar to what is around it.
+   * @param {number} column may be a fraction
+   * @param {number} row
+   */
+  visit(column, row) {
+    const { camera } = this;
+    const id = this.geometry.nearest(column, row);
+    if (camera.level === 'close') return this.jump(id, { focus: false });
+    this.approach({ x: column, y: row }, false);
+  }
+
+  /**
+   * Flies nearer to a place that was tapped from too far to check anything there.
+   * @param {{ x: number, y: number }} place
+   * @param {boolean} allTheWay
+   */
+  approach({ x, y }, allTheWay) {
+    const { camera } = this;
+    const id = this.geometry.nearest(x, y);
+    const z = allTheWay ? camera.zNatural : camera.zoomAfter(camera.z);
+    this.listener.leaving(id, z);
+    this.interrupt();
+    this.current = id;
+    if (camera.levelAt(z) === 'close') this.found = id;
+    this.depart({ x, y, z });
+  }
+
+  /** Flies out one level. */
+  retreat() {
+    this.zoomTo(this.camera.zoomBefore);
+  }
+
+  /**
+   * Goes along one axis: close by from box to box, moving the window only when the destination is not inside it; from
+   * afar the map itself.
    * @param {number} columns
    * @param {number} rows
    */
   step(columns, rows) {
+    if (this.camera.level !== 'close') return this.pan(columns * 80, rows * 80);
     const { column, row } = this.geometry.placeOf(this.current);
     const reach = Math.max(Math.abs(columns), Math.abs(rows));
+    // Where the board ends on the way, it goes as far as there are boxes.
     for (let distance = reach; distance > 0; distance--) {
-      const id = this.geometry.idAt(
-        column + Math.sign(columns) * distance,
-        row + Math.sign(rows) * distance,
-      );
+      const id = this.geometry.idAt(column + Math.sign(columns) * distance, row + Math.sign(rows) * distance);
       if (id === 0) continue;
       this.aim(id);
       break;
     }
-    this.cellOf(this.current)?.input.focus({ preventScroll: true });
+    this.focusCurrent();
   }
 
-  /** A screen up or down keeps one row of what was there, for the eye. */
-  get pageRows() {
-    return Math.max(1, Math.floor(this.height) - 1);
+  /**
+   * A screen up or down keeps a little of what was there, for the eye.
+   * @param {1 | -1} direction
+   */
+  page(direction) {
+    const { camera } = this;
+    if (camera.level === 'close') return this.step(0, direction * Math.max(1, Math.floor(camera.window.height) - 1));
+    this.pan(0, direction * camera.heightPx * 0.85);
+  }
+
+  /** What Space and Enter do when no checkbox has the focus. */
+  act() {
+    if (this.camera.level !== 'close') this.approach(this.camera, false);
+    else this.check(this.current);
   }
 
   /** @param {number} id */
   boxChanged(id) {
-    const cell = this.cellOf(id);
-    if (!cell) return;
-    const before = cell.input.dataset.state;
-    this.paint(cell);
-    if (before !== 'checked' && cell.input.dataset.state === 'checked') this.animate(cell, 'pop');
+    this.checkboxes.boxChanged(id);
+    this.painter.boxChanged(id);
+    if (!this.checkboxes.shown) this.drawSoon();
   }
 
   /** @param {number} tile */
   tileChanged(tile) {
-    for (const cell of this.cells()) {
-      if (cell.id && this.geometry.tileOf(cell.id) === tile) this.paint(cell);
-    }
+    this.checkboxes.tileChanged(tile);
+    this.painter.pixels.loaded(tile);
+    if (!this.checkboxes.shown) this.drawSoon();
   }
 
   /**
@@ -191,7 +307,7 @@ export class View {
   choose(id) {
     if (id === 0 || id === this.current) return;
     this.current = id;
-    this.moveTabStop();
+    this.checkboxes.stopTabAt(id);
     this.listener.moved();
   }
 
@@ -200,258 +316,215 @@ export class View {
    * @param {number} id
    */
   aim(id) {
+    this.interrupt();
     const { column, row } = this.geometry.placeOf(id);
+    const { left, top, width, height } = this.camera.window;
     const into = (/** @type {number} */ start, /** @type {number} */ size, /** @type {number} */ at) =>
       Math.max(Math.min(start, at), at + 1 - size);
-    this.place(into(this.left, this.width, column), into(this.top, this.height, row));
+    const x = into(left, width, column) + width / 2;
+    const y = into(top, height, row) + height / 2;
+    this.camera.stand({ x, y, z: this.camera.z });
     this.current = id;
-    this.draw();
-  }
-
-  /**
-   * @param {number} left
-   * @param {number} top
-   */
-  place(left, top) {
-    this.left = clampWindow(left, this.width, this.geometry.columns);
-    this.top = clampWindow(top, this.height, this.geometry.rows);
+    this.draw(performance.now());
   }
 
   resize() {
-    const widthPx = this.root.clientWidth;
-    const heightPx = this.root.clientHeight;
+    const { camera, root } = this;
+    const widthPx = root.clientWidth;
+    const heightPx = root.clientHeight;
     if (widthPx === 0 || heightPx === 0) return;
-    const middle = { column: this.left + this.width / 2, row: this.top + this.height / 2 };
-    const wasDrawn = this.rows.length > 0;
+    const started = camera.widthPx > 1;
+    camera.resize(widthPx, heightPx, TOUCH.matches);
+    this.painter.resize(widthPx, heightPx);
+    if (!started) return;
+    const { x, y, restZoom } = camera;
+    if (!this.way) camera.stand({ x, y, z: restZoom });
+    if (this.crisp) this.aim(this.current);
+    else this.draw(performance.now());
+  }
 
-    const count = (/** @type {number} */ px) => Math.ceil(px / this.cellPx) + 1;
-    this.cellPx = matchMedia('(pointer: coarse)').matches ? CELL_TOUCH_PX : CELL_PX;
-    while (count(widthPx) * count(heightPx) > CELLS_MAX) this.cellPx += 1;
-    this.width = widthPx / this.cellPx;
-    this.height = heightPx / this.cellPx;
-    this.root.style.setProperty('--cell', `${this.cellPx}px`);
-    this.layer.style.width = this.layer.style.height = `${LAYER_CELLS * this.cellPx}px`;
-    this.fill(count(widthPx), count(heightPx));
+  /** Whatever was under way ends here; the hand on the map is right. */
+  interrupt() {
+    this.way = undefined;
+    this.goal = undefined;
+    this.found = 0;
+  }
 
-    if (wasDrawn) this.place(middle.column - this.width / 2, middle.row - this.height / 2);
-    this.aim(this.current);
+  /** The map was moved by hand, so the middle is what is meant now. */
+  wander() {
+    this.current = this.geometry.nearest(this.camera.x, this.camera.y);
+    this.drawSoon();
+  }
+
+  /** @param {Stand} to */
+  depart(to) {
+    const { camera } = this;
+    const from = { x: camera.x, y: camera.y, z: camera.z };
+    // Where the camera will really come to stand: near an edge that is not quite where it was sent.
+    camera.stand(to);
+    const landing = { x: camera.x, y: camera.y, z: camera.z };
+    const near = Math.hypot(landing.x - from.x, landing.y - from.y) * camera.z < 1 && landing.z === from.z;
+    if (!STILL.matches && !near) {
+      camera.stand(from);
+      this.way = { flight: new Flight(from, landing, camera.widthPx), sinceMs: performance.now() };
+    }
+    this.draw(performance.now());
   }
 
   /**
-   * Brings the number of checkboxes to what the window needs.
-   * @param {number} columns
-   * @param {number} rows
+   * @param {number} id
+   * @param {number} z
+   * @returns {Stand}
    */
-  fill(columns, rows) {
-    while (this.rows.length > rows) this.rows.pop()?.element.remove();
-    while (this.rows.length < rows) {
-      const element = document.createElement('div');
-      element.className = 'row';
-      this.sheet.append(element);
-      this.rows.push({ element, cells: [] });
-    }
-    for (const row of this.rows) {
-      while (row.cells.length > columns) row.cells.pop()?.input.remove();
-      while (row.cells.length < columns) {
-        const input = document.createElement('input');
-        input.type = 'checkbox';
-        input.className = 'box';
-        input.tabIndex = -1;
-        input.autocomplete = 'off';
-        row.element.append(input);
-        row.cells.push({ id: -1, input });
-      }
-    }
+  standAt(id, z) {
+    const { column, row } = this.geometry.placeOf(id);
+    return { x: column + 0.5, y: row + 0.5, z };
   }
 
-  draw() {
-    cancelAnimationFrame(this.frame);
-    this.frame = 0;
-    this.recycle(Math.floor(this.left), Math.floor(this.top));
-    this.shift();
-    this.moveTabStop();
+  /** @param {number} z */
+  restZoomOf(z) {
+    const { camera } = this;
+    return z < camera.zClose * 0.85 ? z : Math.min(Math.max(Math.round(z), camera.zClose), camera.zMax);
+  }
+
+  /**
+   * The board itself takes the focus, until there is a checkbox to hand it on to.
+   * @param {number} id
+   */
+  hold(id) {
+    const focused = document.activeElement;
+    const held = focused !== null && focused !== this.root && this.root.contains(focused);
+    if (id === 0 && !held) return;
+    this.focusNext = id || idOf(focused);
+    this.root.focus({ preventScroll: true });
+  }
+
+  focusCurrent() {
+    const input = this.checkboxes.inputOf(this.current);
+    if (input) input.focus({ preventScroll: true });
+    else this.hold(this.current);
+  }
+
+  drawSoon() {
+    if (this.request === 0) this.request = requestAnimationFrame((nowMs) => this.draw(nowMs));
+  }
+
+  /** @param {number} nowMs */
+  draw(nowMs) {
+    cancelAnimationFrame(this.request);
+    clearTimeout(this.timer);
+    this.request = 0;
+    this.timer = 0;
+    this.advance(nowMs);
+    const shown = this.showCheckboxes();
+    this.painter.show(!shown);
+    if (!shown) {
+      const againInMs = this.painter.paint(nowMs, STILL.matches);
+      if (againInMs === 0 || this.way || this.goal || this.crisp) this.drawSoon();
+      else if (againInMs !== undefined) this.timer = setTimeout(() => this.drawSoon(), againInMs);
+    }
     this.listener.moved();
   }
 
   /**
-   * The layer slides under the window, and the sheet of checkboxes lies on the layer where the map has them. So a box
-   * that stays visible keeps its place on the layer and is not painted again. (The layer is larger than the sheet for
-   * the same reason: a layer that changes its bounds is painted anew. Together this took off half of the time.)
+   * Moves the camera on along its way.
+   * @param {number} nowMs
    */
-  shift() {
-    const { anchor, cellPx } = this;
-    const fits = (/** @type {number} */ at) => at >= 0 && at <= LAYER_CELLS - LAYER_CELLS_KEPT_FREE;
-    if (!fits(this.firstColumn - anchor.column) || !fits(this.firstRow - anchor.row)) {
-      anchor.column = this.firstColumn - LAYER_CELLS / 2;
-      anchor.row = this.firstRow - LAYER_CELLS / 2;
+  advance(nowMs) {
+    // A frame's time lies a little before the event that set off.
+    const elapsedMs = Math.min(Math.max(nowMs - this.drawnAtMs, 0), 100);
+    this.drawnAtMs = nowMs;
+    if (this.way) {
+      const { flight, sinceMs } = this.way;
+      this.camera.stand(flight.at(nowMs - sinceMs));
+      if (nowMs - sinceMs >= flight.durationMs) this.way = undefined;
+    } else if (this.goal) {
+      const { z, x, y } = this.goal;
+      const left = GOAL_LEFT_PER_MS ** elapsedMs;
+      const near = Math.abs(Math.log(this.camera.z / z)) < 0.004;
+      this.camera.zoomAt(near ? z : z * (this.camera.z / z) ** left, x, y);
+      this.current = this.geometry.nearest(this.camera.x, this.camera.y);
+      if (near) this.goal = undefined;
     }
-    this.sheet.style.left = `${(this.firstColumn - anchor.column) * cellPx}px`;
-    this.sheet.style.top = `${(this.firstRow - anchor.row) * cellPx}px`;
-    const x = Math.round((anchor.column - this.left) * cellPx);
-    const y = Math.round((anchor.row - this.top) * cellPx);
-    this.layer.style.transform = `translate3d(${x}px, ${y}px, 0)`;
   }
 
-  /**
-   * Moves checkboxes from the side that leaves to the side that enters, so that their order in the document stays the
-   * order on the screen, then renumbers the ones that changed.
-   * @param {number} firstColumn
-   * @param {number} firstRow
-   */
-  recycle(firstColumn, firstRow) {
-    const rightBy = firstColumn - this.firstColumn;
-    const downBy = firstRow - this.firstRow;
-    this.firstColumn = firstColumn;
-    this.firstRow = firstRow;
-    this.releaseFocus();
-    if (Math.abs(downBy) < this.rows.length) {
-      rotate(this.rows, downBy, this.sheet, (row) => row.element);
+  /** @returns {boolean} whether real checkboxes are what is seen */
+  showCheckboxes() {
+    const { checkboxes, root, camera } = this;
+    const focused = idOf(document.activeElement);
+    if (this.crisp) {
+      // A focused checkbox that is about to become another box gives the focus to the board, not to a stranger.
+      if (focused && !this.isInside(focused)) root.focus({ preventScroll: true });
+      const arranged = checkboxes.arrange(camera, ARRANGE_MS);
+      if (arranged) this.arrive();
+      else if (root.dataset.level !== camera.level) this.showLevel();
+      return arranged;
     }
-    for (const { element, cells } of this.rows) {
-      if (Math.abs(rightBy) < cells.length) rotate(cells, rightBy, element, (cell) => cell.input);
-    }
-    this.rows.forEach(({ cells }, y) => {
-      cells.forEach((cell, x) => this.assign(cell, this.geometry.idAt(firstColumn + x, firstRow + y)));
-    });
+    checkboxes.hide();
+    this.showLevel();
+    return false;
   }
 
-  /** A focused checkbox that is about to become another box gives the focus to the board, not to a stranger. */
-  releaseFocus() {
-    const id = idOf(document.activeElement);
-    if (id && !this.isInside(id)) this.root.focus({ preventScroll: true });
+  /** The checkboxes are there: whatever waited for one gets it. */
+  arrive() {
+    const { checkboxes, root } = this;
+    checkboxes.stopTabAt(this.current);
+    this.showLevel();
+    if (this.focusNext !== 0) {
+      if (document.activeElement === root) checkboxes.inputOf(this.focusNext)?.focus({ preventScroll: true });
+      this.focusNext = 0;
+    }
+    if (this.found !== 0) checkboxes.animate(this.found, 'found');
+    this.found = 0;
+  }
+
+  /** Says how the map is shown: to the style sheet, to tests, and to whoever cannot see it. */
+  showLevel() {
+    const { level } = this.camera;
+    const { root, checkboxes } = this;
+    root.tabIndex = checkboxes.shown ? -1 : 0;
+    if (root.dataset.level === level) return;
+    root.dataset.level = document.body.dataset.level = level;
+    // Where there are no checkboxes, arrow keys have to reach us instead of a screen reader's own cursor.
+    root.setAttribute('role', level === 'close' ? 'group' : 'application');
   }
 
   /** @param {number} id */
   isInside(id) {
     const { column, row } = this.geometry.placeOf(id);
-    const x = column - this.firstColumn;
-    const y = row - this.firstRow;
-    return y >= 0 && y < this.rows.length && x >= 0 && x < this.rows[0].cells.length;
+    const { left, top, width, height } = this.camera.window;
+    return column >= Math.floor(left) && column < left + width && row >= Math.floor(top) && row < top + height;
   }
 
-  /**
-   * @param {Cell} cell
-   * @param {number} id
-   */
-  assign(cell, id) {
-    if (cell.id === id) return;
-    cell.id = id;
-    const { input } = cell;
-    delete input.dataset.motion;
-    input.disabled = id === 0;
-    if (id === 0) {
-      delete input.dataset.id;
-      delete input.dataset.state;
-      input.removeAttribute('aria-label');
-      input.removeAttribute('aria-describedby');
-      input.checked = false;
-      return;
-    }
-    input.dataset.id = String(id);
-    input.dataset.tint = String(tintOf(id));
-    input.setAttribute('aria-label', `Box ${formatNumber(id)}`);
-    this.paint(cell);
-  }
-
-  /** @param {Cell} cell */
-  paint({ id, input }) {
-    const state = this.board.stateOf(id);
-    input.checked = state === 'checked' || state === 'waiting';
-    if (input.dataset.state === state) return;
-    input.dataset.state = state;
-    if (DESCRIPTIONS[state]) input.setAttribute('aria-describedby', DESCRIPTIONS[state]);
-    else input.removeAttribute('aria-describedby');
-  }
-
-  /** Tab enters the board at the current box; a thousand stops on the way to the footer would be a trap. */
-  moveTabStop() {
-    const cell = this.cellOf(this.current);
-    if (cell === this.tabStop) return;
-    if (this.tabStop) this.tabStop.input.tabIndex = -1;
-    if (cell) cell.input.tabIndex = 0;
-    this.tabStop = cell;
-  }
-
-  /**
-   * @param {number} id
-   * @returns {Cell | undefined}
-   */
-  cellOf(id) {
-    const { column, row } = this.geometry.placeOf(id);
-    const cell = this.rows[row - this.firstRow]?.cells[column - this.firstColumn];
-    // Between a move and its frame the checkboxes still stand for what was here before.
-    return cell?.id === id ? cell : undefined;
-  }
-
-  *cells() {
-    for (const row of this.rows) yield* row.cells;
-  }
-
-  /**
-   * @param {Cell} cell
-   * @param {string} motion a name that the style sheet knows
-   */
-  animate({ input }, motion) {
-    input.dataset.motion = motion;
-  }
-
-  /** @param {Event} event */
+  /** @param {MouseEvent} event */
   clicked(event) {
     const id = idOf(event.target);
-    if (!id) return;
-    // Not every browser gives the focus to a checkbox that is clicked.
-    this.choose(id);
+    if (id) {
+      // Not every browser gives the focus to a checkbox that is clicked.
+      this.choose(id);
+      const state = this.board.stateOf(id);
+      // Boxes are never unchecked. Preventing the click puts the native mark back as it was.
+      if (state === 'checked' || state === 'waiting') event.preventDefault();
+      else this.listener.checked(id);
+    } else if (!this.checkboxes.shown) this.tapped(event);
+  }
+
+  /** @param {MouseEvent} event a click on the painted map */
+  tapped({ clientX, clientY, detail }) {
+    const { camera } = this;
+    const area = this.root.getBoundingClientRect();
+    const place = camera.under(clientX - area.left, clientY - area.top);
+    const id = this.geometry.idAt(Math.floor(place.x), Math.floor(place.y));
+    if (id === 0) return;
+    // The second click of two goes on to where the first one has set off for.
+    if (camera.z >= CLOSE_MIN_PX && detail < 2) this.check(id);
+    else this.approach(detail >= 2 && this.way ? this.way.flight.to : place, detail >= 2);
+  }
+
+  /** @param {number} id */
+  check(id) {
+    this.current = id;
     const state = this.board.stateOf(id);
-    // Boxes are never unchecked. Preventing the click puts the native mark back as it was.
-    if (state === 'checked' || state === 'waiting') event.preventDefault();
-    else this.listener.checked(id);
+    if (state !== 'checked' && state !== 'waiting') this.listener.checked(id);
   }
-}
-
-/**
- * The box that an element stands for, or 0.
- * @param {unknown} element
- */
-function idOf(element) {
-  return element instanceof HTMLInputElement ? Number(element.dataset.id ?? 0) : 0;
-}
-
-/**
- * A window stays on the map and its edge; a map smaller than the window stands in its middle.
- * @param {number} start
- * @param {number} size
- * @param {number} count
- */
-function clampWindow(start, size, count) {
-  if (count + 2 * EDGE <= size) return (count - size) / 2;
-  return Math.min(Math.max(start, -EDGE), count + EDGE - size);
-}
-
-/**
- * Moves `by` items from the front to the back, or from the back to the front, in a list and in the document.
- * @template T
- * @param {T[]} items
- * @param {number} by
- * @param {HTMLElement} parent
- * @param {(item: T) => HTMLElement} elementOf
- */
-function rotate(items, by, parent, elementOf) {
-  if (by > 0) {
-    const moved = items.splice(0, by);
-    items.push(...moved);
-    parent.append(...moved.map(elementOf));
-  } else if (by < 0) {
-    const moved = items.splice(by);
-    items.unshift(...moved);
-    parent.prepend(...moved.map(elementOf));
-  }
-}
-
-/**
- * A colour that looks random but is the same for everyone: the multiplier is 2^32 divided by the golden ratio, which
- * spreads neighbouring ids far apart.
- * @param {number} id
- */
-function tintOf(id) {
-  return (Math.imul(id, 0x9e37_79b1) >>> 16) % TINTS;
 }

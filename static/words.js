@@ -39,3 +39,8 @@ export function refusalNotice(id, reason) {
   const why = REASONS.get(reason) ?? 'the server refused it';
   return `Box ${formatNumber(id)} was not checked: ${why}.`;
 }
+
+/** @param {number} id */
+export function beatenNotice(id) {
+  return `Someone was faster: box ${formatNumber(id)} is checked already.`;
+}

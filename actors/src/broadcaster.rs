@@ -5,8 +5,12 @@
 //! `interval` has passed since the last one began; after quiet that is at once. It waits for hubs,
 //! which wait for nobody, and never for a session. When a batch is full while a flush is out, the
 //! mailbox is left alone: shards then pause, their gates fill, and sessions stop reading.
+//!
+//! It also counts every tile's boxes as it numbers them, and once a second hands the hubs a pulse
+//! of what changed and publishes the overview of the whole.
 
 pub mod batch;
+pub mod census;
 
 use std::{
     collections::HashMap,
@@ -20,15 +24,18 @@ use std::{
 use actix::{Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{Sleep, sleep},
 };
 
-use self::batch::Batch;
+use self::{
+    batch::Batch,
+    census::{Census, Overview},
+};
 use crate::{
-    board::BoxId,
+    board::{Board, BoxId},
     hub::Hub,
-    messages::{AlreadyChecked, AttachHub, BoxesChecked, Drain, FlushBatch},
+    messages::{AlreadyChecked, AttachHub, BoxesChecked, Drain, FlushBatch, PulseMade},
     session::SessionLink,
     stats::Stats,
     topology::Vital,
@@ -44,7 +51,12 @@ pub struct BroadcasterSettings {
     /// Updates and answers gathered for one flush; full: flushed without waiting for the interval,
     /// and the mailbox is left alone until the flush before it is out.
     pub batch_updates: usize,
+    /// Time between two pulses: [`PULSE_INTERVAL`], except in tests.
+    pub pulse_interval: Duration,
 }
+
+/// Time between two pulses as the protocol has it: about once a second.
+pub const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A batch on its way through the hubs.
 struct Flight {
@@ -69,16 +81,34 @@ pub struct Broadcaster {
     next_flush: Instant,
     timer: Option<Pin<Box<Sleep>>>,
     drains: Vec<oneshot::Sender<()>>,
+    board: Arc<Board>,
+    census: Census,
+    /// Number of the last pulse.
+    pulse: u32,
+    /// The overview as of the last pulse that changed anything.
+    overview: watch::Sender<Arc<Overview>>,
     _vital: Vital,
 }
 
 impl Broadcaster {
-    /// A broadcaster of a board with `total` checked boxes.
-    pub fn new(settings: BroadcasterSettings, stats: Arc<Stats>, total: u32, vital: Vital) -> Self {
+    /// A broadcaster of a board as counted by `census`, which publishes overviews of it.
+    pub fn new(
+        settings: BroadcasterSettings,
+        stats: Arc<Stats>,
+        board: Arc<Board>,
+        census: Census,
+        overview: watch::Sender<Arc<Overview>>,
+        vital: Vital,
+    ) -> Self {
+        let total = census.total();
         stats.announced.set(i64::from(total));
         Self {
             settings,
             stats,
+            board,
+            census,
+            pulse: 0,
+            overview,
             hubs: Vec::new(),
             total,
             waiting: Vec::new(),
@@ -101,7 +131,9 @@ impl Broadcaster {
     fn flush(&mut self) {
         debug_assert!(self.flight.is_none(), "one flush at a time keeps numbers in order");
         let began = Instant::now();
-        let batch = Arc::new(Batch::encode(self.total, std::mem::take(&mut self.waiting)));
+        let ids = std::mem::take(&mut self.waiting);
+        self.census.count(&ids);
+        let batch = Arc::new(Batch::encode(self.total, ids));
         self.total = batch.total_after();
         self.next_flush = began + self.settings.interval;
         self.timer = None;
@@ -133,6 +165,24 @@ impl Broadcaster {
             }),
             tell: std::mem::take(&mut self.tell),
         });
+    }
+
+    /// Publishes the overview, then pulses: who asks for the overview after a pulse came gets one that
+    /// holds everything the pulses before it told.
+    fn pulse(&mut self) {
+        if !self.census.is_quiet() {
+            self.overview.send_replace(Arc::new(self.census.overview(&self.board)));
+        }
+        self.pulse = self.pulse.wrapping_add(1);
+        let players = u32::try_from(self.stats.connections_now()).unwrap_or(u32::MAX);
+        let pulse = Arc::new(self.census.pulse(self.pulse, self.total, players));
+        let mut missed = false;
+        for hub in &self.hubs {
+            missed |= hub.try_send(PulseMade(pulse.clone())).is_err();
+        }
+        if missed {
+            self.census.take_back(&pulse);
+        }
     }
 
     /// Whether nothing is in flight (any more).
@@ -167,6 +217,7 @@ impl Actor for Broadcaster {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.settings.mailbox);
         ctx.spawn(Pacer);
+        ctx.run_interval(self.settings.pulse_interval, |actor, _| actor.pulse());
     }
 }
 

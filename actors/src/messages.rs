@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     board::{BoxId, BoxRange, Offset},
-    broadcaster::batch::Batch,
+    broadcaster::{batch::Batch, census::Pulse},
     hub::Hub,
     protocol::{Close, Refusal},
     session::SessionLink,
@@ -142,12 +142,19 @@ pub struct CheckRefused {
 #[rtype(result = "()")]
 pub struct PingDue;
 
-/// hub → session: the total moved on without an update that concerned you (`v=2`).
+/// broadcaster → hub: what changed on the board; tell your `v=2` sessions within the next second.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct TotalDue {
-    /// The announced total.
+pub struct PulseMade(pub Arc<Pulse>);
+
+/// hub → session: what changed on the board, wherever you look (`v=2`).
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct PulseDue {
+    /// The announced total, which is in the frame.
     pub total: u32,
+    /// The complete frame.
+    pub frame: Bytes,
 }
 
 /// hub → session: the deadline you set yourself has passed, or your client has been silent too long.

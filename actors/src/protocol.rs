@@ -23,6 +23,12 @@ pub const UPDATE_FRAME_BYTES: usize = 10;
 /// The shortest mask of a range answer, so that no answer is mistaken for an update: 4 + 5 > 8.
 pub const MASK_BYTES_MIN: usize = 5;
 
+/// Most tiles one pulse tells about.
+pub const PULSE_TILES_MAX: usize = 128;
+
+/// Kind of the extension message that is a pulse.
+const EXTENSION_PULSE: u8 = 1;
+
 /// Which protocol a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -223,6 +229,24 @@ pub fn refused_frame(id: u32, reason: Refusal) -> Bytes {
     frame.put_u8(5);
     frame.put_u32_le(id);
     frame.put_u8(reason as u8);
+    frame.freeze()
+}
+
+/// `v=2` only, the extension of kind 1: the total, how many play, and pairs of a tile and its checked
+/// boxes. No box has id 0, which tells it from a range answer.
+pub fn pulse_frame(total: u32, players: u32, tiles: &[(u16, u32)]) -> Bytes {
+    debug_assert!(tiles.len() <= PULSE_TILES_MAX, "the rest belongs into the next pulse");
+    let payload = 13 + 6 * tiles.len();
+    let mut frame = BytesMut::with_capacity(4 + payload);
+    put_binary_header(&mut frame, payload);
+    frame.put_u32_le(0);
+    frame.put_u8(EXTENSION_PULSE);
+    frame.put_u32_le(total);
+    frame.put_u32_le(players);
+    for (tile, checked) in tiles {
+        frame.put_u16_le(*tile);
+        frame.put_u32_le(*checked);
+    }
     frame.freeze()
 }
 

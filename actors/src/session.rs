@@ -46,7 +46,7 @@ use crate::{
     board::{BoxId, BoxRange},
     messages::{
         AlreadyChecked, CheckBox, CheckRefused, DeadlinePassed, EndSessions, Join,
-        MailboxOverflowed, PingDue, RangeAnswered, ReadRange, TotalDue, UpdatesFlushed, Welcome,
+        MailboxOverflowed, PingDue, PulseDue, RangeAnswered, ReadRange, UpdatesFlushed, Welcome,
     },
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
@@ -98,8 +98,6 @@ pub struct SessionLink {
     gone: AtomicBool,
     /// Second of the node's clock at which the client was last heard.
     seen_s: AtomicU32,
-    /// The last total it was told.
-    told: AtomicU32,
     /// Second at which to be reminded with `DeadlinePassed`; 0: never.
     deadline_s: AtomicU32,
 }
@@ -137,11 +135,6 @@ impl SessionLink {
     /// Second at which its client was last heard.
     pub fn seen_s(&self) -> u32 {
         self.seen_s.load(Ordering::Relaxed)
-    }
-
-    /// The last total it was told.
-    pub fn told(&self) -> u32 {
-        self.told.load(Ordering::Relaxed)
     }
 
     /// Whether a deadline it set has passed.
@@ -280,7 +273,6 @@ impl Session {
                 overflowed: AtomicBool::new(false),
                 gone: AtomicBool::new(false),
                 seen_s: AtomicU32::new(worker.node.clock.now_s()),
-                told: AtomicU32::new(0),
                 deadline_s: AtomicU32::new(0),
             });
             let scoped = connection.version == Version::V2;
@@ -313,14 +305,7 @@ impl Session {
     /// Tells the client a total and remembers it.
     fn tell_total(&mut self, total: u32) {
         self.outbox.push(Kind::Other, total_frame(total));
-        self.set_told(total);
-    }
-
-    fn set_told(&mut self, total: u32) {
         self.told = total;
-        if self.scoped.is_some() {
-            self.link.told.store(total, Ordering::Relaxed);
-        }
     }
 
     fn set_deadline(&self, after: Option<Duration>) {
@@ -472,6 +457,14 @@ impl Session {
         }
     }
 
+    /// Whether what is announced still goes into the outbox; too much of it waiting there ends that.
+    fn keeps_up(&mut self) -> bool {
+        if self.outbox.load() > self.settings().outbox_bytes {
+            self.begin_to_lag();
+        }
+        !self.lagging && self.phase == Phase::Open
+    }
+
     /// Drops updates from now on: the client does not drain.
     fn begin_to_lag(&mut self) {
         if self.lagging || self.phase != Phase::Open {
@@ -583,14 +576,11 @@ impl Handler<UpdatesFlushed> for Session {
         if self.phase != Phase::Open {
             return;
         }
-        if !self.lagging && self.outbox.load() > self.settings().outbox_bytes {
-            self.begin_to_lag();
-        }
-        let stats = &self.worker.node.stats;
-        if self.lagging || self.phase != Phase::Open {
-            stats.batches_dropped.inc();
+        if !self.keeps_up() {
+            self.worker.node.stats.batches_dropped.inc();
             return;
         }
+        let stats = &self.worker.node.stats;
         let Some(scoped) = &mut self.scoped else {
             stats.updates_delivered.inc_by(batch.len() as u64);
             self.outbox.push(Kind::Other, batch.frames().clone());
@@ -602,9 +592,7 @@ impl Handler<UpdatesFlushed> for Session {
         if let Some(last) = picked.last() {
             stats.updates_delivered.inc_by(picked.len() as u64);
             self.outbox.push(Kind::Other, batch.frames_at(&picked));
-            let told = batch.total_at(*last);
-            drop(picked);
-            self.set_told(told);
+            self.told = batch.total_at(*last);
         }
     }
 }
@@ -667,13 +655,15 @@ impl Handler<PingDue> for Session {
     }
 }
 
-impl Handler<TotalDue> for Session {
+impl Handler<PulseDue> for Session {
     type Result = ();
 
-    fn handle(&mut self, TotalDue { total }: TotalDue, _: &mut Self::Context) {
-        self.latest = self.latest.max(total);
-        if self.phase == Phase::Open && !self.lagging && total > self.told {
-            self.tell_total(total);
+    fn handle(&mut self, PulseDue { total, frame }: PulseDue, _: &mut Self::Context) {
+        self.latest = total;
+        if self.phase == Phase::Open && self.keeps_up() {
+            debug_assert!(total >= self.told, "a hub tells what it has announced");
+            self.outbox.push(Kind::Other, frame);
+            self.told = total;
         }
     }
 }

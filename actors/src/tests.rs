@@ -109,6 +109,8 @@ pub(crate) fn settings() -> NodeSettings {
             mailbox: 16,
             interval: Duration::ZERO,
             batch_updates: 1000,
+            // Never: a pulse comes when a test wants one.
+            pulse_interval: Duration::from_secs(3600),
         },
         hub: HubSettings {
             mailbox: 16,
@@ -298,6 +300,53 @@ fn what_the_store_learns_by_itself_is_announced_once() {
         assert_eq!(told, [5, 200_002]);
         client.send(&[7]).await;
         assert_eq!(client.ids(1).await, [7], "nothing else came in between");
+    });
+}
+
+/// Total, players, and tiles with their counts, of what has to be a pulse.
+fn pulsed(frame: &[u8]) -> (u32, u32, Vec<(u16, u32)>) {
+    let word = |at: usize| u32::from_le_bytes(frame[at..at + 4].try_into().expect("four"));
+    assert!(frame.len() >= 13 && word(0) == 0 && frame[4] == 1, "no pulse: {frame:?}");
+    let tiles = (13..frame.len()).step_by(6);
+    let tiles = tiles.map(|at| (u16::from_le_bytes([frame[at], frame[at + 1]]), word(at + 2)));
+    (word(5), word(9), tiles.collect())
+}
+
+#[test]
+fn a_pulse_tells_everybody_on_v2_what_changed_anywhere() {
+    let store = TestStore::new(300_000, 2, FREELY);
+    let mut settings = settings();
+    settings.broadcaster.pulse_interval = Duration::from_millis(20);
+    run(settings, &store, async |worker| {
+        let mut plain = Client::connect(&worker, Version::Plain).await;
+        let mut scoped = Client::connect(&worker, Version::V2).await;
+        for id in [100_001, 100_002, 300_000] {
+            plain.send(&[id]).await;
+        }
+        let mut seen = std::collections::BTreeMap::new();
+        while seen.values().sum::<u32>() < 3 {
+            let frame = scoped.frame().await;
+            let (total, players, tiles) = pulsed(&frame);
+            assert_eq!(players, 2);
+            seen.extend(tiles);
+            assert!(total >= seen.values().sum(), "tiles are told with the boxes they count");
+        }
+        assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(1, 2), (2, 1)]);
+        let overview = worker.node.overview();
+        assert_eq!((overview.total, &overview.checked[..]), (3, &[0, 2, 1][..]));
+        assert_eq!(plain.ids(3).await, [100_001, 100_002, 300_000], "and no pulse on plain");
+        let (_, _, tiles) = pulsed(&scoped.frame().await);
+        assert!(tiles.is_empty(), "each change is told once");
+    });
+}
+
+#[test]
+fn a_board_is_counted_when_it_is_loaded() {
+    let store = TestStore::new(300_000, 2, FREELY);
+    store.words.lock().expect("unpoisoned")[1][0] = 0b1011;
+    run(settings(), &store, async |worker| {
+        assert_eq!(worker.node.overview().checked[..], [0, 0, 3]);
+        assert_eq!(worker.node.stats.announced.get(), 3);
     });
 }
 

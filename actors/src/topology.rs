@@ -16,11 +16,14 @@ use std::{
 use actix::{Actor, Addr, Arbiter};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::{
     board::{Board, Offset, ShardIndex},
-    broadcaster::{Broadcaster, BroadcasterSettings},
+    broadcaster::{
+        Broadcaster, BroadcasterSettings,
+        census::{Census, Overview},
+    },
     hub::{Hub, HubSettings},
     messages::{Drain, EndSessions, LearnBoxes},
     protocol::Close,
@@ -146,6 +149,7 @@ pub struct Node {
     store: Arc<dyn Store>,
     shards: ShardDirectory,
     broadcaster: Addr<Broadcaster>,
+    overview: watch::Receiver<Arc<Overview>>,
     hubs: Mutex<Vec<Addr<Hub>>>,
     draining: AtomicBool,
     arbiters: Vec<Arbiter>,
@@ -181,13 +185,15 @@ impl Node {
                 .ok_or_else(|| StartError::Misfit(shard.0, (*board).clone()))?;
             bitmaps.push(bitmap);
         }
-        let total = bitmaps.iter().map(Bitmap::count).sum();
+        let census = Census::of(&board, &bitmaps);
+        let (publisher, overview) = watch::channel(Arc::new(census.overview(&board)));
 
         let mut arbiters = vec![Arbiter::new()];
         let broadcaster = {
-            let (stats, vital) = (stats.clone(), vital("the broadcaster".to_owned()));
+            let (stats, board) = (stats.clone(), board.clone());
+            let vital = vital("the broadcaster".to_owned());
             Broadcaster::start_in_arbiter(&arbiters[0].handle(), move |_| {
-                Broadcaster::new(settings.broadcaster, stats, total, vital)
+                Broadcaster::new(settings.broadcaster, stats, board, census, publisher, vital)
             })
         };
 
@@ -225,6 +231,7 @@ impl Node {
             store,
             shards,
             broadcaster,
+            overview,
             hubs: Mutex::default(),
             draining: AtomicBool::new(false),
             arbiters,
@@ -239,6 +246,11 @@ impl Node {
     /// The store, for its state.
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    /// How full every tile is, at most a second old.
+    pub fn overview(&self) -> Arc<Overview> {
+        self.overview.borrow().clone()
     }
 
     /// Whether the node is being brought to rest: no client is read any more.

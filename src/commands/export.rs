@@ -2,7 +2,8 @@
 
 use std::{
     io::{self, BufReader, Read, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
+    process::ExitCode,
     time::Instant,
 };
 
@@ -24,7 +25,7 @@ use crate::{
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// What to export, and where to.
+/// Copy the board into a file, also from a running server.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file to write; - is standard output
@@ -39,7 +40,11 @@ pub struct Arguments {
 }
 
 /// Exports.
-pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
+pub fn run(arguments: &Arguments, settings: Option<&Path>) -> ExitCode {
+    super::with_settings(settings, |settings| export(arguments, settings))
+}
+
+fn export(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let began = Instant::now();
     let mut output = Output::create(&arguments.file, arguments.force)?;
     let name = output.name();

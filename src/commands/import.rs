@@ -7,6 +7,7 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, Seek, SeekFrom},
     path::{Path, PathBuf},
+    process::ExitCode,
     time::Instant,
 };
 
@@ -30,7 +31,7 @@ use actors::store::StoreError;
 /// Bytes read at once.
 const READ_BYTES: usize = 256 * 1024;
 
-/// What to import, and where to.
+/// Merge a file into the board, also of a running server; boxes are only ever added.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file to read; - is standard input
@@ -48,7 +49,11 @@ pub struct Arguments {
 }
 
 /// Imports.
-pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
+pub fn run(arguments: &Arguments, settings: Option<&Path>) -> ExitCode {
+    super::with_settings(settings, |settings| import(arguments, settings))
+}
+
+fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let began = Instant::now();
     let mut file = open(&arguments.file)?;
     let summary = verify(&mut file).with_context(|| arguments.file.display().to_string())?;

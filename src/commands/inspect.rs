@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{self, BufReader, IsTerminal, Read},
     path::{Path, PathBuf},
+    process::ExitCode,
     time::{Duration, SystemTime},
 };
 
@@ -38,7 +39,7 @@ const READ_BYTES: usize = 256 * 1024;
 /// First bytes of the store's database files.
 const DATABASE_MAGIC: &[u8] = b"redb";
 
-/// What to look at.
+/// Verify a store, a file or a running server's board, and say what is in it.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// A backup (- is standard input) or a store's .redb file [default: the store of the settings, or
@@ -54,8 +55,12 @@ pub struct Arguments {
 }
 
 /// Inspects.
-pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let inspected = inspect(arguments, settings);
+pub fn run(arguments: &Arguments, settings: Option<&Path>) -> ExitCode {
+    super::with_settings(settings, |settings| inspect(arguments, settings))
+}
+
+fn inspect(arguments: &Arguments, settings: &Settings) -> Result<()> {
+    let inspected = examine(arguments, settings);
     if let (Err(error), true) = (&inspected, arguments.json) {
         println!("{}", json!({ "sound": false, "problem": format!("{error:#}") }));
     }
@@ -71,7 +76,7 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
 /// What is known beside the boxes: label, text, key, value.
 type Facts = Vec<(&'static str, String, &'static str, Value)>;
 
-fn inspect(arguments: &Arguments, settings: &Settings) -> Result<(Facts, Census)> {
+fn examine(arguments: &Arguments, settings: &Settings) -> Result<(Facts, Census)> {
     if let Some(path) = &arguments.file {
         return file(path).with_context(|| path.display().to_string());
     }

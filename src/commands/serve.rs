@@ -10,10 +10,10 @@ use crate::{
 };
 
 /// Exit code for settings that cannot be used.
-const BAD_SETTINGS: u8 = 2;
+pub const BAD_SETTINGS: u8 = 2;
 
 /// The environment, without what is not text: no setting of ours can be among that.
-pub(super) fn environment() -> HashMap<String, String> {
+pub fn environment() -> HashMap<String, String> {
     let text = |(name, value): (OsString, OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };

@@ -1,21 +1,66 @@
-//! The page: one template, and the headers that keep it to itself.
+//! The page: one template, the files it is made of, and the headers that keep it to itself.
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use actix_web::{HttpRequest, HttpResponse, Responder, http::header, web};
 use actors::topology::Node;
 use anyhow::{Context as _, Result};
 use tera::{Context, Tera};
 
+use super::{assets::Assets, encoded::Effort};
+use crate::settings;
+
 /// The template's name in `templates/`.
 const INDEX: &str = "index.html";
 
-/// The parsed templates.
-pub struct Templates(Tera);
+/// The page as it was read.
+pub struct Loaded {
+    templates: Tera,
+    /// The files it asks for.
+    pub assets: Assets,
+}
 
-impl Templates {
-    /// Reads `templates/` in `folder`, so that a mistake in them is found at start.
-    pub fn load(folder: &Path) -> Result<Self> {
+/// The page and where it comes from.
+pub struct Page {
+    folder: PathBuf,
+    /// Read anew whenever it is asked for, for people who work on it.
+    reload: bool,
+    loaded: RwLock<Arc<Loaded>>,
+}
+
+impl Page {
+    /// Reads `templates/` and `static/`, so that a mistake in them is found at start.
+    ///
+    /// # Errors
+    /// If a file cannot be read or the template has a mistake; the error names the file.
+    pub fn load(settings: &settings::Page) -> Result<Self> {
+        let (folder, reload) = (settings.path.clone(), settings.reload);
+        let loaded = Loaded::load(&folder, if reload { Effort::Quick } else { Effort::Thorough })?;
+        Ok(Self { folder, reload, loaded: RwLock::new(Arc::new(loaded)) })
+    }
+
+    /// What was read last.
+    pub fn loaded(&self) -> Arc<Loaded> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is there now, if it may change, else what was read at start.
+    async fn current(self: Arc<Self>) -> Result<Arc<Loaded>> {
+        if self.reload {
+            let folder = self.folder.clone();
+            let loaded = web::block(move || Loaded::load(&folder, Effort::Quick)).await??;
+            *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
+        }
+        Ok(self.loaded())
+    }
+}
+
+impl Loaded {
+    fn load(folder: &Path, effort: Effort) -> Result<Self> {
+        let assets = Assets::load(&folder.join("static"), effort)?;
         let file = folder.join("templates").join(INDEX);
         let text = std::fs::read_to_string(&file).with_context(|| {
             format!(
@@ -27,7 +72,7 @@ impl Templates {
         let mut tera = Tera::default();
         tera.add_raw_template(INDEX, &text)
             .with_context(|| format!("mistake in template {}", file.display()))?;
-        Ok(Self(tera))
+        Ok(Self { templates: tera, assets })
     }
 }
 
@@ -35,13 +80,22 @@ impl Templates {
 pub async fn index(
     request: HttpRequest,
     node: web::Data<Node>,
-    templates: web::Data<Templates>,
+    page: web::Data<Page>,
 ) -> impl Responder {
+    let loaded = match page.into_inner().current().await {
+        Ok(loaded) => loaded,
+        Err(problem) => {
+            log::error!("{problem:#}");
+            return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
+        }
+    };
     let mut context = Context::new();
+    context.insert("static", &loaded.assets.prefix());
+    context.insert("modules", &loaded.assets.modules());
     context.insert("boxes", &node.board.boxes());
     context.insert("board", node.board.name());
     context.insert("version", env!("CARGO_PKG_VERSION"));
-    match templates.0.render(INDEX, &context) {
+    match loaded.templates.render(INDEX, &context) {
         Ok(html) => HttpResponse::Ok()
             .content_type("text/html; charset=utf-8")
             .insert_header((header::CACHE_CONTROL, "no-cache"))

@@ -1,7 +1,7 @@
 //! The board over real sockets beside a plain set: whatever players do, everybody is told every
 //! newly checked box once and in order, and ranges say what the set says.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rand::{
     RngExt, SeedableRng,
@@ -37,6 +37,8 @@ struct Player {
     shown: BTreeSet<u32>,
     /// Ranges asked for and not answered, with what it had been told before asking.
     asked: Vec<(u32, u32, BTreeSet<u32>)>,
+    /// Checked boxes by tile, as pulses told them; nobody was there before this player.
+    tiles: BTreeMap<u16, u32>,
 }
 
 impl Player {
@@ -53,6 +55,7 @@ impl Player {
             ever_sent: BTreeSet::new(),
             shown: BTreeSet::new(),
             asked: vec![],
+            tiles: BTreeMap::new(),
         }
     }
 
@@ -100,9 +103,9 @@ impl Player {
                 }
                 self.total = total;
             }
-            Told::Total(total) => {
-                assert!(self.scoped && total > self.total, "a total moves on, for v=2 only");
-                self.total = total;
+            Told::Pulse { total, tiles, .. } => {
+                let possible: BTreeSet<u32> = flipped.union(fresh).copied().collect();
+                self.hear_pulse(total, &tiles, &possible);
             }
             Told::Range { first, mask } => {
                 let (from, last, known) = self.asked.remove(0);
@@ -122,6 +125,17 @@ impl Player {
         }
     }
 
+    /// Totals and tiles only grow, and never past what anybody can have checked.
+    fn hear_pulse(&mut self, total: u32, tiles: &[(u16, u32)], possible: &BTreeSet<u32>) {
+        assert!(self.scoped && total >= self.total, "a total moves on, for v=2 only");
+        self.total = total;
+        for (tile, count) in tiles {
+            let most = possible.range(tile_boxes(*tile)).count();
+            let before = self.tiles.insert(*tile, *count).unwrap_or(0);
+            assert!((before..=most as u32).contains(count), "{before} <= {count} <= {most}");
+        }
+    }
+
     /// Hears what it is still owed of its view, and ends the round.
     fn settle(&mut self, flipped: &BTreeSet<u32>) {
         let owed = |player: &Self, id: &u32| {
@@ -129,7 +143,7 @@ impl Player {
             in_view && !player.told.contains(id) && !player.shown.contains(id)
         };
         while flipped.iter().any(|id| owed(self, id)) {
-            let told = self.client.next();
+            let told = self.client.any();
             self.hear(told, &BTreeSet::new(), flipped);
         }
         self.told = flipped.clone();
@@ -152,10 +166,7 @@ impl Player {
                     assert!(self.scoped && total > self.total && flipped.contains(&id));
                     self.total = total;
                 }
-                Told::Total(total) => {
-                    assert!(self.scoped && total > self.total, "a total moves on");
-                    self.total = total;
-                }
+                Told::Pulse { total, tiles, .. } => self.hear_pulse(total, &tiles, flipped),
                 other => panic!("unexpected: {other:?}"),
             }
         }
@@ -183,6 +194,11 @@ impl Player {
             (true, false) => self.told.contains(id),
         })
     }
+}
+
+fn tile_boxes(tile: u16) -> std::ops::RangeInclusive<u32> {
+    let first = u32::from(tile) * 100_000 + 1;
+    first..=first + 99_999
 }
 
 fn a_box(random: &mut StdRng) -> u32 {
@@ -241,7 +257,7 @@ fn players_and_a_plain_set_agree() {
         }
         for player in &mut players {
             while !player.is_served(&flipped, &fresh) {
-                let told = player.client.next();
+                let told = player.client.any();
                 player.hear(told, &flipped, &fresh);
             }
         }
@@ -258,6 +274,14 @@ fn players_and_a_plain_set_agree() {
         }
     }
 
+    for player in players.iter_mut().filter(|player| player.scoped) {
+        // The last changes are in the last pulse, or it is still to come.
+        let counted = |tile| flipped.range(tile_boxes(tile)).count() as u32;
+        while (0..3).any(|tile| player.tiles.get(&tile).copied().unwrap_or(0) != counted(tile)) {
+            let (total, _, tiles) = player.client.next_pulse();
+            player.hear_pulse(total, &tiles, &flipped);
+        }
+    }
     drop(players);
     server.kill();
     let server = setup.start();

@@ -9,6 +9,9 @@ mod browser;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod image;
+mod manual;
+mod nginx;
 mod operating;
 mod slow_clients;
 mod storage;

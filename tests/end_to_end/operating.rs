@@ -56,6 +56,95 @@ fn the_page_is_served_with_a_strict_policy() {
 }
 
 #[test]
+fn files_of_the_page_are_compressed_and_kept_for_ever() {
+    let server = Setup::new(250_000, 2).start();
+    let page = server.get("/").body;
+    let linked: Vec<&str> = page
+        .split(['"', '\''])
+        .filter(|text| text.starts_with("/static/") && text.len() > "/static/".len())
+        .collect();
+    assert!(linked.iter().any(|path| path.ends_with("/main.js")), "{linked:?}");
+    for path in &linked {
+        let file = request(server.address, "GET", path, &[("Accept-Encoding", "br, gzip")]);
+        assert_eq!(file.status, 200, "{path}");
+        assert!(file.head.contains("cache-control: public, max-age=31536000, immutable"), "{path}");
+        assert!(file.head.contains("etag: \""), "{path}: {}", file.head);
+        assert!(file.head.contains("content-encoding: br"), "{path}: {}", file.head);
+    }
+    let css = linked.iter().find(|path| path.ends_with(".css")).expect("a style sheet");
+    let hash = css.split('/').nth(2).expect("a hash");
+    // A page of another version, from a node that was or will be upgraded.
+    let stale = server.get(&css.replace(hash, "0123456789abcdef"));
+    assert_eq!(stale.status, 200);
+    assert!(stale.head.contains("cache-control: no-store"), "{}", stale.head);
+    assert_eq!(server.get(&format!("/static/{hash}/nothing.js")).status, 404);
+    assert_eq!(server.get(&format!("/static/{hash}/..%2f..%2fCargo.toml")).status, 404);
+}
+
+#[test]
+fn whoever_works_on_the_page_sees_changes_without_a_restart() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in [("templates/index.html", "{{ static }} one"), ("static/main.js", "1;")] {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");
+        std::fs::write(path, text).expect("a writable file");
+    }
+    let path = folder.path().display();
+    let server = Setup::new(1000, 1).with("PAGE__PATH", path).with("PAGE__RELOAD", true).start();
+    let before = server.get("/").body;
+    assert!(before.ends_with(" one"), "{before}");
+    std::fs::write(folder.path().join("static/main.js"), "2;").expect("a writable file");
+    std::fs::write(folder.path().join("templates/index.html"), "{{ static }} two")
+        .expect("a writable file");
+    let after = server.get("/").body;
+    assert!(after.ends_with(" two"), "{after}");
+    let (old, new) = (&before[..before.len() - 4], &after[..after.len() - 4]);
+    assert_ne!(old, new, "another file, another name");
+    assert_eq!(server.get(&format!("{new}/main.js")).body, "2;");
+    std::fs::write(folder.path().join("templates/index.html"), "{% if %}").expect("writable");
+    let broken = server.get("/");
+    assert_eq!(broken.status, 500);
+    assert!(broken.body.contains("templates/index.html"), "{}", broken.body);
+}
+
+#[test]
+fn the_overview_and_the_pulse_say_how_full_every_tile_is() {
+    let server = Setup::new(250_003, 2).start();
+    let mut watcher = server.client_v2();
+    let (total, players, tiles) = watcher.next_pulse();
+    assert_eq!((total, players, tiles), (0, 1, vec![]), "also when nothing happens");
+    let mut player = server.client();
+    for id in [1, 2, 100_001, 250_003] {
+        player.check(id);
+    }
+    let mut seen = std::collections::BTreeMap::new();
+    let (mut total, mut players) = (0, 0);
+    while seen.values().sum::<u32>() < 4 {
+        let pulse = watcher.next_pulse();
+        (total, players) = (pulse.0, pulse.1);
+        seen.extend(pulse.2);
+    }
+    assert_eq!((total, players), (4, 2));
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(0, 2), (1, 1), (2, 1)]);
+
+    let overview = server.get("/overview");
+    assert_eq!(overview.status, 200);
+    assert_eq!(
+        overview.bytes,
+        [&b"BXO1"[..], &[0x93, 0xD0, 3, 0, 4, 0, 0, 0, 3, 0, 0, 0], &[2, 1, 1, 0, 0, 0, 0, 0, 0]]
+            .concat()
+    );
+    let tag = overview.head.lines().find_map(|line| line.strip_prefix("etag: ")).expect("a tag");
+    let known = request(server.address, "GET", "/overview", &[("If-None-Match", tag)]);
+    assert_eq!((known.status, known.body.len()), (304, 0));
+    player.check(3);
+    eventually("the overview of the board as it is now", || {
+        let now = request(server.address, "GET", "/overview", &[("If-None-Match", tag)]);
+        (now.status == 200 && now.bytes[8] == 5 && now.bytes[16] == 3).then_some(())
+    });
+}
+
+#[test]
 fn sigterm_saves_announces_and_says_goodbye() {
     let setup = Setup::new(250_000, 2);
     let mut server = setup.start();

@@ -62,6 +62,14 @@ pub fn faults(workspace: &Workspace, long: bool) -> Result<(Counted, Result<()>)
     run(command, long)
 }
 
+/// Runs the tests that need `image` and a Docker daemon; their figures are shown.
+pub fn image(workspace: &Workspace, image: &str) -> Result<(Counted, Result<()>)> {
+    let mut command = workspace.cargo(&["test", "--locked", "--test", "end_to_end"]);
+    command.args(["image::", "--", "--ignored", "--nocapture", "--test-threads=1"]);
+    command.env("BILLION_TEST_IMAGE", image);
+    run(command, false)
+}
+
 fn run(mut command: Command, long: bool) -> Result<(Counted, Result<()>)> {
     if long {
         command.env("BILLION_TEST_LONG", "1");

@@ -5,6 +5,7 @@ mod tools;
 mod checks;
 mod cargo_test;
 mod conformance;
+mod image;
 mod process;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Ci,
     /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
     Conformance,
+    /// Builds the image and tries it; needs Docker
+    Image,
 }
 
 fn main() -> ExitCode {
@@ -54,6 +57,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { long, filter } => some_tests(&workspace, long, &filter),
         Command::Ci => everything(&workspace, false),
         Command::Conformance => only_conformance(&workspace),
+        Command::Image => only_image(&workspace),
     })
 }
 
@@ -84,6 +88,14 @@ fn only_conformance(workspace: &Workspace) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::FOR_CONFORMANCE)) {
         steps.run("conformance", || conformance::run(workspace));
+    }
+    steps.finish()
+}
+
+fn only_image(workspace: &Workspace) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("docker", image::docker) && steps.run("image", || image::build(workspace)) {
+        steps.count("tests", || image::test(workspace));
     }
     steps.finish()
 }

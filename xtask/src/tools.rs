@@ -51,6 +51,13 @@ const DRIVER: Tool = tool(
     "for the browser tests",
     Source::Debian("chromium-driver"),
 );
+const NGINX: Tool = tool(
+    Found::File("/usr/sbin/nginx"),
+    "to serve the page with TLS",
+    Source::Debian("nginx-light"),
+);
+const OPENSSL: Tool =
+    tool(Found::Program("openssl"), "to make a certificate", Source::Debian("openssl"));
 const PYTHON: Tool =
     tool(Found::Program("python3"), "for the conformance suite", Source::Debian("python3"));
 const VENV: Tool = tool(
@@ -67,10 +74,13 @@ const CLIPPY: Tool =
     tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
 
 /// For everything.
-pub const ALL: [Tool; 11] =
-    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, PYTHON, VENV, RUSTFMT, CLIPPY];
+pub const ALL: [Tool; 13] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL, PYTHON, VENV, RUSTFMT,
+    CLIPPY,
+];
 /// For `cargo test` alone.
-pub const FOR_TESTS: [Tool; 7] = [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER];
+pub const FOR_TESTS: [Tool; 9] =
+    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL];
 /// For the conformance suite alone.
 pub const FOR_CONFORMANCE: [Tool; 5] = [COMPILER, HEADERS, MAKE, PYTHON, VENV];
 

@@ -69,6 +69,8 @@ impl Screen {
         });
         json!({
             "browserName": "chrome",
+            // Certificates that tests make for themselves.
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": {
                 "args": arguments,
                 "mobileEmulation": { "deviceMetrics": metrics },
@@ -124,6 +126,11 @@ impl Browser {
 
     /// Opens a path of `server` in a window of its own.
     pub fn open_on(&self, screen: Screen, server: &Server, path: &str) -> Window<'_> {
+        self.open_url(screen, &format!("http://{}{path}", server.address))
+    }
+
+    /// Opens whatever is at `url` in a window of its own.
+    pub fn open_url(&self, screen: Screen, url: &str) -> Window<'_> {
         let profile = tempfile::tempdir().expect("a temporary folder");
         let Value::Object(capabilities) = screen.capabilities(profile.path()) else {
             unreachable!("capabilities are an object")
@@ -136,7 +143,7 @@ impl Browser {
             panic!("chromedriver cannot start chromium: {error}; {INSTALL}")
         });
         let window = Window { browser: self, client: Some(client), _profile: profile };
-        window.run(window.client().goto(&format!("http://{}{path}", server.address)));
+        window.run(window.client().goto(url));
         window
     }
 

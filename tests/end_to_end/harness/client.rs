@@ -24,6 +24,8 @@ pub enum Told {
     Update { total: u32, id: u32 },
     /// 5 bytes.
     Refused { id: u32, reason: u8 },
+    /// 9 bytes or more, the first four 0 and the fifth 1.
+    Pulse { total: u32, players: u32, tiles: Vec<(u16, u32)> },
     /// 9 bytes or more.
     Range { first: u32, mask: Vec<u8> },
     /// A Close with its code and reason.
@@ -39,6 +41,14 @@ impl Told {
             4 => Self::Total(word(0)),
             5 => Self::Refused { id: word(0), reason: bytes[4] },
             8 => Self::Update { total: word(0), id: word(4) },
+            13.. if word(0) == 0 => {
+                assert_eq!(bytes[4], 1, "the one kind of extension there is");
+                let tiles = bytes[13..].chunks(6).map(|pair| {
+                    let tile = u16::from_le_bytes(pair[..2].try_into().expect("two"));
+                    (tile, u32::from_le_bytes(pair[2..].try_into().expect("four")))
+                });
+                Self::Pulse { total: word(5), players: word(9), tiles: tiles.collect() }
+            }
             9.. => Self::Range { first: word(0), mask: bytes[4..].to_vec() },
             other => panic!("a server never sends {other} bytes"),
         }
@@ -113,14 +123,41 @@ impl Client {
         self.socket.get_mut().write_all(bytes).expect("the connection takes bytes");
     }
 
-    /// The next message, at the latest after [`PATIENCE`].
+    /// The next message but pulses, at the latest after [`PATIENCE`].
     pub fn next(&mut self) -> Told {
         self.next_within(PATIENCE).unwrap_or_else(|| panic!("nothing came for {PATIENCE:?}"))
     }
 
-    /// The next message if one comes within `limit`, however many pings come before.
+    /// The next message but pulses if one comes within `limit`, however many pings come before.
     pub fn next_within(&mut self, limit: Duration) -> Option<Told> {
         let deadline = Instant::now() + limit;
+        loop {
+            match self.any_before(deadline)? {
+                Told::Pulse { .. } => {}
+                told => return Some(told),
+            }
+        }
+    }
+
+    /// The next pulse, past everything else.
+    pub fn next_pulse(&mut self) -> (u32, u32, Vec<(u16, u32)>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.any_before(deadline).expect("a pulse comes about once a second") {
+                Told::Pulse { total, players, tiles } => return (total, players, tiles),
+                Told::Cut | Told::Closed(..) => panic!("the connection ended"),
+                _ => {}
+            }
+        }
+    }
+
+    /// The next message, pulses too.
+    pub fn any(&mut self) -> Told {
+        let any = self.any_before(Instant::now() + PATIENCE);
+        any.unwrap_or_else(|| panic!("nothing came for {PATIENCE:?}"))
+    }
+
+    fn any_before(&mut self, deadline: Instant) -> Option<Told> {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -152,7 +189,7 @@ impl Client {
     pub fn range(&mut self, first: u32, last: u32, before: &mut Vec<Told>) -> Vec<u32> {
         self.ask(first, last);
         loop {
-            match self.next() {
+            match self.any() {
                 Told::Range { first: from, mask } => {
                     assert_eq!(from, first, "answers come in the order of their requests");
                     return checked(first, last, &mask);

@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod nginx;
 pub mod server;
 
 use std::time::{Duration, Instant};

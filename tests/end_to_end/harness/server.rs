@@ -256,8 +256,10 @@ pub struct Response {
     pub status: u16,
     /// Status line and headers, lower-case.
     pub head: String,
-    /// Body.
+    /// Body, as text where it is text.
     pub body: String,
+    /// Body.
+    pub bytes: Vec<u8>,
 }
 
 /// One HTTP/1.1 request on a connection of its own.
@@ -290,12 +292,14 @@ pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
             break;
         }
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").expect("a complete response");
+    let head_end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+    let (head, rest) = bytes.split_at(head_end.expect("a complete response"));
+    let (head, body) = (String::from_utf8_lossy(head), rest[4..].to_vec());
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     Response {
         status: status.expect("a status line"),
         head: head.to_lowercase(),
-        body: body.to_owned(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        bytes: body,
     }
 }

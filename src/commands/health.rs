@@ -1,0 +1,161 @@
+//! `billion health`: asks a running server whether it is ready, for supervisors and containers that
+//! have no HTTP client. Opens no store and starts nothing.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, SocketAddr, TcpStream},
+    path::Path,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use super::serve::{BAD_SETTINGS, environment};
+use crate::settings::{self, Settings};
+
+/// Longest time a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `/readyz` answers with a few hundred bytes; whatever is longer is not our server.
+const ANSWER_BYTES_MAX: u64 = 16 * 1024;
+
+/// Asks a running server whether it is ready: exit code 0 if it is, 1 if not.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Where its admin listener is [default: admin.address of the settings]
+    #[arg(long, value_name = "HOST:PORT")]
+    address: Option<String>,
+    /// Count a store that takes no checks as not ready, too
+    #[arg(long)]
+    store: bool,
+}
+
+/// Asks. 0: ready; 1: not ready, or no answer; 2: the settings are wrong.
+pub fn run(arguments: &Arguments, settings: Option<&Path>) -> ExitCode {
+    let address = match &arguments.address {
+        Some(address) => address.clone(),
+        None => match Settings::load(settings, environment()) {
+            Ok(settings) => settings.admin.address,
+            Err(problems) => {
+                for problem in problems.0 {
+                    eprintln!("{problem}");
+                }
+                return ExitCode::from(BAD_SETTINGS);
+            }
+        },
+    };
+    match ask(&address, arguments.store) {
+        Ok(readiness) => {
+            println!("{readiness}");
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            eprintln!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What `/readyz` at `address` says, if that is that it is ready.
+fn ask(address: &str, store: bool) -> Result<String> {
+    let resolved = settings::resolve(address).map_err(anyhow::Error::msg)?;
+    let to = reachable(*resolved.first().context("an address resolves to something")?);
+    ensure!(to.port() != 0, "admin.address is any free port: name the one it took with --address");
+    let path = if store { "/readyz?store=1" } else { "/readyz" };
+    let answer = get(to, path).with_context(|| format!("no answer from {to}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP response")?;
+    let status = head.split(' ').nth(1).unwrap_or_default();
+    let body = body.trim();
+    if status != "200" {
+        bail!("not ready ({status}): {body}");
+    }
+    Ok(body.to_owned())
+}
+
+/// An address to bind is not always one to connect to: "every interface" is reached on loopback.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let loopback = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, bound.port())
+}
+
+/// One GET, answered within [`PATIENCE`] as a whole: a server that trickles is not a healthy one.
+fn get(to: SocketAddr, path: &str) -> Result<String> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    let mut piece = [0; 1024];
+    while (answer.len() as u64) < ANSWER_BYTES_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        ensure!(!left.is_zero(), "it took longer than {} s", PATIENCE.as_secs());
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut piece)? {
+            0 => break,
+            read => answer.extend_from_slice(&piece[..read]),
+        }
+    }
+    String::from_utf8(answer).context("the answer is not text")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A server that says `answer` to one request: what it was asked, and what `ask` made of it.
+    fn asked(answer: &'static str, store: bool) -> (String, Result<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound").to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("it is asked");
+            let mut request = [0; 1024];
+            let read = stream.read(&mut request).expect("a request");
+            stream.write_all(answer.as_bytes()).expect("it listens");
+            String::from_utf8_lossy(&request[..read]).into_owned()
+        });
+        let said = ask(&address, store);
+        (server.join().expect("the server ends"), said)
+    }
+
+    #[test]
+    fn ready_is_told_from_not_ready_and_from_nonsense() {
+        let (request, said) = asked("HTTP/1.1 200 OK\r\nx: y\r\n\r\n{\"ready\":true}\n", false);
+        assert!(request.starts_with("GET /readyz HTTP/1.1\r\n"), "{request}");
+        assert_eq!(said.expect("ready"), "{\"ready\":true}");
+        let (request, said) = asked("HTTP/1.1 503 Service Unavailable\r\n\r\nbusy dying", true);
+        assert!(request.starts_with("GET /readyz?store=1 "), "{request}");
+        assert_eq!(said.expect_err("unready").to_string(), "not ready (503): busy dying");
+        let (_, said) = asked("SSH-2.0-OpenSSH\r\n", false);
+        assert!(said.expect_err("not HTTP").to_string().contains("no HTTP response"));
+    }
+
+    #[test]
+    fn nobody_there_is_told_with_the_address() {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let free = free.expect("a free port").to_string();
+        let failure = format!("{:#}", ask(&free, false).expect_err("nobody listens"));
+        assert!(failure.contains(&free) && failure.contains("refused"), "{failure}");
+        let failure = ask("127.0.0.1:0", false).expect_err("no port").to_string();
+        assert!(failure.contains("--address"), "{failure}");
+    }
+
+    #[test]
+    fn every_interface_is_asked_on_loopback() {
+        for (bound, asked) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+            ("192.0.2.1:9090", "192.0.2.1:9090"),
+        ] {
+            let bound: SocketAddr = bound.parse().expect("an address");
+            assert_eq!(reachable(bound).to_string(), asked);
+        }
+    }
+}

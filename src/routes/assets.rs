@@ -1,0 +1,133 @@
+//! What the page is made of: every file of `static/`, in memory, compressed once.
+//!
+//! Each is served under a name that changes with the contents of any of them,
+//! `/static/<hash>/<file>`, and may be kept for ever. One hash for all, because modules name each other
+//! relatively: the whole page is always of one version, and no file has to be rewritten.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::Path,
+};
+
+use actix_web::{HttpRequest, HttpResponse, web};
+use anyhow::{Context, Result};
+
+use super::{
+    encoded::{Effort, Encoded},
+    page::Page,
+};
+
+/// A file under its hashed name never changes.
+const FOR_EVER: &str = "public, max-age=31536000, immutable";
+
+/// A page of another version asks, from a node that was or will be upgraded: it gets today's file,
+/// which nobody may keep under that name.
+const NOT_AT_ALL: &str = "no-store";
+
+/// All files of the page.
+#[derive(Debug)]
+pub struct Assets {
+    hash: String,
+    files: BTreeMap<String, Encoded>,
+}
+
+impl Assets {
+    /// Reads and, with `Effort::Thorough`, compresses the files in `folder`.
+    ///
+    /// # Errors
+    /// If a file cannot be read; the error names it.
+    pub fn load(folder: &Path, effort: Effort) -> Result<Self> {
+        let mut contents = BTreeMap::new();
+        let unreadable = || format!("cannot read the page's folder {}", folder.display());
+        for entry in fs::read_dir(folder).with_context(unreadable)? {
+            let path = entry.with_context(unreadable)?.path();
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
+            if name.starts_with('.') || !path.is_file() {
+                continue;
+            }
+            let bytes =
+                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+            contents.insert(name.to_owned(), bytes);
+        }
+        let mut hasher = DefaultHasher::new();
+        contents.hash(&mut hasher);
+        let hash = format!("{:016x}", hasher.finish());
+        let files = contents.into_iter().map(|(name, bytes)| {
+            let encoded = Encoded::new(content_type(&name), FOR_EVER, effort, bytes);
+            if matches!(effort, Effort::Thorough) {
+                encoded.compress();
+            }
+            (name, encoded)
+        });
+        Ok(Self { files: files.collect(), hash })
+    }
+
+    /// Where they are served: a path without a slash at its end.
+    pub fn prefix(&self) -> String {
+        format!("/static/{}", self.hash)
+    }
+
+    /// Names of the JavaScript modules, for the page to ask for all of them at once.
+    pub fn modules(&self) -> Vec<&str> {
+        self.files.keys().map(String::as_str).filter(|name| name.ends_with(".js")).collect()
+    }
+}
+
+/// Text is UTF-8, which a media type has to say.
+fn content_type(name: &str) -> String {
+    let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+    let mime = actix_files::file_extension_to_mime(extension.unwrap_or_default());
+    if mime.type_() == "text" { format!("{mime}; charset=utf-8") } else { mime.to_string() }
+}
+
+/// `GET /static/<hash>/<file>`.
+pub async fn asset(
+    request: HttpRequest,
+    path: web::Path<(String, String)>,
+    page: web::Data<Page>,
+) -> HttpResponse {
+    let (hash, name) = path.into_inner();
+    let loaded = page.loaded();
+    let assets = &loaded.assets;
+    match assets.files.get(&name) {
+        Some(file) if hash == assets.hash => file.respond(&request),
+        Some(file) => file.respond_with(&request, NOT_AT_ALL),
+        None => HttpResponse::NotFound().body("there is no such file\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(files: &[(&str, &str)]) -> Assets {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("a writable file");
+        }
+        Assets::load(folder.path(), Effort::Quick).expect("readable")
+    }
+
+    #[test]
+    fn the_name_changes_with_any_file() {
+        let before = load(&[("a.js", "1"), ("b.css", "2")]);
+        assert_eq!(before.prefix(), load(&[("a.js", "1"), ("b.css", "2")]).prefix());
+        for other in [
+            load(&[("a.js", "1"), ("b.css", "3")]),
+            load(&[("a.js", "1"), ("c.css", "2")]),
+            load(&[("a.js", "1")]),
+        ] {
+            assert_ne!(before.prefix(), other.prefix());
+        }
+        assert_eq!(before.modules(), ["a.js"]);
+    }
+
+    #[test]
+    fn every_kind_of_file_has_its_media_type() {
+        assert_eq!(content_type("main.js"), "text/javascript; charset=utf-8");
+        assert_eq!(content_type("page.css"), "text/css; charset=utf-8");
+        assert_eq!(content_type("favicon.svg"), "image/svg+xml");
+    }
+}

@@ -1,0 +1,63 @@
+/*
+ * Owns what keys do to the map, and the zoom buttons, which do the same. Keys work on the board, and also when nothing
+ * at all has the focus. Space on a checkbox is left to the checkbox itself.
+ */
+
+/** @typedef {import('./view.js').View} View */
+
+const ZOOM_STEP = 2;
+
+/**
+ * @param {HTMLElement} root
+ * @param {View} view
+ */
+export function listenToKeys(root, view) {
+  /** @type {Record<string, () => void>} */
+  const actions = {
+    ArrowLeft: () => view.step(-1, 0),
+    ArrowRight: () => view.step(1, 0),
+    ArrowUp: () => view.step(0, -1),
+    ArrowDown: () => view.step(0, 1),
+    PageUp: () => view.page(-1),
+    PageDown: () => view.page(1),
+    Home: () => goTo(1),
+    End: () => goTo(view.geometry.boxes),
+    '+': () => view.zoomStep(ZOOM_STEP),
+    '=': () => view.zoomStep(ZOOM_STEP),
+    '-': () => view.zoomStep(1 / ZOOM_STEP),
+    _: () => view.zoomStep(1 / ZOOM_STEP),
+    0: () => view.zoomTo(0),
+    Escape: () => view.retreat(),
+  };
+  /** @param {number} id at the zoom one is at */
+  function goTo(id) {
+    const { level, z } = view.camera;
+    view.jump(id, level === 'close' ? { focus: true } : { focus: false, z });
+  }
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    const { target, key } = event;
+    const onBoard = target instanceof Node && root.contains(target);
+    if (!onBoard && target !== document.body) return;
+    // What is open on top of the map closes with Escape, and the map stays.
+    if (document.querySelector('[popover]:popover-open')) return;
+    const acts = (key === ' ' || key === 'Enter') && (target === root || target === document.body);
+    const action = acts ? () => view.act() : actions[key];
+    if (!action) return;
+    event.preventDefault();
+    action();
+  });
+}
+
+/**
+ * @param {HTMLElement} controls holds a button for each way to zoom
+ * @param {View} view
+ */
+export function listenToZoomButtons(controls, view) {
+  controls.addEventListener('click', ({ target }) => {
+    const button = target instanceof Element ? target.closest('button') : null;
+    if (button?.dataset.zoom === 'in') view.zoomStep(ZOOM_STEP);
+    if (button?.dataset.zoom === 'out') view.zoomStep(1 / ZOOM_STEP);
+    if (button?.dataset.zoom === 'all') view.zoomTo(0);
+  });
+}

@@ -1,0 +1,165 @@
+/*
+ * Owns what is pointed out on the painted map: one's own boxes, own checks still on their way, and what became of
+ * them. A pixel among a million is not seen, so marks have a least size.
+ */
+
+/** @typedef {import('./board.js').Board} Board */
+/** @typedef {import('./colours.js').Inks} Inks */
+/** @typedef {import('./geometry.js').Geometry} Geometry */
+/** @typedef {import('./scene.js').Scene} Scene */
+
+/**
+ * The boxes that this browser checked.
+ * @typedef {Pick<import('./mine.js').Mine, 'has' | 'idsIn' | 'listen'>} Mine
+ */
+
+/** @typedef {'confirmed' | 'refused' | 'found'} Event what a ring around a box can mean */
+
+const RING_MS = { confirmed: 900, refused: 1_600, found: 1_600 };
+const RINGS_MAX = 40;
+const MARK_MIN_PX = 3;
+const RING_PX = 26;
+/** More marks than this in sight would be drawn for longer than a frame, and be no marks any more. */
+const MINE_MAX = 3_000;
+
+export class Marks {
+  /**
+   * @param {Geometry} geometry
+   * @param {Board} board
+   * @param {Inks} inks
+   * @param {Mine} mine
+   */
+  constructor(geometry, board, inks, mine) {
+    this.geometry = geometry;
+    this.board = board;
+    this.inks = inks;
+    this.mine = mine;
+    /** Own checks seen waiting, to know them again when they are answered. @type {Set<number>} */
+    this.waiting = new Set();
+    /** @type {{ id: number, event: Event, sinceMs: number }[]} */
+    this.rings = [];
+  }
+
+  /**
+   * @param {number} id
+   * @param {number} nowMs
+   */
+  boxChanged(id, nowMs) {
+    const state = this.board.stateOf(id);
+    if (state === 'waiting') this.waiting.add(id);
+    else if (this.waiting.delete(id)) this.ring(id, state === 'checked' ? 'confirmed' : 'refused', nowMs);
+  }
+
+  /**
+   * @param {number} id
+   * @param {Event} event
+   * @param {number} nowMs
+   */
+  ring(id, event, nowMs) {
+    this.rings.push({ id, event, sinceMs: nowMs });
+    if (this.rings.length > RINGS_MAX) this.rings.shift();
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   * @param {number[]} tiles those in sight when they are few enough to look for own boxes in them
+   * @returns {boolean} whether something moves
+   */
+  draw(context, scene, tiles) {
+    this.drawMine(context, scene, tiles);
+    const waits = this.drawWaiting(context, scene);
+    return this.drawRings(context, scene) || waits;
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   * @param {number[]} tiles
+   */
+  drawMine(context, scene, tiles) {
+    const { scale, ratio } = scene;
+    const size = Math.max(scale, MARK_MIN_PX * ratio);
+    const line = Math.max(1, Math.round(Math.min(scale * 0.09, 3 * ratio)));
+    context.fillStyle = context.strokeStyle = this.inks.mine;
+    context.lineWidth = line;
+    let left = MINE_MAX;
+    for (const tile of tiles) {
+      for (const id of this.mine.idsIn(tile)) {
+        const { x, y, seen } = scene.middleOf(id);
+        if (!seen) continue;
+        if (left-- <= 0) return;
+        if (scale < 6 * ratio) {
+          context.fillRect(Math.round(x - size / 2), Math.round(y - size / 2), Math.ceil(size), Math.ceil(size));
+        } else {
+          const inset = scale * 0.107 + line / 2;
+          context.strokeRect(x - scale / 2 + inset, y - scale / 2 + inset, scale - 2 * inset, scale - 2 * inset);
+        }
+      }
+    }
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   */
+  drawWaiting(context, scene) {
+    const { ratio, nowMs, scale } = scene;
+    if (this.board.waiting.size === 0) return false;
+    let waits = false;
+    context.fillStyle = context.strokeStyle = this.inks.accent;
+    context.lineWidth = 1.5 * ratio;
+    const beat = scene.still ? 0.5 : (Math.sin(nowMs / 220) + 1) / 2;
+    let left = RINGS_MAX * 5;
+    for (const id of this.board.waiting) {
+      const { x, y, seen } = scene.middleOf(id);
+      if (!seen) continue;
+      if (left-- <= 0) break;
+      waits = true;
+      context.globalAlpha = 0.35 + 0.5 * beat;
+      context.beginPath();
+      context.arc(x, y, Math.max(scale * 0.6, (5 + 2 * beat) * ratio), 0, 2 * Math.PI);
+      context.stroke();
+      context.globalAlpha = 1;
+      if (scale < 8 * ratio) {
+        const dot = Math.max(scale, MARK_MIN_PX * ratio);
+        context.fillRect(x - dot / 2, y - dot / 2, dot, dot);
+      }
+    }
+    context.globalAlpha = 1;
+    return waits && !scene.still;
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   */
+  drawRings(context, scene) {
+    const { nowMs, scale, ratio } = scene;
+    this.rings = this.rings.filter(({ event, sinceMs }) => nowMs - sinceMs < RING_MS[event]);
+    for (const { id, event, sinceMs } of this.rings) {
+      const { x, y, seen } = scene.middleOf(id);
+      if (!seen) continue;
+      const share = Math.max(0, (nowMs - sinceMs) / RING_MS[event]);
+      const grown = scene.still ? 0.5 : 1 - (1 - share) ** 3;
+      const { accent, bad, glow } = this.inks;
+      context.strokeStyle = { confirmed: accent, refused: bad, found: glow }[event];
+      context.globalAlpha = 1 - share;
+      context.lineWidth = (event === 'found' ? 4 : 3) * ratio * (1 - share / 2);
+      const radius = scale * 0.6 + (4 + RING_PX * (event === 'refused' ? 0.4 : grown)) * ratio;
+      context.beginPath();
+      context.arc(x, y, radius, 0, 2 * Math.PI);
+      if (event === 'refused') {
+        // A cross as well, so that nobody has to tell the meaning by the hue.
+        const arm = radius * 0.5;
+        context.moveTo(x - arm, y - arm);
+        context.lineTo(x + arm, y + arm);
+        context.moveTo(x + arm, y - arm);
+        context.lineTo(x - arm, y + arm);
+      }
+      context.stroke();
+    }
+    context.globalAlpha = 1;
+    return this.rings.length > 0;
+  }
+}

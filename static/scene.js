@@ -1,0 +1,65 @@
+/*
+ * Owns what the layers of the painted map share about one frame: where the window stands, in device pixels, and when
+ * it is. A value; made anew for each frame.
+ */
+
+/** @typedef {import('./camera.js').Camera} Camera */
+
+export class Scene {
+  /**
+   * @param {Camera} camera
+   * @param {number} ratio device pixels per CSS pixel
+   * @param {number} nowMs
+   * @param {boolean} still whether the player asked for less motion
+   */
+  constructor(camera, ratio, nowMs, still) {
+    const { left, top, width, height } = camera.window;
+    this.geometry = camera.geometry;
+    this.window = camera.window;
+    this.z = camera.z;
+    this.ratio = ratio;
+    /** Device pixels per box. */
+    this.scale = camera.z * ratio;
+    this.left = left;
+    this.top = top;
+    this.width = width * this.scale;
+    this.height = height * this.scale;
+    this.nowMs = nowMs;
+    this.still = still;
+  }
+
+  /** The part of the board that is in sight, in device pixels. */
+  get area() {
+    const { columns, rows } = this.geometry;
+    const x = Math.max(0, -this.left * this.scale);
+    const y = Math.max(0, -this.top * this.scale);
+    return {
+      x,
+      y,
+      width: Math.min(this.width, (columns - this.left) * this.scale) - x,
+      height: Math.min(this.height, (rows - this.top) * this.scale) - y,
+    };
+  }
+
+  /**
+   * The middle of a box, and whether it is in sight.
+   * @param {number} id
+   */
+  middleOf(id) {
+    const { column, row } = this.geometry.placeOf(id);
+    const x = (column + 0.5 - this.left) * this.scale;
+    const y = (row + 0.5 - this.top) * this.scale;
+    return { x, y, seen: x > -this.scale && y > -this.scale && x < this.width + this.scale && y < this.height + this.scale };
+  }
+}
+
+/**
+ * From 0 to 1 between two zooms, gently; on a logarithm, as zooming is.
+ * @param {number} z
+ * @param {number} from
+ * @param {number} to
+ */
+export function fade(z, from, to) {
+  const t = Math.min(Math.max(Math.log(z / from) / Math.log(to / from), 0), 1);
+  return t * t * (3 - 2 * t);
+}

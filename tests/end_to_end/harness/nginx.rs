@@ -1,0 +1,198 @@
+//! A real nginx with the repository's own TLS configuration, in front of one server; and a client
+//! that speaks TLS to it. The nginx is gone when dropped.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, StreamOwned,
+    pki_types::{CertificateDer, ServerName, pem::PemObject},
+};
+use tempfile::TempDir;
+
+use super::{PATIENCE, eventually, server::Server};
+
+/// The file that operators are told to use.
+const CONFIGURATION: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-tls.conf"));
+
+/// Where Debian puts it, which is not on everybody's path.
+const NGINX: &str = "/usr/sbin/nginx";
+
+/// A connection to nginx inside which TLS is spoken.
+pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
+
+/// A running nginx.
+pub struct Nginx {
+    child: Child,
+    folder: TempDir,
+    /// Where it speaks TLS, for `localhost`.
+    pub address: SocketAddr,
+    /// Where it speaks plain HTTP.
+    pub plain: SocketAddr,
+    roots: Arc<RootCertStore>,
+}
+
+impl Nginx {
+    /// Starts one in front of `server`, with a certificate of its own making.
+    pub fn start(server: &Server) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [address, plain] = free_addresses();
+        let roots = make_certificate(folder.path());
+        fs::write(folder.path().join("site.conf"), site(folder.path(), server, address, plain))
+            .expect("a file can be written");
+        fs::write(folder.path().join("nginx.conf"), main(folder.path())).expect("written");
+        let mut command = Command::new(NGINX);
+        command.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
+        let log = fs::File::create(folder.path().join("stderr.log")).expect("created");
+        let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
+            panic!(
+                "cannot start {NGINX}: {error}; if it is not installed: apt-get install \
+                 nginx-light, on Debian (cargo xtask test does that)"
+            )
+        });
+        let mut nginx = Self { child, folder, address, plain, roots };
+        eventually("nginx", || {
+            let ended = nginx.child.try_wait().expect("a child can be asked");
+            assert_eq!(ended, None, "nginx ended:\n{}", nginx.log());
+            TcpStream::connect(address).ok()
+        });
+        nginx
+    }
+
+    /// What it complained about.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr.log")).expect("the log can be read")
+    }
+
+    /// The origin of pages that it serves.
+    pub fn origin(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    /// Connects, offering `protocols` (ALPN), and shakes hands. The certificate is verified.
+    pub fn connect(&self, protocols: &[&str]) -> TlsStream {
+        let mut config = ClientConfig::builder()
+            .with_root_certificates(self.roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let name = ServerName::try_from("localhost").expect("a legal name");
+        let mut connection = ClientConnection::new(Arc::new(config), name).expect("legal");
+        let mut stream = TcpStream::connect(self.address).expect("nginx listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        while connection.is_handshaking() {
+            connection.complete_io(&mut stream).expect("the handshake succeeds");
+        }
+        StreamOwned::new(connection, stream)
+    }
+
+    /// One HTTP/1.1 GET: head, lower-case, and the bytes of the body.
+    pub fn get(&self, path: &str, headers: &[(&str, &str)]) -> (String, Vec<u8>) {
+        let mut stream = self.connect(&["http/1.1"]);
+        let mut request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost:{}\r\n", { self.address.port() });
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        if !request.contains("Connection: ") {
+            request += "Connection: close\r\n";
+        }
+        stream.write_all(format!("{request}\r\n").as_bytes()).expect("nginx takes a request");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).expect("nginx answers and ends properly");
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
+        let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
+        let body = bytes.split_off(end + 4);
+        if head.contains("transfer-encoding: chunked") {
+            (head, dechunked(&body))
+        } else {
+            (head, body)
+        }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        // It may have ended already. One process, so nothing is left behind.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("nginx said:\n{}", self.log());
+        }
+    }
+}
+
+/// A chunked body without its chunk sizes (RFC 9112 §7.1).
+fn dechunked(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = chunks.windows(2).position(|two| two == b"\r\n").expect("a chunk has a size");
+        let size = std::str::from_utf8(&chunks[..end]).expect("a size is text");
+        let size = usize::from_str_radix(size, 16).expect("a size is hexadecimal");
+        if size == 0 {
+            return body;
+        }
+        body.extend_from_slice(&chunks[end + 2..end + 2 + size]);
+        chunks = &chunks[end + 2 + size + 2..];
+    }
+}
+
+/// Ports that were free a moment ago: nginx cannot tell which one it took.
+fn free_addresses() -> [SocketAddr; 2] {
+    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+    listeners.map(|listener| listener.local_addr().expect("it is bound"))
+}
+
+/// The repository's configuration with this test's names, ports and paths in it.
+fn site(folder: &Path, server: &Server, address: SocketAddr, plain: SocketAddr) -> String {
+    let mut site = CONFIGURATION.to_owned();
+    let folder = folder.display();
+    for (from, to) in [
+        ("listen 80;", format!("listen {plain};")),
+        ("listen 443 ssl http2;\n", format!("listen {address} ssl http2;\n")),
+        ("server_name play.example.org;", "server_name localhost;".to_owned()),
+        ("/etc/ssl/play.example.org/fullchain.pem", format!("{folder}/certificate.pem")),
+        ("/etc/ssl/play.example.org/privkey.pem", format!("{folder}/key.pem")),
+        ("server 127.0.0.1:8080 ", format!("server {} ", server.address)),
+    ] {
+        assert!(site.contains(from), "docker/nginx-tls.conf has changed: no {from}");
+        site = site.replace(from, &to);
+    }
+    site
+}
+
+/// What is around it: one process in the foreground, everything it writes in `folder`. `gzip` and
+/// `mime.types` as on Debian, to see that the site's own settings win.
+fn main(folder: &Path) -> String {
+    let folder = folder.display();
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|name| format!("    {name}_temp_path {folder}/{name};\n"))
+        .concat();
+    format!(
+        "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr warn;\n\
+         events {{ worker_connections 512; }}\nhttp {{\n{temporary}    access_log off;\n    \
+         gzip on;\n    gzip_types *;\n    gzip_proxied any;\n    include {folder}/site.conf;\n}}\n"
+    )
+}
+
+/// A certificate for `localhost` that signs itself, and the store that trusts it.
+fn make_certificate(folder: &Path) -> Arc<RootCertStore> {
+    let mut command = Command::new("openssl");
+    command
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
+        .args(["-nodes", "-days", "2", "-subj", "/CN=localhost", "-keyout", "key.pem"])
+        .args(["-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-out", "certificate.pem"]);
+    let output = command.current_dir(folder).output().expect("openssl can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let certificate = CertificateDer::from_pem_file(folder.join("certificate.pem"));
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.expect("a certificate")).expect("a usable certificate");
+    Arc::new(roots)
+}

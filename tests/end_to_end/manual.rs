@@ -1,0 +1,196 @@
+//! The operators' files agree with the server and with each other: every metric it exposes is in
+//! `docs/OPERATING.md` and the other way round, alerts ask for metrics that exist, and what
+//! `docker/` builds, mounts and waits for is what the server needs.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+use crate::harness::{
+    client::Told,
+    eventually,
+    server::{Server, Setup, request},
+};
+
+/// A file of the repository.
+fn read(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Type and label names of a metric.
+type Kind = (String, BTreeSet<String>);
+
+#[test]
+fn the_manual_lists_every_metric_and_no_other() {
+    let server = Setup::new(250_000, 2).start();
+    provoke_every_family(&server);
+    let exposed = exposed(&request(server.admin, "GET", "/metrics", &[]).body);
+    let listed = listed(&read("docs/OPERATING.md"));
+    for name in exposed.keys().chain(listed.keys()) {
+        assert_eq!(exposed.get(name), listed.get(name), "{name}: server (left), manual (right)");
+    }
+    assert!(listed.len() > 20, "{listed:?}");
+}
+
+/// Metrics that are split by a label are absent until something happened.
+fn provoke_every_family(server: &Server) {
+    let mut player = server.client();
+    player.check(7);
+    assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
+    player.send(b"odd");
+    assert_eq!(player.closed().0, 1008);
+    eventually("the session's end", || {
+        let body = request(server.admin, "GET", "/metrics", &[]).body;
+        body.contains("billion_connections_closed_total{").then_some(())
+    });
+}
+
+/// From the OpenMetrics text: names as one asks for them.
+fn exposed(text: &str) -> BTreeMap<String, Kind> {
+    let mut kinds = BTreeMap::new();
+    for line in text.lines() {
+        let Some((name, kind)) = line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' '))
+        else {
+            continue;
+        };
+        let suffix = match kind {
+            "counter" => "_total",
+            "info" => "_info",
+            _ => "",
+        };
+        let labels = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.split_once('{'))
+            .filter(|(rest, _)| ["", suffix, "_bucket"].contains(rest))
+            .flat_map(|(_, labels)| {
+                labels.split_once('}').map_or("", |(labels, _)| labels).split(',')
+            })
+            .filter_map(|label| Some(label.split_once('=')?.0.to_owned()))
+            .filter(|label| label != "le")
+            .collect();
+        kinds.insert(format!("{name}{suffix}"), (kind.to_owned(), labels));
+    }
+    kinds
+}
+
+/// From the manual's tables: `| `name{label}` | type | …`.
+fn listed(manual: &str) -> BTreeMap<String, Kind> {
+    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `billion_"));
+    let parse = |row: &str| {
+        let (name, rest) = row.split_once('`')?;
+        let kind = rest.split('|').nth(1)?.trim();
+        let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+        let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+        let labels = labels.map(ToOwned::to_owned).collect();
+        Some((format!("billion_{name}"), (kind.to_owned(), labels)))
+    };
+    rows.map(|row| parse(row).unwrap_or_else(|| panic!("not a row of metrics: {row}"))).collect()
+}
+
+#[test]
+fn alerts_and_the_text_around_them_ask_for_metrics_that_exist() {
+    let manual = read("docs/OPERATING.md");
+    let listed = listed(&manual);
+    let known = |name: &str| {
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        listed.contains_key(name)
+            || base.is_some_and(|base| listed.get(base).is_some_and(|kind| kind.0 == "histogram"))
+    };
+    let alerts = read("docs/alerts.yml");
+    let mut asked = 0;
+    for text in [&alerts, &manual] {
+        for (at, _) in text.match_indices("billion_") {
+            let legal = |c: char| c.is_ascii_lowercase() || c == '_';
+            let name = text[at..].split(|c| !legal(c)).next().unwrap_or_default();
+            assert!(known(name), "{name} is not a metric");
+            asked += 1;
+        }
+    }
+    assert!(asked > listed.len(), "alerts and manual were read");
+    for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(
+            manual.contains(&format!("`{alert}`")),
+            "the manual does not say what to do: {alert}"
+        );
+    }
+}
+
+#[test]
+fn the_image_is_built_from_files_that_exist_by_the_pinned_compiler() {
+    let dockerfile = read("docker/Dockerfile");
+    let lines: Vec<_> = dockerfile.lines().collect();
+    let toolchain = read("rust-toolchain.toml");
+    let (_, channel) = toolchain.split_once("channel = \"").expect("a channel");
+    let (minor, _) = channel.split('"').next().and_then(|c| c.rsplit_once('.')).expect("1.95.0");
+    assert!(lines.contains(&format!("FROM rust:{minor}-bookworm AS builder").as_str()));
+    assert!(!dockerfile.contains("# syntax="), "it would be fetched before every build");
+
+    let ignored = read(".dockerignore");
+    let sent: Vec<_> = ignored.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    let mut copied = 0;
+    for line in lines.iter().filter_map(|line| line.strip_prefix("COPY ")) {
+        if line.starts_with("--from") {
+            continue;
+        }
+        let words: Vec<_> = line.split_whitespace().collect();
+        for source in &words[..words.len() - 1] {
+            assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(source).exists(), "{source}");
+            assert!(sent.contains(source), "{source} is not sent to the builder");
+            copied += 1;
+        }
+    }
+    assert!(copied >= 8, "{copied}");
+
+    let user = lines.iter().find_map(|line| line.strip_prefix("USER ")).expect("a user");
+    let number = user.split(':').next().and_then(|user| user.parse::<u32>().ok());
+    assert!(number.is_some_and(|number| number > 0), "USER {user} is not a number above 0");
+    let before = |one: &str, other: &str| {
+        let at = |start: &str| lines.iter().rposition(|line| line.starts_with(start));
+        at(one).is_some() && at(one) < at(other)
+    };
+    assert!(before("FROM ", "USER ") && before("USER ", "ENTRYPOINT "), "root no longer");
+}
+
+#[test]
+fn whoever_stops_the_server_waits_longer_than_it_takes() {
+    let settings = read("settings.toml");
+    let (_, timeout) = settings.split_once("\nshutdown_timeout_s = ").expect("the default");
+    let timeout: u64 = timeout.lines().next().expect("a line").parse().expect("a number");
+    for (file, key) in [
+        ("docker/compose.yml", "stop_grace_period: "),
+        ("docker/billion.service", "TimeoutStopSec="),
+    ] {
+        let text = read(file);
+        let (_, waits) = text.split_once(key).unwrap_or_else(|| panic!("{file}: no {key}"));
+        let digits: String = waits.chars().take_while(char::is_ascii_digit).collect();
+        assert!(digits.parse::<u64>().expect("seconds") > timeout, "{file}: {key}{digits}");
+    }
+}
+
+#[test]
+fn what_the_operators_files_set_are_settings() {
+    let settings = read("settings.toml");
+    let mut section = "";
+    let mut known = BTreeSet::new();
+    for line in settings.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, _)) = line.split_once(" = ") {
+            known.insert(format!("BILLION__{section}__{key}").to_uppercase());
+        }
+    }
+    let mut set = 0;
+    for file in ["docker/compose.yml", "docker/billion.service", "docker/Dockerfile"] {
+        let text = read(file);
+        for (at, _) in text.match_indices("BILLION__") {
+            let legal = |c: char| c.is_ascii_uppercase() || c == '_';
+            let name = text[at..].split(|c| !legal(c)).next().unwrap_or_default();
+            assert!(known.contains(name), "{file}: {name} is not a setting");
+            set += 1;
+        }
+    }
+    assert!(set >= 3, "{set}");
+}
