@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod backup;
 mod bad_input;
 mod board_model;
 mod browser;
