@@ -1,7 +1,7 @@
 /*
  * Owns the map as seen from afar: each tile a block in the colour of how full it is, from the census, with a glow
  * over the tiles where something happens now, and words on blocks large enough for them. However many tiles there
- * are, drawing them is stretching two small pictures of a pixel per tile.
+ * are, drawing them is stretching a small picture of a pixel per tile.
  */
 
 import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
@@ -17,6 +17,11 @@ import { formatNumber } from './words.js';
 /** Tiles of at least this width in CSS pixels have words on them. */
 const LABEL_PX = 120;
 
+/** However small a tile is, its light is seen. */
+const HALO_MIN_PX = 11;
+const HALO_SIZE = 64;
+const HALOS_MAX = 600;
+
 export class Blocks {
   /**
    * @param {Geometry} geometry
@@ -29,21 +34,18 @@ export class Blocks {
     this.inks = inks;
     const { tileColumns, tileRows } = geometry;
     this.blocks = blankCanvas(tileColumns, tileRows);
-    this.glow = blankCanvas(tileColumns, tileRows);
     this.image = new ImageData(tileColumns, tileRows);
     this.pixels = new Uint32Array(this.image.data.buffer);
-    this.glowImage = new ImageData(tileColumns, tileRows);
-    this.glowPixels = new Uint32Array(this.glowImage.data.buffer);
+    this.halo = this.drawHalo();
     /** Tiles whose colour is out of date. @type {Set<number>} */
     this.changed = new Set();
     this.allChanged = true;
-    /** @type {number[]} tiles that have a pixel in the glow */
-    this.glowing = [];
   }
 
   /** @param {Inks} inks */
   recolour(inks) {
     this.inks = inks;
+    this.halo = this.drawHalo();
     this.allChanged = true;
   }
 
@@ -65,24 +67,41 @@ export class Blocks {
   }
 
   /**
-   * Smooth stretching is what makes light of it: each busy tile shines beyond its own edge.
+   * Light over busy tiles, that shines beyond their own edge.
    * @param {CanvasRenderingContext2D} context
    * @param {Scene} scene
+   * @param {number} alpha
    * @returns {boolean} whether anything glows
    */
-  drawGlow(context, scene) {
-    for (const tile of this.glowing) this.glowPixels[tile] = 0;
-    this.glowing = this.census.warmTiles(scene.nowMs);
-    if (this.glowing.length === 0) return false;
-    const colour = this.inks.glowPixel & 0xff_ffff;
-    for (const tile of this.glowing) {
-      const heat = this.census.heat(tile, scene.nowMs);
-      this.glowPixels[tile] = ((Math.round(heat * 235) << 24) | colour) >>> 0;
+  drawGlow(context, scene, alpha) {
+    const warm = this.census.warmTiles(scene.nowMs);
+    const { left, top, scale, ratio, nowMs } = scene;
+    const reach = Math.max(TILE_COLUMNS * scale * 0.75, HALO_MIN_PX * ratio);
+    // The newest, if there are more than a frame can draw: the last ones are the ones that happened last.
+    for (const tile of warm.slice(-HALOS_MAX)) {
+      const { column, row } = this.geometry.placeOf(this.geometry.firstOf(tile));
+      const x = (column + TILE_COLUMNS / 2 - left) * scale;
+      const y = (row + TILE_ROWS / 2 - top) * scale;
+      if (x < -reach || y < -reach || x > scene.width + reach || y > scene.height + reach) continue;
+      context.globalAlpha = alpha * this.census.heat(tile, nowMs);
+      context.drawImage(this.halo, x - reach, y - reach, 2 * reach, 2 * reach);
     }
-    this.glow.context.putImageData(this.glowImage, 0, 0);
-    context.imageSmoothingEnabled = true;
-    this.stretch(context, scene, this.glow.canvas);
-    return true;
+    context.globalAlpha = 1;
+    return warm.length > 0;
+  }
+
+  /** @returns {HTMLCanvasElement} a light that fades with the distance */
+  drawHalo() {
+    const { canvas, context } = blankCanvas(HALO_SIZE, HALO_SIZE);
+    const middle = HALO_SIZE / 2;
+    const light = context.createRadialGradient(middle, middle, 0, middle, middle, middle);
+    for (const [at, strength] of [[0, 0.95], [0.18, 0.8], [0.45, 0.3], [1, 0]]) {
+      const opacity = Math.round(strength * 255).toString(16).padStart(2, '0');
+      light.addColorStop(at, `${this.inks.glow}${opacity}`);
+    }
+    context.fillStyle = light;
+    context.fillRect(0, 0, HALO_SIZE, HALO_SIZE);
+    return canvas;
   }
 
   /**

@@ -14,7 +14,6 @@ import { parseColour, readPalette } from './palette.js';
  * @property {string} accent
  * @property {string} bad
  * @property {string} glow
- * @property {number} glowPixel
  * @property {string} empty a box that is free
  * @property {number} emptyPixel
  * @property {string} line around a box that is free
@@ -66,7 +65,6 @@ export function readInks(root) {
     accent: read('--accent'),
     bad: read('--bad'),
     glow: read('--map-glow'),
-    glowPixel: pixelOf(read('--map-glow')),
     empty: read('--box-fill'),
     emptyPixel: pixelOf(read('--box-fill')),
     line: read('--box-line'),

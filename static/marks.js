@@ -19,6 +19,10 @@ const RING_MS = { confirmed: 900, refused: 1_600, found: 1_600 };
 const RINGS_MAX = 40;
 const MARK_MIN_PX = 3;
 const RING_PX = 26;
+/** A box that someone checks just now lights up; of very many only the newest do. */
+const SPARK_MS = 700;
+const SPARK_PX = 3;
+const SPARKS_MAX = 300;
 /** More marks than this in sight would be drawn for longer than a frame, and be no marks any more. */
 const MINE_MAX = 3_000;
 
@@ -38,6 +42,10 @@ export class Marks {
     this.waiting = new Set();
     /** @type {{ id: number, event: Event, sinceMs: number }[]} */
     this.rings = [];
+    /** The boxes checked last, in a circle: the next one takes the place of the oldest. */
+    this.sparks = new Uint32Array(SPARKS_MAX);
+    this.sparksSinceMs = new Float64Array(SPARKS_MAX).fill(-Infinity);
+    this.nextSpark = 0;
   }
 
   /**
@@ -46,6 +54,11 @@ export class Marks {
    */
   boxChanged(id, nowMs) {
     const state = this.board.stateOf(id);
+    if (state === 'checked') {
+      this.sparks[this.nextSpark] = id;
+      this.sparksSinceMs[this.nextSpark] = nowMs;
+      this.nextSpark = (this.nextSpark + 1) % SPARKS_MAX;
+    }
     if (state === 'waiting') this.waiting.add(id);
     else if (this.waiting.delete(id)) this.ring(id, state === 'checked' ? 'confirmed' : 'refused', nowMs);
   }
@@ -67,9 +80,34 @@ export class Marks {
    * @returns {boolean} whether something moves
    */
   draw(context, scene, tiles) {
+    const sparkles = tiles.length > 0 && this.drawSparks(context, scene);
     this.drawMine(context, scene, tiles);
     const waits = this.drawWaiting(context, scene);
-    return this.drawRings(context, scene) || waits;
+    return this.drawRings(context, scene) || waits || sparkles;
+  }
+
+  /**
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   */
+  drawSparks(context, scene) {
+    if (scene.still) return false;
+    const { nowMs, scale, ratio } = scene;
+    let shining = false;
+    context.fillStyle = this.inks.glow;
+    for (let at = 0; at < SPARKS_MAX; at++) {
+      const age = (nowMs - this.sparksSinceMs[at]) / SPARK_MS;
+      if (age >= 1) continue;
+      const { x, y, seen } = scene.middleOf(this.sparks[at]);
+      if (!seen) continue;
+      shining = true;
+      const left = 1 - Math.max(0, age);
+      const size = scale + SPARK_PX * ratio * left;
+      context.globalAlpha = 0.85 * left * left;
+      context.fillRect(x - size / 2, y - size / 2, size, size);
+    }
+    context.globalAlpha = 1;
+    return shining;
   }
 
   /**
@@ -80,8 +118,9 @@ export class Marks {
   drawMine(context, scene, tiles) {
     const { scale, ratio } = scene;
     const size = Math.max(scale, MARK_MIN_PX * ratio);
-    const line = Math.max(1, Math.round(Math.min(scale * 0.09, 3 * ratio)));
-    context.fillStyle = context.strokeStyle = this.inks.mine;
+    const line = Math.max(1.5 * ratio, Math.round(Math.min(scale * 0.07, 3 * ratio)));
+    // Close by, as the style sheet has it; from farther away white would be no colour of its own.
+    context.fillStyle = context.strokeStyle = scale >= 14 * ratio ? '#ffffff' : this.inks.mine;
     context.lineWidth = line;
     let left = MINE_MAX;
     for (const tile of tiles) {
@@ -92,7 +131,8 @@ export class Marks {
         if (scale < 6 * ratio) {
           context.fillRect(Math.round(x - size / 2), Math.round(y - size / 2), Math.ceil(size), Math.ceil(size));
         } else {
-          const inset = scale * 0.107 + line / 2;
+          // Small boxes have no room for it inside.
+          const inset = scale < 14 * ratio ? 0 : scale * 0.17 + line / 2;
           context.strokeRect(x - scale / 2 + inset, y - scale / 2 + inset, scale - 2 * inset, scale - 2 * inset);
         }
       }

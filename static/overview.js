@@ -321,8 +321,8 @@ export class Overview {
    */
   drawGlow(screen, warm, nowMs) {
     const scale = this.canvas.width / Math.max(1, this.root.clientWidth);
-    // A tile can be larger than a halo on a small board, so the halo grows with it.
-    const least = (this.canvas.width / this.geometry.tileColumns) * 0.8;
+    // A tile can be larger than a halo on a small board, so the halo grows with it, up to what is still a spot.
+    const least = Math.min((this.canvas.width / this.geometry.tileColumns) * 0.8, 14 * scale);
     for (const tile of warm) {
       const heat = this.census.heat(tile, nowMs);
       const { x, y } = this.middleOnCanvas(tile);

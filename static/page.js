@@ -79,7 +79,7 @@ export function showPlayers(players) {
   const root = element('players');
   root.hidden = false;
   element('players-count').textContent = players <= 1 ? 'just you' : formatNumber(players);
-  element('players-words').textContent = players <= 1 ? ' right now' : ' people';
+  element('players-words').textContent = players <= 1 ? ' here right now' : ' people here';
 }
 
 /**

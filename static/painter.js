@@ -103,10 +103,9 @@ export class Painter {
     if (z >= camera.zClose * 0.6) this.paintTicks(scene);
 
     const near = camera.tilesWanted;
-    const glow = 1 - fade(z, 1.5, 6);
-    context.globalAlpha = glow;
-    const glows = glow > 0 && this.blocks.drawGlow(context, scene);
-    context.globalAlpha = 1;
+    // Where single boxes are seen to light up, tiles need not.
+    const glow = 1 - fade(z, camera.zLoad * 0.6, camera.zLoad * 1.2);
+    const glows = glow > 0 && this.blocks.drawGlow(context, scene, glow);
     const labels = 1 - fade(z, camera.zLoad * 0.85, camera.zLoad * 1.1);
     if (labels > 0 && TILE_COLUMNS * z > 100) this.blocks.drawLabels(context, scene, this.geometry.tilesIn(window), labels);
     moving = this.marks.draw(context, scene, near) || moving;

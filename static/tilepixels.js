@@ -144,7 +144,7 @@ export class TilePixels {
     this.left -= 1;
     if (this.left < 0) return small?.canvas;
     picture.small = small ?? { ...blankCanvas(SMALL_COLUMNS, SMALL_ROWS), madeMs: 0, stale: true };
-    this.makeSmall(picture.small, tile, bits);
+    this.makeSmall(picture.small, bits);
     picture.small.madeMs = nowMs;
     picture.small.stale = false;
     return picture.small.canvas;
@@ -208,12 +208,10 @@ export class TilePixels {
 
   /**
    * @param {Small} small
-   * @param {number} tile
    * @param {Uint8Array} bits
    */
-  makeSmall(small, tile, bits) {
+  makeSmall(small, bits) {
     const { smallPixels } = this;
-    const boxes = this.geometry.lastOf(tile) - this.geometry.firstOf(tile) + 1;
     smallPixels.fill(0);
     for (let byte = 0; byte < bits.length; byte++) {
       let rest = bits[byte];
@@ -226,9 +224,9 @@ export class TilePixels {
     }
     // As dark as a whole tile that is that full, so that the picture fits in with the blocks around it.
     const whole = TILE_BOXES / (SMALL_BOXES * SMALL_BOXES);
-    const rows = Math.ceil(boxes / TILE_COLUMNS / SMALL_BOXES);
+    // Where nothing is checked the block shows through, or a loaded tile would look emptier than its neighbours.
     for (let at = 0; at < smallPixels.length; at++) {
-      smallPixels[at] = at < rows * SMALL_COLUMNS ? this.inks.shades.pixel(shadeOf(smallPixels[at] * whole)) : 0;
+      if (smallPixels[at] > 0) smallPixels[at] = this.inks.shades.pixel(shadeOf(smallPixels[at] * whole));
     }
     small.context.putImageData(this.smallImage, 0, 0);
   }

@@ -65,6 +65,8 @@ export class View {
     this.timer = 0;
     this.restTimer = 0;
     this.drawnAtMs = 0;
+    /** Where the listener was last told that we are. */
+    this.toldStand = '';
 
     root.addEventListener('click', (event) => this.clicked(event));
     // A click leaves the focus on its box, so the arrow keys go on from there.
@@ -423,6 +425,15 @@ export class View {
       if (againInMs === 0 || this.way || this.goal || this.crisp) this.drawSoon();
       else if (againInMs !== undefined) this.timer = setTimeout(() => this.drawSoon(), againInMs);
     }
+    this.tellMoved();
+  }
+
+  /** Redrawing because boxes changed is no move. */
+  tellMoved() {
+    const { x, y, z, widthPx, heightPx } = this.camera;
+    const stand = [x, y, z, widthPx, heightPx, this.current, this.way?.sinceMs].join();
+    if (stand === this.toldStand) return;
+    this.toldStand = stand;
     this.listener.moved();
   }
 

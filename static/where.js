@@ -20,7 +20,7 @@ export function whereabouts({ geometry, level, z, zMin, window }, id) {
   if (z <= zMin * 1.001) return `the whole board: ${formatNumber(geometry.boxes)} boxes`;
   const across = formatNumber(Math.round(Math.min(window.width, geometry.columns)));
   const down = formatNumber(Math.round(Math.min(window.height, geometry.rows)));
-  return `${across} × ${down} boxes around ${place}`;
+  return `${across} × ${down} boxes around box ${formatNumber(id)}`;
 }
 
 /**

@@ -2,12 +2,14 @@
 
 mod harness;
 
+mod backup;
 mod bad_input;
 mod board_model;
 mod browser;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod health;
 mod image;
 mod manual;
 mod nginx;
@@ -19,5 +21,6 @@ mod page_gates;
 mod page_hands;
 mod page_screens;
 mod page_travel;
+mod settings;
 mod slow_clients;
 mod storage;

@@ -76,8 +76,7 @@ fn after_every_cut_and_restart_the_page_is_as_the_server_has_it() {
     // All three tiles were on the screen once, and now two of them are.
     window.evaluate("billion.zoomTo(0)", ());
     until_right(&window, &server);
-    window.evaluate("billion.zoomTo(28)", ());
-    window.until_landed();
+    to_the_edge(&window);
 
     // A cut: the sockets are gone.
     proxy.cut();
@@ -113,7 +112,13 @@ fn look_at_everything(window: &Window, server: &Server) {
     window.evaluate("billion.zoomTo(0)", ());
     window.until_landed();
     until_right(window, server);
-    window.evaluate("billion.zoomTo(28)", ());
+    to_the_edge(window);
+}
+
+/// Where two tiles are on the screen.
+fn to_the_edge(window: &Window) {
+    window.jump(&EDGE.to_string());
+    eventually("the edge", || (window.place() == Some(EDGE)).then_some(()));
     window.until_landed();
 }
 

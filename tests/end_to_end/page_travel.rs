@@ -188,7 +188,7 @@ fn jumps_links_and_history_carry_place_and_zoom() {
     let window = browser.open_on(Screen::default(), &server, "/#b=123456789&z=0.5");
     window.until_live();
     window.until_landed();
-    assert_eq!((window.place(), window.level()), (Some(123_456_789), "boxes".into()));
+    assert_eq!((window.place(), window.level()), (Some(123_456_789), "board".into()));
     assert!((window.zoom() - 0.5).abs() < 1e-6, "{}", window.zoom());
 
     for (typed, id) in

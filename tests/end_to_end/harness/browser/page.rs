@@ -59,7 +59,10 @@ impl Window<'_> {
             const canvas = document.querySelector('#overview canvas');
             const x = (arguments[0] % 100 + 0.5) / 100 * canvas.width;
             const y = (Math.floor(arguments[0] / 100) + 0.5) / 100 * canvas.height;
-            return [...canvas.getContext('2d').getImageData(x, y, 1, 1).data.slice(0, 3)]";
+            // By way of another canvas: reading the page's own would change how it is drawn.
+            const pixel = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+            pixel.drawImage(canvas, x, y, 1, 1, 0, 0, 1, 1);
+            return [...pixel.getImageData(0, 0, 1, 1).data.slice(0, 3)]";
         serde_json::from_value(self.evaluate(script, tile)).expect("a colour")
     }
 
