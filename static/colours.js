@@ -69,7 +69,7 @@ export function readInks(root) {
     emptyPixel: pixelOf(read('--box-fill')),
     line: read('--box-line'),
     unknown: read('--unknown-a'),
-    mine: read('--map-mine'),
+    mine: read('--mine'),
     tints,
     tintPixels: Uint32Array.from(tints, pixelOf),
   };
