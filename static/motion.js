@@ -29,7 +29,10 @@ export class Motion {
     this.changed = changed;
     /** @type {{ flight: Flight, sinceMs: number } | undefined} */
     this.way = undefined;
-    /** What the wheel wants to zoom to, and around which point. @type {{ z: number, x: number, y: number } | undefined} */
+    /**
+     * What the wheel wants to zoom to, and around which point.
+     * @type {{ z: number, x: number, y: number } | undefined}
+     */
     this.goal = undefined;
     /** Whether a hand is zooming just now: nothing settles under it. */
     this.zooming = false;
