@@ -69,6 +69,7 @@ export class Connection {
     this.failures = 0;
     this.liveSinceMs = 0;
     this.heardAtMs = 0;
+    this.checkedAtMs = 0;
     this.pulses = false;
     this.lastCode = 0;
     this.retryTimer = 0;
@@ -161,6 +162,11 @@ export class Connection {
   }
 
   checkSilence() {
-    if (this.socket && this.pulses && performance.now() - this.heardAtMs > SILENCE_MAX_MS) this.giveUp();
+    const nowMs = performance.now();
+    // This page itself stood still or slept; what arrived meanwhile has yet to be heard.
+    const overslept = nowMs - this.checkedAtMs > 2 * SILENCE_CHECK_MS;
+    this.checkedAtMs = nowMs;
+    if (overslept) return;
+    if (this.socket && this.pulses && nowMs - this.heardAtMs > SILENCE_MAX_MS) this.giveUp();
   }
 }

@@ -21,6 +21,7 @@ import { connectionDisplay, element, noticeDisplay, showPlayers, totalDisplay } 
 import { Pending, openStorage } from './pending.js';
 import { Session } from './session.js';
 import { listenToShortcuts } from './shortcuts.js';
+import { socketUrl } from './socket_url.js';
 import { View } from './view.js';
 import { whereDisplay } from './where.js';
 import { beatenNotice, formatNumber, refusalNotice } from './words.js';
@@ -103,7 +104,6 @@ const goWhereBusy = listenToBusyButton(census, (tile) => {
 });
 keepSaved(mine);
 
-const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
 const showNotice = noticeDisplay();
 const cheer = cheerDisplay();
 const showTotal = totalDisplay(geometry.boxes);
@@ -112,7 +112,8 @@ const isBehind = (/** @type {number} */ tile) => census.checkedIn(tile) > (board
 let lastTotal = 0;
 let players = 0;
 
-const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, pending, isBehind, {
+const url = socketUrl(document.body.dataset.websocketUrl ?? '', location.href);
+const session = new Session(url, board, pending, isBehind, {
   totalChanged(total) {
     const passed = totalMilestone(lastTotal, total);
     lastTotal = total;

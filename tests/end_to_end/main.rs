@@ -8,9 +8,11 @@ mod browser;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;
+mod health;
 mod image;
 mod manual;
 mod nginx;
 mod operating;
+mod settings;
 mod slow_clients;
 mod storage;
