@@ -15,7 +15,9 @@ import { formatNumber } from './words.js';
 /** @typedef {import('./scene.js').Scene} Scene */
 
 /** Tiles of at least this width in CSS pixels have words on them. */
-const LABEL_PX = 120;
+const LABEL_PX = 100;
+/** Words smaller than this are not worth reading. */
+const LABEL_SMALL_PX = 10;
 
 /** However small a tile is, its light is seen. */
 const HALO_MIN_PX = 11;
@@ -149,6 +151,7 @@ export class Blocks {
     const font = getComputedStyle(context.canvas).fontFamily;
     const large = Math.round(Math.min(22, widthPx / 8) * ratio);
     const small = Math.round(Math.min(13, widthPx / 13) * ratio);
+    const two = small >= LABEL_SMALL_PX * ratio;
     context.textAlign = 'center';
     context.textBaseline = 'middle';
     context.save();
@@ -157,12 +160,12 @@ export class Blocks {
       const x = (column + TILE_COLUMNS / 2 - left) * scale;
       const y = (row + TILE_ROWS / 2 - top) * scale;
       const checked = this.census.checkedIn(tile);
-      const full = shadeOf(checked) > 0.46;
-      context.fillStyle = full ? this.inks.paper : this.inks.ink;
-      context.globalAlpha = alpha * 0.9;
+      context.fillStyle = isDark(this.colourOf(tile)) ? '#ffffff' : '#14131d';
+      context.globalAlpha = alpha;
       context.font = `700 ${large}px ${font}`;
-      context.fillText(formatNumber(checked), x, y - small * 0.6);
-      context.globalAlpha = alpha * 0.65;
+      context.fillText(formatNumber(checked), x, y - (two ? small * 0.6 : 0));
+      if (!two) continue;
+      context.globalAlpha = alpha * 0.8;
       context.font = `500 ${small}px ${font}`;
       context.fillText(`from ${formatNumber(this.geometry.firstOf(tile))}`, x, y + large * 0.75);
     }
@@ -186,4 +189,13 @@ export class Blocks {
     const boxes = this.census.boxesIn(tile);
     return shades.pixel(shadeOf(checked, boxes));
   }
+}
+
+/**
+ * Whether white is easier to read on a colour than black, by the relative luminance that WCAG compares.
+ * @param {number} pixel
+ */
+function isDark(pixel) {
+  const linear = (/** @type {number} */ shift) => (((pixel >> shift) & 255) / 255) ** 2.2;
+  return 0.2126 * linear(0) + 0.7152 * linear(8) + 0.0722 * linear(16) < 0.19;
 }

@@ -29,6 +29,9 @@ const LAYER_CELLS_KEPT_FREE = 250;
 /** Screen readers are told what sighted people see; these are elements of the page. */
 const DESCRIPTIONS = { unknown: 'describe-unknown', waiting: 'describe-waiting', unchecked: '', checked: '' };
 
+/** What an element says of its box, and must not say where there is none. */
+const PER_BOX = ['data-id', 'data-state', 'data-mine', 'aria-label', 'aria-describedby'];
+
 export class Checkboxes {
   /**
    * @param {HTMLElement} root
@@ -254,7 +257,7 @@ export class Checkboxes {
     delete input.dataset.motion;
     input.disabled = id === 0;
     if (id === 0) {
-      for (const name of ['data-id', 'data-state', 'data-mine', 'aria-label', 'aria-describedby']) input.removeAttribute(name);
+      for (const name of PER_BOX) input.removeAttribute(name);
       input.checked = false;
       return;
     }

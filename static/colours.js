@@ -16,6 +16,7 @@ import { parseColour, readPalette } from './palette.js';
  * @property {string} glow
  * @property {string} empty a box that is free
  * @property {number} emptyPixel
+ * @property {string} grid between boxes too small for a gap of their own
  * @property {string} line around a box that is free
  * @property {string} unknown a box of which nothing is known yet
  * @property {string} mine
@@ -67,9 +68,10 @@ export function readInks(root) {
     glow: read('--map-glow'),
     empty: read('--box-fill'),
     emptyPixel: pixelOf(read('--box-fill')),
+    grid: read('--map-grid'),
     line: read('--box-line'),
     unknown: read('--unknown-a'),
-    mine: read('--map-mine'),
+    mine: read('--mine'),
     tints,
     tintPixels: Uint32Array.from(tints, pixelOf),
   };

@@ -42,9 +42,10 @@ export class Frames {
    * @param {{ x: number, y: number }} origin a corner of any cell
    * @param {{ x: number, y: number }} step
    * @param {number} thick
+   * @param {string} colour
    */
-  lines(context, area, origin, step, thick) {
-    context.fillStyle = this.inks.paper;
+  lines(context, area, origin, step, thick, colour) {
+    context.fillStyle = colour;
     const half = Math.floor(thick / 2);
     const firstX = Math.ceil((area.x - origin.x) / step.x);
     for (let at = firstX; origin.x + at * step.x <= area.x + area.width; at++) {
@@ -65,7 +66,8 @@ export class Frames {
    */
   boxes(context, area, origin, size) {
     if (size < PATTERN_PX) {
-      return this.lines(context, area, origin, { x: size, y: size }, Math.max(1, Math.round(size * 2 * GAP)));
+      const thick = Math.max(1, Math.round(size * 2 * GAP));
+      return this.lines(context, area, origin, { x: size, y: size }, thick, this.inks.grid);
     }
     const whole = Math.round(size);
     let tile = this.patterns.get(whole);

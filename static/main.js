@@ -25,6 +25,9 @@ import { View } from './view.js';
 import { whereDisplay } from './where.js';
 import { beatenNotice, formatNumber, refusalNotice } from './words.js';
 
+/** Nobody sees a tile's colour change more often. */
+const COUNT_INTERVAL_MS = 100;
+
 const { boxes: boxesText, board: boardName = '' } = document.body.dataset;
 const geometry = new Geometry(Number(boxesText));
 const boardElement = element('board');
@@ -36,11 +39,11 @@ const census = new Census(geometry);
 const board = new Board(geometry, {
   boxChanged(id) {
     view.boxChanged(id);
-    countTile(geometry.tileOf(id));
+    countSoon(geometry.tileOf(id));
   },
   tileChanged(tile) {
     view.tileChanged(tile);
-    countTile(tile);
+    countSoon(tile);
   },
 });
 
@@ -63,10 +66,21 @@ const view = new View(boardElement, geometry, { board, census, mine }, {
 const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
 const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
 
+/** Tiles to be counted: ten thousand updates a second come from a few tiles. @type {Set<number>} */
+const uncounted = new Set();
+
 /** @param {number} tile */
-function countTile(tile) {
-  const checked = board.checkedIn(tile);
-  if (checked !== undefined) census.learn(tile, checked);
+function countSoon(tile) {
+  if (uncounted.size === 0) setTimeout(countTiles, COUNT_INTERVAL_MS);
+  uncounted.add(tile);
+}
+
+function countTiles() {
+  for (const tile of uncounted) {
+    const checked = board.checkedIn(tile);
+    if (checked !== undefined) census.learn(tile, checked);
+  }
+  uncounted.clear();
 }
 
 // --- around the board

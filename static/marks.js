@@ -118,9 +118,8 @@ export class Marks {
   drawMine(context, scene, tiles) {
     const { scale, ratio } = scene;
     const size = Math.max(scale, MARK_MIN_PX * ratio);
-    const line = Math.max(1.5 * ratio, Math.round(Math.min(scale * 0.07, 3 * ratio)));
-    // Close by, as the style sheet has it; from farther away white would be no colour of its own.
-    context.fillStyle = context.strokeStyle = scale >= 14 * ratio ? '#ffffff' : this.inks.mine;
+    const line = Math.max(1.5 * ratio, Math.min(scale * 0.09, 3 * ratio));
+    context.fillStyle = context.strokeStyle = this.inks.mine;
     context.lineWidth = line;
     let left = MINE_MAX;
     for (const tile of tiles) {
@@ -132,7 +131,7 @@ export class Marks {
           context.fillRect(Math.round(x - size / 2), Math.round(y - size / 2), Math.ceil(size), Math.ceil(size));
         } else {
           // Small boxes have no room for it inside.
-          const inset = scale < 14 * ratio ? 0 : scale * 0.17 + line / 2;
+          const inset = scale < 14 * ratio ? 0 : scale * 0.107 + line / 2;
           context.strokeRect(x - scale / 2 + inset, y - scale / 2 + inset, scale - 2 * inset, scale - 2 * inset);
         }
       }

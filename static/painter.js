@@ -107,7 +107,9 @@ export class Painter {
     const glow = 1 - fade(z, camera.zLoad * 0.6, camera.zLoad * 1.2);
     const glows = glow > 0 && this.blocks.drawGlow(context, scene, glow);
     const labels = 1 - fade(z, camera.zLoad * 0.85, camera.zLoad * 1.1);
-    if (labels > 0 && TILE_COLUMNS * z > 100) this.blocks.drawLabels(context, scene, this.geometry.tilesIn(window), labels);
+    if (labels > 0 && TILE_COLUMNS * z > 90) {
+      this.blocks.drawLabels(context, scene, this.geometry.tilesIn(window), labels);
+    }
     moving = this.marks.draw(context, scene, near) || moving;
     if (moving || this.pixels.left < 0) return 0;
     return glows ? GLOW_FRAME_MS : undefined;
@@ -228,7 +230,7 @@ export class Painter {
       context.globalAlpha = tileLines;
       const widthPx = Math.min(TILE_COLUMNS * z * 0.04, 3) * (1 - loaded);
       const thick = Math.max(1, Math.round(widthPx * ratio));
-      this.frames.lines(context, area, origin, { x: TILE_COLUMNS * scale, y: TILE_ROWS * scale }, thick);
+      this.frames.lines(context, area, origin, { x: TILE_COLUMNS * scale, y: TILE_ROWS * scale }, thick, this.inks.paper);
     }
     const boxLines = fade(z, 3, 7);
     if (boxLines > 0) {

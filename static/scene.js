@@ -49,7 +49,8 @@ export class Scene {
     const { column, row } = this.geometry.placeOf(id);
     const x = (column + 0.5 - this.left) * this.scale;
     const y = (row + 0.5 - this.top) * this.scale;
-    return { x, y, seen: x > -this.scale && y > -this.scale && x < this.width + this.scale && y < this.height + this.scale };
+    const inside = (/** @type {number} */ at, /** @type {number} */ size) => at > -this.scale && at < size + this.scale;
+    return { x, y, seen: inside(x, this.width) && inside(y, this.height) };
   }
 }
 

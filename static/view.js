@@ -1,12 +1,13 @@
 /*
- * Owns what is on the screen: it moves the camera, frame by frame, and has the map shown there, as real checkboxes
- * where the player is close and at rest, else painted. Gestures, keys, links and the jump field move it; the board
- * tells it what changed; it reports moves and checks. It decides nothing about what a check means.
+ * Owns what is on the screen: frame by frame it has the map shown where the camera is, as real checkboxes where the
+ * player is close and at rest, else painted. (How the camera gets there is up to motion.js.) Gestures, keys, links and
+ * the jump field move it; the board tells it what changed; it reports moves and checks. It decides nothing about what
+ * a check means.
  */
 
 import { CLOSE_MIN_PX, Camera } from './camera.js';
 import { Checkboxes, idOf } from './checkboxes.js';
-import { Flight } from './flight.js';
+import { Motion } from './motion.js';
 import { Painter } from './painter.js';
 
 /** @typedef {import('./board.js').Board} Board */
@@ -25,14 +26,7 @@ import { Painter } from './painter.js';
 /** What a frame may spend on preparing checkboxes that are not shown yet. */
 const ARRANGE_MS = 4;
 
-/** The wheel is at rest after this long. */
-const WHEEL_REST_MS = 170;
-
-/** A wheel moves in notches; the picture closes half of what is left of them in about 45 ms. */
-const GOAL_LEFT_PER_MS = 0.985;
-
 const TOUCH = matchMedia('(pointer: coarse)');
-const STILL = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class View {
   /**
@@ -47,24 +41,17 @@ export class View {
     this.board = known.board;
     this.listener = listener;
     this.camera = new Camera(geometry);
+    this.motion = new Motion(this.camera, () => this.drawSoon());
     this.painter = new Painter(root, this.camera, known);
     this.checkboxes = new Checkboxes(root, geometry, known, () => this.hold(0));
     /** The box that the address and the keyboard mean: the last one aimed at, or the middle after moving away. */
     this.current = 1;
-    /** @type {{ flight: Flight, sinceMs: number } | undefined} */
-    this.way = undefined;
-    /** What the wheel wants to zoom to, and around which point. @type {{ z: number, x: number, y: number } | undefined} */
-    this.goal = undefined;
-    /** Whether a hand is zooming just now: nothing settles under it. */
-    this.zooming = false;
     /** A box that gets the focus when there is a checkbox for it, or 0. */
     this.focusNext = 0;
     /** A box that is pointed out on arrival, or 0. */
     this.found = 0;
     this.request = 0;
     this.timer = 0;
-    this.restTimer = 0;
-    this.drawnAtMs = 0;
     /** Where the listener was last told that we are. */
     this.toldStand = '';
 
@@ -109,23 +96,24 @@ export class View {
 
   /** The tiles worth loading: those on the screen, or those where a flight is about to land. */
   get tiles() {
-    if (!this.way) return this.camera.tilesWanted;
+    const { destination } = this.motion;
+    if (!destination) return this.camera.tilesWanted;
     const there = new Camera(this.geometry);
     there.resize(this.camera.widthPx, this.camera.heightPx, TOUCH.matches);
-    there.stand(this.way.flight.to);
+    there.stand(destination);
     return there.tilesWanted;
   }
 
   /** Whether the picture is on its way to somewhere, or checkboxes are about to appear. */
   get flying() {
     const settled = this.crisp ? this.checkboxes.shown : this.camera.level !== 'close';
-    return this.way !== undefined || this.goal !== undefined || !settled;
+    return this.motion.moving || !settled;
   }
 
   /** Whether real checkboxes belong here. */
   get crisp() {
-    const { camera } = this;
-    return !this.way && !this.goal && !this.zooming && camera.level === 'close' && Number.isInteger(camera.z);
+    const { camera, motion } = this;
+    return !motion.moving && !motion.zooming && camera.level === 'close' && Number.isInteger(camera.z);
   }
 
   /**
@@ -137,8 +125,7 @@ export class View {
     this.interrupt();
     this.camera.pan(dxPx, dyPx);
     this.wander();
-    // A hand that stopped a flight half way in left a zoom at which there are no checkboxes.
-    if (!this.zooming && this.camera.restZoom !== this.camera.z) this.restSoon();
+    this.motion.panned();
   }
 
   /**
@@ -159,31 +146,15 @@ export class View {
    * @param {number} yPx
    * @param {{ smooth: boolean, held?: boolean }} options `held`: the hand will say when it lets go
    */
-  zoomBy(factor, xPx, yPx, { smooth, held = false }) {
-    const from = this.goal?.z ?? this.camera.z;
-    this.interrupt();
-    const z = this.camera.clampZoom(from * factor);
-    this.zooming = true;
-    if (smooth && !STILL.matches) this.goal = { z, x: xPx, y: yPx };
-    else this.camera.zoomAt(z, xPx, yPx);
+  zoomBy(factor, xPx, yPx, options) {
+    this.found = 0;
+    this.motion.zoomBy(factor, xPx, yPx, options);
     this.wander();
-    if (held) clearTimeout(this.restTimer);
-    else this.restSoon();
   }
 
-  restSoon() {
-    clearTimeout(this.restTimer);
-    this.restTimer = setTimeout(() => this.zoomRested(), WHEEL_REST_MS);
-  }
-
-  /** The hand is off: checkboxes come in whole pixels, so the last bit is ours. */
+  /** The hand that zoomed is off. */
   zoomRested() {
-    clearTimeout(this.restTimer);
-    if (this.goal) return this.restSoon();
-    this.zooming = false;
-    const { x, y, z, restZoom } = this.camera;
-    if (restZoom !== z && !this.way) this.depart({ x, y, z: restZoom });
-    this.drawSoon();
+    this.motion.zoomRested();
   }
 
   /**
@@ -191,7 +162,7 @@ export class View {
    * @param {number} z
    */
   zoomTo(z) {
-    const { x, y } = this.way?.flight.to ?? this.camera;
+    const { x, y } = this.motion.destination ?? this.camera;
     this.interrupt();
     this.current = this.geometry.nearest(x, y);
     this.depart({ x, y, z: this.restZoomOf(this.camera.clampZoom(z)) });
@@ -199,7 +170,7 @@ export class View {
 
   /** @param {number} factor */
   zoomStep(factor) {
-    this.zoomTo((this.way?.flight.to.z ?? this.camera.z) * factor);
+    this.zoomTo((this.motion.destination?.z ?? this.camera.z) * factor);
   }
 
   /**
@@ -209,7 +180,7 @@ export class View {
    */
   jump(id, { focus, z, silent = false }) {
     const { camera } = this;
-    const here = camera.level === 'close' && !this.way ? camera.z : camera.zNatural;
+    const here = camera.level === 'close' && !this.motion.moving ? camera.z : camera.zNatural;
     const to = this.standAt(id, this.restZoomOf(camera.clampZoom(z ?? here)));
     if (!silent) this.listener.leaving(id, to.z);
     this.interrupt();
@@ -340,15 +311,14 @@ export class View {
     this.painter.resize(widthPx, heightPx);
     if (!started) return;
     const { x, y, restZoom } = camera;
-    if (!this.way) camera.stand({ x, y, z: restZoom });
+    if (!this.motion.moving) camera.stand({ x, y, z: restZoom });
     if (this.crisp) this.aim(this.current);
     else this.draw(performance.now());
   }
 
   /** Whatever was under way ends here; the hand on the map is right. */
   interrupt() {
-    this.way = undefined;
-    this.goal = undefined;
+    this.motion.interrupt();
     this.found = 0;
   }
 
@@ -360,16 +330,7 @@ export class View {
 
   /** @param {Stand} to */
   depart(to) {
-    const { camera } = this;
-    const from = { x: camera.x, y: camera.y, z: camera.z };
-    // Where the camera will really come to stand: near an edge that is not quite where it was sent.
-    camera.stand(to);
-    const landing = { x: camera.x, y: camera.y, z: camera.z };
-    const near = Math.hypot(landing.x - from.x, landing.y - from.y) * camera.z < 1 && landing.z === from.z;
-    if (!STILL.matches && !near) {
-      camera.stand(from);
-      this.way = { flight: new Flight(from, landing, camera.widthPx), sinceMs: performance.now() };
-    }
+    this.motion.depart(to);
     this.draw(performance.now());
   }
 
@@ -417,12 +378,13 @@ export class View {
     clearTimeout(this.timer);
     this.request = 0;
     this.timer = 0;
-    this.advance(nowMs);
+    const { camera, motion } = this;
+    if (motion.advance(nowMs)) this.current = this.geometry.nearest(camera.x, camera.y);
     const shown = this.showCheckboxes();
     this.painter.show(!shown);
     if (!shown) {
-      const againInMs = this.painter.paint(nowMs, STILL.matches);
-      if (againInMs === 0 || this.way || this.goal || this.crisp) this.drawSoon();
+      const againInMs = this.painter.paint(nowMs, motion.still);
+      if (againInMs === 0 || motion.moving || this.crisp) this.drawSoon();
       else if (againInMs !== undefined) this.timer = setTimeout(() => this.drawSoon(), againInMs);
     }
     this.tellMoved();
@@ -431,32 +393,10 @@ export class View {
   /** Redrawing because boxes changed is no move. */
   tellMoved() {
     const { x, y, z, widthPx, heightPx } = this.camera;
-    const stand = [x, y, z, widthPx, heightPx, this.current, this.way?.sinceMs].join();
+    const stand = [x, y, z, widthPx, heightPx, this.current, this.motion.way?.sinceMs].join();
     if (stand === this.toldStand) return;
     this.toldStand = stand;
     this.listener.moved();
-  }
-
-  /**
-   * Moves the camera on along its way.
-   * @param {number} nowMs
-   */
-  advance(nowMs) {
-    // A frame's time lies a little before the event that set off.
-    const elapsedMs = Math.min(Math.max(nowMs - this.drawnAtMs, 0), 100);
-    this.drawnAtMs = nowMs;
-    if (this.way) {
-      const { flight, sinceMs } = this.way;
-      this.camera.stand(flight.at(nowMs - sinceMs));
-      if (nowMs - sinceMs >= flight.durationMs) this.way = undefined;
-    } else if (this.goal) {
-      const { z, x, y } = this.goal;
-      const left = GOAL_LEFT_PER_MS ** elapsedMs;
-      const near = Math.abs(Math.log(this.camera.z / z)) < 0.004;
-      this.camera.zoomAt(near ? z : z * (this.camera.z / z) ** left, x, y);
-      this.current = this.geometry.nearest(this.camera.x, this.camera.y);
-      if (near) this.goal = undefined;
-    }
   }
 
   /** @returns {boolean} whether real checkboxes are what is seen */
@@ -529,7 +469,7 @@ export class View {
     if (id === 0) return;
     // The second click of two goes on to where the first one has set off for.
     if (camera.z >= CLOSE_MIN_PX && detail < 2) this.check(id);
-    else this.approach(detail >= 2 && this.way ? this.way.flight.to : place, detail >= 2);
+    else this.approach((detail >= 2 && this.motion.destination) || place, detail >= 2);
   }
 
   /** @param {number} id */
