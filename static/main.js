@@ -45,6 +45,7 @@ const board = new Board(geometry, {
   },
 });
 
+/** @type {View} */
 const view = new View(boardElement, geometry, { board, census, mine }, {
   moved() {
     session.show(view.tiles);
@@ -62,6 +63,7 @@ const view = new View(boardElement, geometry, { board, census, mine }, {
  * @param {number} z
  */
 const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
+/** @type {Address} */
 const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
 
 /** @param {number} tile */
@@ -73,6 +75,7 @@ function countTile(tile) {
 // --- around the board
 
 const feed = new OverviewFeed(census);
+/** @type {Overview} */
 const overview = new Overview(element('overview'), geometry, census, mine, {
   picked: (column, row) => view.visit(column, row),
   dragged: (column, row) => view.centre(column, row),
