@@ -21,6 +21,7 @@ import { connectionDisplay, element, noticeDisplay, showPlayers, totalDisplay } 
 import { Pending, openStorage } from './pending.js';
 import { Session } from './session.js';
 import { listenToShortcuts } from './shortcuts.js';
+import { socketUrl } from './socket_url.js';
 import { View } from './view.js';
 import { whereDisplay } from './where.js';
 import { beatenNotice, formatNumber, refusalNotice } from './words.js';
@@ -47,6 +48,7 @@ const board = new Board(geometry, {
   },
 });
 
+/** @type {View} */
 const view = new View(boardElement, geometry, { board, census, mine }, {
   moved() {
     session.show(view.tiles);
@@ -64,6 +66,7 @@ const view = new View(boardElement, geometry, { board, census, mine }, {
  * @param {number} z
  */
 const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
+/** @type {Address} */
 const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
 
 /** Tiles to be counted: ten thousand updates a second come from a few tiles. @type {Set<number>} */
@@ -86,6 +89,7 @@ function countTiles() {
 // --- around the board
 
 const feed = new OverviewFeed(census);
+/** @type {Overview} */
 const overview = new Overview(element('overview'), geometry, census, mine, {
   picked: (column, row) => view.visit(column, row),
   dragged: (column, row) => view.centre(column, row),
@@ -103,7 +107,6 @@ const goWhereBusy = listenToBusyButton(census, (tile) => {
 });
 keepSaved(mine);
 
-const scheme = location.protocol === 'https:' ? 'wss:' : 'ws:';
 const showNotice = noticeDisplay();
 const cheer = cheerDisplay();
 const showTotal = totalDisplay(geometry.boxes);
@@ -112,7 +115,8 @@ const isBehind = (/** @type {number} */ tile) => census.checkedIn(tile) > (board
 let lastTotal = 0;
 let players = 0;
 
-const session = new Session(`${scheme}//${location.host}/ws?v=2`, board, pending, isBehind, {
+const url = socketUrl(document.body.dataset.websocketUrl ?? '', location.href);
+const session = new Session(url, board, pending, isBehind, {
   totalChanged(total) {
     const passed = totalMilestone(lastTotal, total);
     lastTotal = total;

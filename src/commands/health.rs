@@ -4,7 +4,6 @@
 use std::{
     io::{Read, Write},
     net::{IpAddr, SocketAddr, TcpStream},
-    path::Path,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -12,8 +11,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 
-use super::serve::{BAD_SETTINGS, environment};
-use crate::settings::{self, Settings};
+use super::BAD_SETTINGS;
+use crate::{
+    arguments::SettingsArguments,
+    settings::{self, Settings},
+};
 
 /// Longest time a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -33,10 +35,10 @@ pub struct Arguments {
 }
 
 /// Asks. 0: ready; 1: not ready, or no answer; 2: the settings are wrong.
-pub fn run(arguments: &Arguments, settings: Option<&Path>) -> ExitCode {
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     let address = match &arguments.address {
         Some(address) => address.clone(),
-        None => match Settings::load(settings, environment()) {
+        None => match Settings::load(&settings.sources()).settings {
             Ok(settings) => settings.admin.address,
             Err(problems) => {
                 for problem in problems.0 {

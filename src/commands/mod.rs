@@ -1,4 +1,71 @@
-//! What the binary can be told to do, one file each.
+//! What the binary can be told to do, one file each, and what they share.
 
-pub mod serve;
+pub mod check;
+pub mod completions;
 pub mod health;
+pub mod print_settings;
+pub mod serve;
+pub mod export;
+pub mod import;
+pub mod inspect;
+mod source;
+mod remote;
+mod output;
+mod progress;
+mod interrupt;
+
+use std::{
+    io::{ErrorKind, Write as _},
+    process::ExitCode,
+};
+
+use log::{error, warn};
+
+use crate::{arguments::SettingsArguments, settings::Settings};
+
+/// Exit code for settings that cannot be used.
+pub const BAD_SETTINGS: u8 = 2;
+
+/// Loads the settings. What is wrong with them is logged, and the exit code is given instead.
+pub fn load(arguments: &SettingsArguments) -> Result<Settings, ExitCode> {
+    let loaded = Settings::load(&arguments.sources());
+    for notice in loaded.notices {
+        warn!("{notice}");
+    }
+    loaded.settings.map_err(|problems| {
+        for problem in problems.0 {
+            error!("{problem}");
+        }
+        ExitCode::from(BAD_SETTINGS)
+    })
+}
+
+/// Does `work` with the settings. 0: done; 1: failed; 2: the settings are wrong.
+fn with_settings(
+    arguments: &SettingsArguments,
+    work: impl FnOnce(&Settings) -> anyhow::Result<()>,
+) -> ExitCode {
+    let settings = match load(arguments) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    match interrupt::watch().and_then(|()| work(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // One line: what failed and why.
+            error!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes to standard output. A reader that had enough (`| head`) is no failure.
+fn say(text: &[u8]) -> ExitCode {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            error!("cannot write to standard output: {error}");
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
+    }
+}

@@ -1,35 +1,20 @@
 //! `billion`: serve the board until told to stop.
 
-use std::{collections::HashMap, ffi::OsString, path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use log::error;
 
+use super::load;
 use crate::{
-    settings::Settings,
+    arguments::SettingsArguments,
     startup::{Application, Stopped},
 };
 
-/// Exit code for settings that cannot be used.
-pub const BAD_SETTINGS: u8 = 2;
-
-/// The environment, without what is not text: no setting of ours can be among that.
-pub fn environment() -> HashMap<String, String> {
-    let text = |(name, value): (OsString, OsString)| {
-        Some((name.into_string().ok()?, value.into_string().ok()?))
-    };
-    std::env::vars_os().filter_map(text).collect()
-}
-
 /// Serves. 0: stopped as asked; 1: failed; 2: the settings are wrong.
-pub fn run(settings: Option<&Path>) -> ExitCode {
-    let settings = match Settings::load(settings, environment()) {
+pub fn run(arguments: &SettingsArguments) -> ExitCode {
+    let settings = match load(arguments) {
         Ok(settings) => settings,
-        Err(problems) => {
-            for problem in problems.0 {
-                error!("{problem}");
-            }
-            return ExitCode::from(BAD_SETTINGS);
-        }
+        Err(code) => return code,
     };
     let ran = actix_rt::System::new()
         .block_on(async { Application::build(&settings).await?.run_until_stopped().await });

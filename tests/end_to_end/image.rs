@@ -171,7 +171,9 @@ impl Project {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.program);
         command.args(&self.words).args(arguments);
-        command.env("BILLION_PORT", &self.port).env("BILLION_ADMIN_PORT", &self.admin_port);
+        // With an address, as behind a proxy on the same machine.
+        command.env("BILLION_PORT", format!("127.0.0.1:{}", self.port));
+        command.env("BILLION_ADMIN_PORT", &self.admin_port);
         command
     }
 

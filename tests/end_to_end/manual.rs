@@ -76,9 +76,11 @@ fn exposed(text: &str) -> BTreeMap<String, Kind> {
     kinds
 }
 
-/// From the manual's tables: `| `name{label}` | type | …`.
+/// From the manual's section: rows of `| `name{label}` | type | …`.
 fn listed(manual: &str) -> BTreeMap<String, Kind> {
-    let rows = manual.lines().filter_map(|line| line.strip_prefix("| `billion_"));
+    let (_, section) = manual.split_once("\n## Metrics\n").expect("a section");
+    let (section, _) = section.split_once("\n## ").expect("another section");
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `billion_"));
     let parse = |row: &str| {
         let (name, rest) = row.split_once('`')?;
         let kind = rest.split('|').nth(1)?.trim();

@@ -166,16 +166,16 @@ fn a_browser_plays_through_tls_and_http2() {
     let browser = Browser::start();
     let window = browser.open_url(Screen::default(), &format!("{}/", nginx.origin()));
     window.until_live();
-    window.until_state(42, "unchecked");
+    window.until_state(12, "unchecked");
     let protocol = "return performance.getEntriesByType(arguments[0])[0].nextHopProtocol";
     for kind in ["navigation", "resource"] {
         assert_eq!(window.evaluate(protocol, kind), "h2", "{kind}");
     }
     let mut direct = server.client();
-    window.click(42);
-    assert_eq!(direct.next_within(Duration::from_secs(5)), Some(Told::Update { total: 1, id: 42 }));
-    direct.check(43);
-    window.until_state(43, "checked");
+    window.click(12);
+    assert_eq!(direct.next_within(Duration::from_secs(5)), Some(Told::Update { total: 1, id: 12 }));
+    direct.check(13);
+    window.until_state(13, "checked");
     eventually("the total", || (window.total() == Some(2)).then_some(()));
     window.assert_no_complaints();
 }

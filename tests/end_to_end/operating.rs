@@ -266,9 +266,12 @@ fn mistakes_in_the_settings_are_told_before_anything_starts() {
     let (status, said) = setup.fail_to_start(&[]);
     assert_eq!(status.code(), Some(2));
     assert_eq!(said.lines().count(), 3, "{said}");
-    assert!(said.contains("did you mean limiter.limit?"), "{said}");
+    assert!(said.contains("did you mean BILLION__LIMITER__LIMIT?"), "{said}");
     assert!(said.contains("shards.count = \"many\" is not a whole number"), "{said}");
-    assert!(said.contains("REDIS_ADDRESSES: this version keeps its board"), "{said}");
+    assert!(
+        said.contains("environment REDIS_ADDRESSES: Redis is not supported by this version"),
+        "{said}"
+    );
     assert!(!setup.store_path().exists(), "nothing was started");
     let (status, said) = Setup::new(1000, 1).fail_to_start(&["--settings", "/nowhere.toml"]);
     assert_eq!(status.code(), Some(2));

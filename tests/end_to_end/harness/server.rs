@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
 };
@@ -16,6 +16,7 @@ use super::{PATIENCE, client::Client, eventually};
 /// What a server is started with. Small board, free ports, a data folder of its own.
 pub struct Setup {
     environment: BTreeMap<String, String>,
+    arguments: Vec<String>,
     data: Arc<TempDir>,
     open_files: Option<u32>,
 }
@@ -23,8 +24,7 @@ pub struct Setup {
 impl Setup {
     /// A board of `boxes` boxes in `shards` shards, without rate limits.
     pub fn new(boxes: u32, shards: u32) -> Self {
-        let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
-        let setup = Self { environment: BTreeMap::new(), data, open_files: None };
+        let setup = Self::bare();
         let path = setup.data.path().join("data").display().to_string();
         setup
             .with("SERVER__ADDRESS", "127.0.0.1:0")
@@ -35,6 +35,30 @@ impl Setup {
             .with("SHARDS__COUNT", shards)
             .with("LIMITER__LIMIT", 0)
             .with("LIMITER__RANGE_LIMIT", 0)
+    }
+
+    /// Nothing set at all: only a folder to start in.
+    pub fn bare() -> Self {
+        let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
+        let environment = BTreeMap::new();
+        Self { environment, arguments: Vec::new(), data, open_files: None }
+    }
+
+    /// Writes a file into the folder that the server starts in.
+    pub fn with_file(self, name: &str, content: &str) -> Self {
+        std::fs::write(self.data.path().join(name), content).expect("a writable file");
+        self
+    }
+
+    /// Adds to the command line.
+    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// The folder that the server starts in.
+    pub fn folder(&self) -> &Path {
+        self.data.path()
     }
 
     /// Sets `BILLION__{key}`.
@@ -71,9 +95,13 @@ impl Setup {
             }
         };
         let inherited = std::env::vars().filter(|(name, _)| {
-            !name.starts_with("BILLION__") && name != "SERVER_ADDRESS" && name != "RUST_LOG"
+            let prefixed = ["BILLION__", "WEBSOCKET_", "REDIS_", "LIMITER_"];
+            let named = ["SERVER_ADDRESS", "ALLOWED_ORIGINS", "ME_URL", "BUY_ME_A_COFFEE_URL"];
+            !prefixed.iter().any(|prefix| name.starts_with(prefix))
+                && !named.contains(&name.as_str())
+                && name != "RUST_LOG"
         });
-        command.env_clear().envs(inherited).envs(&self.environment);
+        command.env_clear().envs(inherited).envs(&self.environment).args(&self.arguments);
         // Away from the repository, so that its settings.toml and data/ stay out of it.
         command.current_dir(self.data.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -91,6 +119,31 @@ impl Setup {
         let child = command.args(arguments).spawn().expect("the server can be started");
         let output = child.wait_with_output().expect("it ends");
         (output.status, String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    /// Runs it to its end: its exit code, what it printed and what it complained about.
+    pub fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, b"")
+    }
+
+    /// Starts a command of the binary, such as `export`.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().expect("the command can be started")
+    }
+
+    /// Runs a command of the binary to its end, with `input` as its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut child = self.spawn(arguments);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let output = std::thread::scope(|scope| {
+            // A command that fails early does not read it all.
+            scope.spawn(move || _ = stdin.write_all(input));
+            child.wait_with_output().expect("it ends")
+        });
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ran { code: output.status.code(), output: output.stdout, said }
     }
 
     fn start_command(&self, mut command: Command) -> Server {
@@ -116,6 +169,24 @@ impl Setup {
         server.address = server.announced("listening on http://");
         server.admin = server.announced("metrics on http://");
         server
+    }
+}
+
+/// What became of a command that ended by itself.
+#[derive(Debug)]
+pub struct Ran {
+    /// Exit code; `None` after a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub output: Vec<u8>,
+    /// Standard error.
+    pub said: String,
+}
+
+impl Ran {
+    /// Standard output that has to be text.
+    pub fn printed(&self) -> &str {
+        std::str::from_utf8(&self.output).expect("text")
     }
 }
 

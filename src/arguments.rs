@@ -1,0 +1,148 @@
+//! The command line: its flags and subcommands, and what they mean to the settings.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::{
+    commands::{export, health, import, inspect},
+    settings::{Flag, Sources},
+};
+
+/// Shown by `--help`.
+const MORE: &str = "\
+Settings, later places win:
+  1. the defaults compiled in (settings.toml of the repository, with a comment on each)
+  2. ./settings.toml if there is one, or --settings FILE
+  3. .env in the working directory: variables as in 4, one NAME=value a line
+  4. the environment: first the older server's names (SERVER_ADDRESS, ME_URL,
+     BUY_ME_A_COFFEE_URL, WEBSOCKET_URL, LIMITER_LIMIT, LIMITER_BURST, ALLOWED_ORIGINS
+     and WEBSOCKET_*), then BILLION__SECTION__KEY, as in BILLION__SERVER__ADDRESS=:9000
+  5. flags: first --set, then the others
+
+RUST_LOG chooses what is logged (error, warn, info, debug), info by default.
+
+Examples:
+  billion --address :9000 --data /var/lib/billion
+  billion --set limiter.limit=5 --set shards.count=100
+  billion --check && systemctl restart billion
+
+Exit codes: 0 stopped as asked, or nothing wrong; 1 failed; 2 settings or flags are wrong.";
+
+/// One page with one billion checkboxes that everyone in the world shares.
+///
+/// Without a command it serves the board until SIGTERM or SIGINT.
+#[derive(Debug, Parser)]
+#[command(name = "billion", version, after_long_help = MORE)]
+#[command(after_help = "--help says where settings come from and gives examples.")]
+pub struct Arguments {
+    /// What to do instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Where the settings come from
+    #[command(flatten)]
+    pub settings: SettingsArguments,
+
+    /// Say what is wrong with the settings, each with its place, without starting
+    #[arg(long)]
+    pub check: bool,
+
+    /// Print every setting, its value and where it comes from, as TOML; secrets masked
+    #[arg(long, conflicts_with = "check")]
+    pub print_settings: bool,
+}
+
+/// What the binary can do beside serving, one file each in `commands/`.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Health(health::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
+    Inspect(inspect::Arguments),
+    /// Print a completion script for a shell
+    #[command(after_long_help = "\
+bash:  billion completions bash > ~/.local/share/bash-completion/completions/billion
+zsh:   billion completions zsh > ~/.zfunc/_billion   (a folder of your fpath)
+fish:  billion completions fish > ~/.config/fish/completions/billion.fish")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Flags that change settings; those that are not about serving alone, every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Settings")]
+pub struct SettingsArguments {
+    /// Settings file [default: ./settings.toml if there is one]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub settings: Option<PathBuf>,
+
+    /// Where players connect, host:port or :port (server.address)
+    #[arg(long, value_name = "ADDRESS")]
+    pub address: Option<String>,
+
+    /// Where /metrics, /healthz and /readyz are served (admin.address)
+    #[arg(long, value_name = "ADDRESS")]
+    pub admin_address: Option<String>,
+
+    /// Folder of the store (store.path)
+    #[arg(long, value_name = "DIR", global = true)]
+    pub data: Option<String>,
+
+    /// Name of the stored board (board.name)
+    #[arg(long, value_name = "NAME", global = true)]
+    pub board: Option<String>,
+
+    /// Any setting, as in limiter.limit=5; may be given more than once
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = assignment, global = true)]
+    pub set: Vec<(String, String)>,
+}
+
+impl SettingsArguments {
+    /// Everything settings are made of: these flags, the environment, files in the working
+    /// directory.
+    pub fn sources(&self) -> Sources {
+        Sources {
+            folder: PathBuf::new(),
+            file: self.settings.clone(),
+            environment: environment(),
+            flags: self.flags(),
+        }
+    }
+
+    fn flags(&self) -> Vec<Flag> {
+        let set = self.set.iter().map(|(key, value)| flag("--set", key, value));
+        let named = [
+            ("--address", "server.address", &self.address),
+            ("--admin-address", "admin.address", &self.admin_address),
+            ("--data", "store.path", &self.data),
+            ("--board", "board.name", &self.board),
+        ];
+        let named = named
+            .into_iter()
+            .filter_map(|(name, key, value)| Some(flag(name, key, value.as_deref()?)));
+        set.chain(named).collect()
+    }
+}
+
+fn assignment(text: &str) -> Result<(String, String), &'static str> {
+    let (key, value) = text.split_once('=').ok_or("write section.key=value")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+fn flag(name: &str, key: &str, value: &str) -> Flag {
+    Flag { name: name.to_owned(), key: key.to_owned(), value: value.to_owned() }
+}
+
+/// The environment. What is not UTF-8 is marked as such, and refused if it is one of ours.
+fn environment() -> Vec<(String, String)> {
+    let text = |text: OsString| text.to_string_lossy().into_owned();
+    let mut variables: Vec<_> =
+        std::env::vars_os().map(|(name, value)| (text(name), text(value))).collect();
+    // So that problems are told in the same order each time.
+    variables.sort();
+    variables
+}

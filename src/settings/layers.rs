@@ -1,0 +1,203 @@
+//! Where settings come from, lowest first: the compiled-in defaults, the settings file, `.env`, the
+//! environment, the command line. Knows what each of them says and at which place it says it.
+
+use std::path::{Path, PathBuf};
+
+use config::{ConfigError, Map, Source, Value, ValueKind};
+
+use super::{
+    aliases,
+    catalogue::{CATALOGUE, find, nearest},
+    variables::{self, Variable},
+    written,
+};
+
+/// Where the settings file is looked for when none is named.
+const FILE: &str = "settings.toml";
+
+/// Where variables are looked for that the environment does not have.
+const DOTENV: &str = ".env";
+
+/// The defaults, with their documentation.
+pub const DEFAULTS: &str = include_str!("../../settings.toml");
+
+pub const NO_REDIS: &str = "Redis is not supported by this version, which keeps its board in the \
+                            embedded store only (support comes with the next release): remove the \
+                            setting to go on";
+
+/// What the settings are made of.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Folder in which `settings.toml` and `.env` are looked for; empty: the working directory.
+    pub folder: PathBuf,
+    /// Settings file that was named, which must exist.
+    pub file: Option<PathBuf>,
+    /// The environment's variables; U+FFFD stands for what is not UTF-8.
+    pub environment: Vec<(String, String)>,
+    /// The command line's: what was written, which setting it means and what it sets it to.
+    pub flags: Vec<Flag>,
+}
+
+/// One setting given on the command line.
+#[derive(Debug, Clone)]
+pub struct Flag {
+    /// As it was written, `--address`.
+    pub name: String,
+    /// `section.key`.
+    pub key: String,
+    /// Not judged yet.
+    pub value: String,
+}
+
+/// One setting as one source has it.
+#[derive(Debug)]
+pub struct Given {
+    /// The place, as in `settings.toml:12`.
+    pub origin: String,
+    pub key: String,
+    pub value: ValueKind,
+}
+
+/// Values of one source, lowest to highest within it.
+#[derive(Debug, Clone, Default)]
+pub struct Layer(Vec<(&'static str, Value)>);
+
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect())
+    }
+}
+
+/// What was found while reading.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// What keeps the server from starting.
+    pub problems: Vec<String>,
+    /// Settings that have a problem already, so that nothing is built upon their values.
+    pub doubtful: Vec<String>,
+    /// What was ignored, and why.
+    pub notices: Vec<String>,
+    /// What was read, with the number of settings it has.
+    pub read: Vec<(String, usize)>,
+}
+
+impl Sources {
+    /// Every layer, lowest first.
+    pub fn layers(&self, findings: &mut Findings) -> Vec<Layer> {
+        let mut layers = Vec::new();
+        let defaults = written::parse("default", DEFAULTS).expect("the defaults are valid TOML");
+        let defaults =
+            defaults.into_iter().map(|given| Given { origin: "default".into(), ..given });
+        layers.push(layer(defaults.collect(), findings));
+
+        let file = self.file.clone().unwrap_or_else(|| self.folder.join(FILE));
+        if self.file.is_some() || file.exists() {
+            let given = read_file(&file, findings);
+            add(&mut layers, file.display().to_string(), given, findings);
+        }
+        let dotenv = self.folder.join(DOTENV);
+        if dotenv.exists() {
+            let place = dotenv.display().to_string();
+            let variables = variables::read_dotenv(&dotenv, &place, findings);
+            add(&mut layers, place, given_by(&variables, findings), findings);
+        }
+        let environment = self.environment.iter().map(|(name, value)| Variable {
+            place: format!("environment {name}"),
+            name: name.clone(),
+            value: value.clone(),
+        });
+        let given = given_by(&environment.collect::<Vec<_>>(), findings);
+        add(&mut layers, "environment".into(), given, findings);
+        let flags = self.flags.iter().map(|flag| Given {
+            origin: format!("flag {}", flag.name),
+            key: flag.key.clone(),
+            value: ValueKind::String(flag.value.clone()),
+        });
+        add(&mut layers, "flags".into(), flags.collect(), findings);
+        layers
+    }
+}
+
+fn add(layers: &mut Vec<Layer>, place: String, given: Vec<Given>, findings: &mut Findings) {
+    findings.read.push((place, given.len()));
+    layers.push(layer(given, findings));
+}
+
+/// What is set by variables: the older server's names first, so that ours win.
+fn given_by(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
+    for Variable { place, name, value } in variables {
+        if value.contains(char::REPLACEMENT_CHARACTER) && variables::is_read(name) {
+            findings.problems.push(format!("{place}: is not text in UTF-8"));
+        }
+    }
+    let mut given = aliases::read(variables, findings);
+    given.extend(variables::read_ours(variables, findings));
+    given
+}
+
+fn read_file(path: &Path, findings: &mut Findings) -> Vec<Given> {
+    let place = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            findings.problems.push(format!("{place}: cannot be read: {error}"));
+            return Vec::new();
+        }
+    };
+    match written::parse(&place, &text) {
+        Ok(given) => given,
+        Err(mistakes) => {
+            // A half-understood file would only yield problems that are not there.
+            findings.problems.extend(mistakes);
+            Vec::new()
+        }
+    }
+}
+
+/// Takes what is known and fits, and says what is wrong with the rest.
+fn layer(given: Vec<Given>, findings: &mut Findings) -> Layer {
+    let mut layer = Layer::default();
+    for Given { origin, key, value } in given {
+        if key == "redis" || key.starts_with("redis.") {
+            let name = if key == "redis.*" { "[redis]" } else { &key };
+            findings.problems.push(format!("{origin}: {name}: {NO_REDIS}"));
+            continue;
+        }
+        let Some(entry) = find(&key) else {
+            findings.problems.push(format!("{origin}: {}", unknown(&key)));
+            continue;
+        };
+        match entry.fit(value) {
+            Ok(value) => layer.0.push((entry.key, Value::new(Some(&origin), value))),
+            Err(problem) => {
+                findings.problems.push(format!("{origin}: {problem}"));
+                findings.doubtful.push(key);
+            }
+        }
+    }
+    layer
+}
+
+/// What to say of a setting that does not exist.
+fn unknown(key: &str) -> String {
+    let keys = CATALOGUE.iter().map(|entry| entry.key);
+    if let Some(section) = key.strip_suffix(".*") {
+        let sections = keys.filter_map(|key| Some(key.split_once('.')?.0));
+        let hint = match nearest(section, sections) {
+            Some(section) => format!(" (did you mean [{section}]?)"),
+            None => " (--print-settings lists all there is)".to_owned(),
+        };
+        return format!("unknown section [{section}]{hint}");
+    }
+    if keys.clone().any(|known| known.split_once('.').is_some_and(|(section, _)| section == key)) {
+        return format!("{key} is a section: name a setting in it, as {key}.…");
+    }
+    match nearest(key, keys) {
+        Some(nearest) => format!("{key}: unknown setting (did you mean {nearest}?)"),
+        None => format!("{key}: unknown setting (--print-settings lists all there is)"),
+    }
+}

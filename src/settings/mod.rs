@@ -1,0 +1,292 @@
+//! Settings: loads them from all their places, layers and validates them; every problem is found
+//! before anything starts, and told with its place.
+//!
+//! `settings.toml` in the repository is the compiled-in default, so it names every key there is.
+//! Lowest to highest: it, the settings file, `.env`, the environment, the command line; within
+//! variables the older server's names, then `BILLION__SECTION__KEY`.
+
+mod catalogue;
+mod layers;
+mod written;
+mod variables;
+mod aliases;
+mod validate;
+mod show;
+#[cfg(test)]
+mod tests;
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use actors::{
+    board::Board,
+    broadcaster::{BroadcasterSettings, PULSE_INTERVAL},
+    hub::HubSettings,
+    session::{SessionSettings, frame::FrameLimits, limiter::Rate},
+    shard::ShardSettings,
+    topology::NodeSettings,
+};
+use catalogue::CATALOGUE;
+use config::{Config, Source as _, Value};
+use layers::Findings;
+use serde::Deserialize;
+
+pub use layers::{Flag, Sources};
+pub use validate::resolve;
+
+/// Everything that can be set. Units and meaning: `settings.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    pub server: Server,
+    pub admin: Admin,
+    pub page: Page,
+    pub board: BoardSection,
+    pub shards: Shards,
+    pub session: Session,
+    pub limiter: Limiter,
+    pub broadcaster: Broadcaster,
+    pub hub: Hub,
+    pub store: Store,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub address: String,
+    pub workers: usize,
+    pub allowed_origins: Vec<String>,
+    pub allow_missing_origin: bool,
+    pub max_connections: usize,
+    pub max_connections_per_address: usize,
+    pub shutdown_timeout_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Admin {
+    pub address: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    pub path: PathBuf,
+    pub reload: bool,
+    pub me_url: String,
+    pub coffee_url: String,
+    pub websocket_url: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BoardSection {
+    pub name: String,
+    pub boxes: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shards {
+    pub count: u32,
+    pub threads: usize,
+    pub mailbox: usize,
+    pub queue_checks: usize,
+    pub commit_checks: usize,
+    pub wait_timeout_ms: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    pub mailbox: usize,
+    pub outbox_bytes: usize,
+    pub send_buffer_bytes: usize,
+    pub read_buffer_bytes: usize,
+    pub ranges_outstanding: usize,
+    pub checks_outstanding: usize,
+    pub message_bytes: u64,
+    pub fragments: u32,
+    pub ping_interval_s: u64,
+    pub idle_timeout_s: u64,
+    pub drain_timeout_s: u64,
+    pub close_timeout_s: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limiter {
+    pub limit: f64,
+    pub burst: u32,
+    pub range_limit: f64,
+    pub range_burst: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broadcaster {
+    pub interval_ms: u64,
+    pub mailbox: usize,
+    pub batch_updates: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    pub mailbox: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    pub path: PathBuf,
+    pub log_mib: u64,
+}
+
+/// Everything that is wrong with the settings, one line each.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Problems(pub Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// What loading found.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The settings, or everything that is wrong with them.
+    pub settings: Result<Settings, Problems>,
+    /// What was ignored, and why; one line each.
+    pub notices: Vec<String>,
+    /// What was read, and how many settings each has.
+    pub read: Vec<(String, usize)>,
+    values: Vec<Value>,
+}
+
+impl Loaded {
+    /// The settings as TOML, each with its place; secrets masked.
+    pub fn print(&self) -> String {
+        show::print(&self.values)
+    }
+
+    /// Where the value of `key` comes from.
+    pub fn place(&self, key: &str) -> String {
+        places(&[key], &self.values)
+    }
+}
+
+impl Settings {
+    /// Layers all of `sources` and validates the result.
+    pub fn load(sources: &Sources) -> Loaded {
+        let mut findings = Findings::default();
+        let mut builder = Config::builder();
+        for layer in sources.layers(&mut findings) {
+            builder = builder.add_source(layer);
+        }
+        let layered = builder.build().expect("layers cannot fail to be read");
+        // Not `Config::get`, which forgets where a value comes from.
+        let tables = layered.collect().expect("as above");
+        let value = |key: &str| {
+            let (section, name) = key.split_once('.')?;
+            tables.get(section)?.clone().into_table().ok()?.remove(name)
+        };
+        let values: Vec<Value> = CATALOGUE
+            .iter()
+            .map(|entry| value(entry.key).expect("the defaults have every setting"))
+            .collect();
+        for (entry, value) in CATALOGUE.iter().zip(&values) {
+            if let Some(problem) = entry.judge(&value.kind) {
+                findings.problems.push(format!("{}: {problem}", place(value)));
+                findings.doubtful.push(entry.key.to_owned());
+            }
+        }
+        let settings = layered.try_deserialize::<Self>().map_err(|error| error.to_string());
+        match &settings {
+            Ok(settings) => {
+                for (keys, problem) in validate::relations(settings) {
+                    // One of them alone is wrong and told already: the other may be right.
+                    if keys.iter().any(|key| findings.doubtful.iter().any(|other| other == key)) {
+                        continue;
+                    }
+                    let place = places(&keys, &values);
+                    findings.problems.push(format!("{place}: {problem}"));
+                }
+            }
+            // A number beyond its range cannot become a field, and has been told above.
+            Err(error) if findings.problems.is_empty() => findings.problems.push(error.clone()),
+            Err(_) => {}
+        }
+        let Findings { problems, notices, read, .. } = findings;
+        let settings = settings
+            .map_err(|_| ())
+            .and_then(|settings| if problems.is_empty() { Ok(settings) } else { Err(()) });
+        let settings = settings.map_err(|()| Problems(problems));
+        Loaded { settings, notices, read, values }
+    }
+
+    /// The board to serve.
+    pub fn board(&self) -> Board {
+        Board::new(&self.board.name, self.board.boxes, self.shards.count)
+            .expect("validated when the settings were loaded")
+    }
+
+    /// What the actors need to know.
+    pub fn node(&self) -> NodeSettings {
+        let (session, limiter) = (&self.session, &self.limiter);
+        NodeSettings {
+            session: SessionSettings {
+                mailbox: session.mailbox,
+                outbox_bytes: session.outbox_bytes,
+                send_buffer_bytes: session.send_buffer_bytes,
+                read_buffer_bytes: session.read_buffer_bytes,
+                ranges_outstanding: session.ranges_outstanding,
+                checks_outstanding: session.checks_outstanding,
+                frames: FrameLimits {
+                    message_bytes: session.message_bytes,
+                    fragments: session.fragments,
+                    text: false,
+                },
+                checks: Rate::new(limiter.limit, limiter.burst),
+                ranges: Rate::new(limiter.range_limit, limiter.range_burst),
+                shard_wait_timeout: Duration::from_millis(self.shards.wait_timeout_ms),
+                drain_timeout: Duration::from_secs(session.drain_timeout_s),
+                close_timeout: Duration::from_secs(session.close_timeout_s),
+            },
+            shards: ShardSettings {
+                threads: self.shards.threads,
+                mailbox: self.shards.mailbox,
+                queue_checks: self.shards.queue_checks,
+                commit_checks: self.shards.commit_checks,
+            },
+            broadcaster: BroadcasterSettings {
+                mailbox: self.broadcaster.mailbox,
+                interval: Duration::from_millis(self.broadcaster.interval_ms),
+                batch_updates: self.broadcaster.batch_updates,
+                pulse_interval: PULSE_INTERVAL,
+            },
+            hub: HubSettings {
+                mailbox: self.hub.mailbox,
+                ping_interval: Duration::from_secs(session.ping_interval_s),
+                idle_timeout: Duration::from_secs(session.idle_timeout_s),
+            },
+        }
+    }
+}
+
+fn place(value: &Value) -> &str {
+    value.origin().unwrap_or("default")
+}
+
+/// The places of several settings, leaving out compiled-in ones unless all of them are.
+fn places(keys: &[&str], values: &[Value]) -> String {
+    let given = CATALOGUE.iter().zip(values).filter(|(entry, _)| keys.contains(&entry.key));
+    let mut places: Vec<&str> = given.map(|(_, value)| place(value)).collect();
+    places.dedup();
+    if places.len() > 1 {
+        places.retain(|place| *place != "default");
+    }
+    places.join(", ")
+}

@@ -1,0 +1,65 @@
+//! The settings as an operator reads them back, and what must not be read back.
+
+use std::fmt::Write as _;
+
+use config::{Value, ValueKind};
+use url::Url;
+
+use super::catalogue::CATALOGUE;
+
+/// What stands in for a secret.
+const MASK: &str = "***";
+
+/// The settings as TOML, each with the place it comes from.
+pub fn print(values: &[Value]) -> String {
+    let mut out = String::from("# Every setting, its value and where it comes from.\n");
+    let mut current = "";
+    for (entry, value) in CATALOGUE.iter().zip(values) {
+        let (section, name) = entry.key.split_once('.').expect("every key has a section");
+        if section != current {
+            let _ = write!(out, "\n[{section}]\n");
+            current = section;
+        }
+        let origin = one_line(value.origin().unwrap_or("default"));
+        let _ = writeln!(out, "{name} = {}  # {origin}", toml(&value.kind));
+    }
+    out
+}
+
+/// A comment ends with its line, so a file name with a line break in it must not break one.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
+/// One value as TOML.
+pub fn toml(kind: &ValueKind) -> String {
+    toml_value(kind).to_string()
+}
+
+fn toml_value(kind: &ValueKind) -> toml::Value {
+    match kind {
+        ValueKind::I64(number) => toml::Value::Integer(*number),
+        ValueKind::Float(number) => toml::Value::Float(*number),
+        ValueKind::Boolean(switch) => toml::Value::Boolean(*switch),
+        ValueKind::Array(items) => {
+            toml::Value::Array(items.iter().map(|item| toml_value(&item.kind)).collect())
+        }
+        other => toml::Value::String(masked(&other.to_string())),
+    }
+}
+
+/// `text` without the user and password of a URL, for logs and terminals.
+pub fn masked(text: &str) -> String {
+    let Some(at) = text.rfind('@') else { return text.to_owned() };
+    // With an @ in its path alone, https://social.example/@me, a URL has nothing to hide.
+    if let Ok(url) = Url::parse(text)
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+    {
+        return text.to_owned();
+    }
+    // Whatever it is, all before the last @ may be a secret.
+    let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
+    format!("{scheme}{MASK}{}", &text[at..])
+}

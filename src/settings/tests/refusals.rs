@@ -1,0 +1,232 @@
+//! What is refused, what is said then, and what is never said.
+
+use std::path::PathBuf;
+
+use super::{Case, Settings, Sources, environment, file};
+
+#[test]
+fn unknown_settings_are_refused_with_their_place_and_a_suggestion() {
+    let said = file("[limiter]\nburst = 1\nlimt = 3").problem();
+    let wanted = "settings.toml:3: limiter.limt: unknown setting (did you mean limiter.limit?)";
+    assert_eq!(said, wanted);
+    let said = file("[server]\nburst = 3").problem();
+    assert!(said.ends_with("(did you mean limiter.burst?)"), "elsewhere: {said}");
+    let said = file("[limitter]\nlimit = 3\nburst = 4").problem();
+    assert_eq!(said, "settings.toml:1: unknown section [limitter] (did you mean [limiter]?)");
+    let said = file("server = 3").problem();
+    assert!(said.starts_with("settings.toml:1: server is a section"), "{said}");
+    let said = environment(&[("BILLION__LIMITER__LIMT", "3")]).problem();
+    let wanted = "environment BILLION__LIMITER__LIMT: unknown setting \
+                  (did you mean BILLION__LIMITER__LIMIT?)";
+    assert_eq!(said, wanted);
+    let flags = &[("--set", "limiter.brst", "3")];
+    let said = Case { flags, ..Case::default() }.problem();
+    let wanted = "flag --set: limiter.brst: unknown setting (did you mean limiter.burst?)";
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn a_variable_with_too_few_underscores_is_told_and_ignored() {
+    let loaded = environment(&[("BILLION_LIMITER_RANGE_LIMIT", "3"), ("BILLION_X", "3")]).load();
+    let wanted = "environment BILLION_LIMITER_RANGE_LIMIT: ignored \
+                  (did you mean BILLION__LIMITER__RANGE_LIMIT?)";
+    assert_eq!(loaded.notices, [wanted]);
+    assert!(loaded.settings.is_ok());
+}
+
+#[test]
+fn values_of_another_kind_are_refused_even_where_they_are_overridden() {
+    let said = file("[shards]\ncount = \"many\"").problem();
+    assert_eq!(said, "settings.toml:2: shards.count = \"many\" is not a whole number of 0 or more");
+    let said = environment(&[("LIMITER_BURST", "-1")]).problem();
+    assert!(said.starts_with("environment LIMITER_BURST: limiter.burst = \"-1\" is not"), "{said}");
+    let dotenv = "LIMITER_LIMIT=fast";
+    let said = Case { dotenv, environment: &[("LIMITER_LIMIT", "3")], ..Case::default() }.problem();
+    assert!(said.starts_with(".env:1 LIMITER_LIMIT: limiter.limit = \"fast\" is not"), "{said}");
+    for (text, kind) in [
+        ("[server]\nallowed_origins = 3", "a list"),
+        ("[server]\nallowed_origins = [3]", "every entry must be text"),
+        ("[server]\nallow_missing_origin = \"maybe\"", "true or false"),
+        ("[server]\naddress = 8080", "text in quotes"),
+        ("[limiter]\nlimit = nan", "a number"),
+        ("[server]\nworkers = 99999999999999999999", "a whole number"),
+        ("[server]\nworkers = 1.5", "a whole number"),
+    ] {
+        let said = file(text).problem();
+        assert!(said.starts_with("settings.toml:2: ") && said.contains(kind), "{said}");
+    }
+}
+
+#[test]
+fn values_out_of_range_are_refused_where_they_end_up() {
+    for (key, value) in [
+        ("SESSION__READ_BUFFER_BYTES", "1000000000000000"),
+        ("LIMITER__LIMIT", "0.000000000001"),
+        ("SESSION__CLOSE_TIMEOUT_S", "4294967295"),
+        ("SESSION__IDLE_TIMEOUT_S", "4294967296"),
+        ("SESSION__MAILBOX", "4"),
+        ("SESSION__MAILBOX", "31"),
+        ("SERVER__SHUTDOWN_TIMEOUT_S", "1"),
+        ("SERVER__WORKERS", "5000"),
+        ("BOARD__BOXES", "0"),
+        ("BOARD__BOXES", "5000000000"),
+        ("BOARD__NAME", "a/b"),
+        ("SHARDS__COUNT", "10001"),
+        ("SERVER__ADDRESS", "nowhere"),
+        ("ADMIN__ADDRESS", "1.2.3.4:99999"),
+        ("SERVER__ALLOWED_ORIGINS", "example.org"),
+        ("SERVER__ALLOWED_ORIGINS", "https://Example.org"),
+        ("SERVER__ALLOWED_ORIGINS", "https://example.org:443"),
+        ("SERVER__ALLOWED_ORIGINS", "http://a:99999"),
+    ] {
+        let name = format!("BILLION__{key}");
+        let said = environment(&[(&name, value)]).problem();
+        assert!(said.starts_with(&format!("environment {name}: ")), "{said}");
+        assert!(said.contains(value), "{said}");
+    }
+    let hidden = Case {
+        file: "[server]\nworkers = 5000",
+        environment: &[("BILLION__SERVER__WORKERS", "2")],
+        ..Case::default()
+    };
+    assert_eq!(hidden.settings().server.workers, 2);
+}
+
+#[test]
+fn settings_that_contradict_each_other_are_told_with_the_places_of_both() {
+    let case = Case {
+        file: "[session]\nidle_timeout_s = 10",
+        environment: &[("BILLION__SESSION__PING_INTERVAL_S", "20")],
+        ..Case::default()
+    };
+    let said = case.problem();
+    assert!(said.contains("settings.toml:2"), "{said}");
+    assert!(said.contains("environment BILLION__SESSION__PING_INTERVAL_S"), "{said}");
+    assert!(said.contains("10: must be more than session.ping_interval_s = 20"), "{said}");
+    // The idle timeout may be right once the interval is.
+    let said = file("[session]\nidle_timeout_s = 10\nping_interval_s = \"5 s\"").problem();
+    assert!(said.starts_with("settings.toml:3: session.ping_interval_s"), "{said}");
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let case = Case {
+        file: "[limiter]\nlimt = 3\nburst = \"x\"\n[board]\nboxes = 0",
+        dotenv: "BILLION__FOO=1\nthis is nothing",
+        environment: &[("LIMITER_LIMIT", "fast")],
+        flags: &[("--address", "server.address", "here")],
+    };
+    let problems = case.problems();
+    let places = [
+        "settings.toml:2: ",
+        "settings.toml:3: ",
+        ".env:2: ",
+        ".env:1 BILLION__FOO: ",
+        "environment LIMITER_LIMIT: ",
+        "flag --address: ",
+        "settings.toml:5: ",
+    ];
+    assert_eq!(problems.len(), places.len(), "{problems:#?}");
+    for place in places {
+        assert!(problems.iter().any(|said| said.starts_with(place)), "{place}: {problems:#?}");
+    }
+}
+
+#[test]
+fn every_syntax_error_is_told_with_its_line() {
+    let problems = file("[server]\naddress = \nworkers = 1\n[limiter\nlimit = = 3").problems();
+    assert!(problems.iter().any(|said| said.starts_with("settings.toml:2: ")), "{problems:#?}");
+    assert!(problems.iter().any(|said| said.starts_with("settings.toml:4: ")), "{problems:#?}");
+    let twice = file("[server]\nworkers = 1\nworkers = 2").problem();
+    assert!(twice.starts_with("settings.toml:3: "), "{twice}");
+}
+
+#[test]
+fn redis_is_refused_rather_than_ignored() {
+    for case in [
+        environment(&[("REDIS_ADDRESSES", "a:1,b:2")]),
+        environment(&[("REDIS_ADDRESSES_REMAP", "a:1,b:2")]),
+        environment(&[("BILLION__REDIS__ADDRESSES", "a:1")]),
+        file("[redis]\naddresses = [\"a:1\"]"),
+        file("redis = \"a:1\""),
+        Case { dotenv: "REDIS_ADDRESSES=a:1", ..Case::default() },
+        Case { flags: &[("--set", "redis.addresses", "a:1")], ..Case::default() },
+    ] {
+        let said = case.problem();
+        assert!(said.contains("Redis is not supported by this version"), "{said}");
+    }
+}
+
+#[test]
+fn links_and_sockets_are_judged_as_urls() {
+    for good in ["https://example.org", "http://example.org:81/a?b=c#d", "https://a.example/@me"] {
+        assert_eq!(environment(&[("ME_URL", good)]).settings().page.me_url, good);
+    }
+    for good in ["/ws", "/a/ws?x=1", "ws://10.0.0.1:9000/ws", "wss://play.example.org/ws?x=1"] {
+        let settings = environment(&[("WEBSOCKET_URL", good)]).settings();
+        assert_eq!(settings.page.websocket_url, good);
+    }
+    for (name, bad) in [
+        ("ME_URL", "example.org"),
+        ("ME_URL", "javascript:alert(1)"),
+        ("ME_URL", "https:example.org"),
+        ("BUY_ME_A_COFFEE_URL", "ftp://example.org"),
+        ("BUY_ME_A_COFFEE_URL", "https://"),
+        ("WEBSOCKET_URL", "https://example.org/ws"),
+        ("WEBSOCKET_URL", "example.org/ws"),
+        ("WEBSOCKET_URL", "ws"),
+        ("WEBSOCKET_URL", "//example.org/ws"),
+        ("WEBSOCKET_URL", "/\\example.org/ws"),
+        ("WEBSOCKET_URL", "/ws#here"),
+        ("WEBSOCKET_URL", "wss://example.org/ws#here"),
+        ("WEBSOCKET_URL", "wss://example.org/w s"),
+        ("WEBSOCKET_URL", "wss://example.org;script-src/ws"),
+    ] {
+        let said = environment(&[(name, bad)]).problem();
+        assert!(said.starts_with(&format!("environment {name}: page.")), "{said}");
+    }
+}
+
+#[test]
+fn passwords_are_never_shown() {
+    let secret = "hunter2";
+    let url = format!("https://me:{secret}@example.org");
+    for name in [
+        "ME_URL",
+        "WEBSOCKET_URL",
+        "ALLOWED_ORIGINS",
+        "SERVER_ADDRESS",
+        "LIMITER_LIMIT",
+        "REDIS_ADDRESSES",
+        "WEBSOCKET_SEND_TIMEOUT_MS",
+        "BILLION__REDIS__PASSWORD",
+        "BILLION__REDDIS__PASSWORD",
+        "BILLION__SHARDS__COUNT",
+        "BILLION__BOARD__NAME",
+    ] {
+        let variables = [(name, url.as_str())];
+        let loaded = environment(&variables).load();
+        let printed = loaded.print();
+        let said = loaded.settings.expect_err(name).to_string();
+        assert!(!printed.contains(secret) && !said.contains(secret), "{name}: {said}\n{printed}");
+    }
+    for text in [
+        format!("[redis]\npassword = \"{secret}\""),
+        format!("[redis]\npassword = \"{secret}"),
+        format!("password = {secret}"),
+        format!("[server]\naddress = \"redis://:{secret}@x/y:1\""),
+    ] {
+        let said = file(&text).problems().join("\n");
+        assert!(!said.contains(secret), "{said}");
+    }
+    let dotenv = format!("REDIS_ADDRESSES=redis://:{secret}@x\nbad line {secret}\nX='{secret}");
+    let said = Case { dotenv: &dotenv, ..Case::default() }.problems().join("\n");
+    assert!(!said.contains(secret), "{said}");
+}
+
+#[test]
+fn a_named_file_must_exist() {
+    let sources = Sources { file: Some(PathBuf::from("/nowhere/x.toml")), ..Sources::default() };
+    let said = Settings::load(&sources).settings.expect_err("missing").to_string();
+    assert!(said.starts_with("/nowhere/x.toml: cannot be read"), "{said}");
+}

@@ -1,0 +1,138 @@
+//! What a value must be beyond its kind, and what two settings mean to each other.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use actors::board::Board;
+use url::Url;
+
+use super::{Settings, show::masked};
+
+/// Messages a session may get beside the answers to its ranges before it counts as lagging.
+const MAILBOX_ROOM: usize = 16;
+
+/// `host:port`, or `:port` for every interface, to the addresses to bind.
+pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
+    let full =
+        if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
+    let wanted = "write host:port, as in 127.0.0.1:8080, or :port for every interface";
+    match full.rsplit_once(':') {
+        Some((_, port)) if port.parse::<u16>().is_ok() => {}
+        _ => return Err(format!("no port from 0 to 65535: {wanted}")),
+    }
+    match full.to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(format!("{error}: {wanted}")),
+    }
+}
+
+/// Whether `text` has the form of an `Origin` header (RFC 6454 §6.2): scheme, host, maybe a port.
+pub fn origin(text: &str) -> Result<(), String> {
+    let wanted = || {
+        format!(
+            "{:?} is no origin as browsers send it: write scheme://host[:port] in lower case and \
+             without a default port, as in https://example.org",
+            masked(text)
+        )
+    };
+    let (scheme, host) = text.split_once("://").ok_or_else(wanted)?;
+    let scheme_is_legal = scheme.starts_with(|c: char| c.is_ascii_lowercase())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    let port_is_legal = port.is_none_or(|port| {
+        port.parse::<u16>().is_ok() && !matches!((scheme, port), ("http", "80") | ("https", "443"))
+    });
+    let legal = scheme_is_legal
+        && port_is_legal
+        && text.to_lowercase() == text
+        && !host.is_empty()
+        && !host.contains(['/', '?', '#', '@', '*', ' ', ',']);
+    legal.then_some(()).ok_or_else(wanted)
+}
+
+/// A link on the page: empty, or an `http(s)://` URL.
+pub fn link(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Ok(());
+    }
+    public_url(
+        text,
+        ["http", "https"],
+        "write an http:// or https:// URL, as in https://example.org/me",
+    )
+    .map(|_| ())
+}
+
+/// Where the page finds its WebSocket: empty, an absolute path, or a `ws(s)://` URL.
+pub fn socket(text: &str) -> Result<(), String> {
+    let wanted = "write a path as in /ws, or a ws:// or wss:// URL as in wss://play.example.org/ws";
+    if text.is_empty() {
+        return Ok(());
+    }
+    if text.starts_with('/') {
+        // Browsers read //host and /\host as another host.
+        let own =
+            !text.starts_with("//") && text.chars().all(|c| c.is_ascii_graphic() && c != '\\');
+        return if own && !text.contains('#') { Ok(()) } else { Err(wanted.to_owned()) };
+    }
+    let url = public_url(text, ["ws", "wss"], wanted)?;
+    // It becomes part of the Content-Security-Policy, where a ; would start something else.
+    let legal = |c: char| c.is_ascii_alphanumeric() || ".:-_[]".contains(c);
+    if !url.host_str().is_some_and(|host| host.chars().all(legal)) {
+        return Err(format!("no usable host: {wanted}"));
+    }
+    if url.fragment().is_some() {
+        return Err("browsers refuse a WebSocket URL with a #fragment: remove it".to_owned());
+    }
+    Ok(())
+}
+
+/// A URL that everybody may see.
+fn public_url(text: &str, schemes: [&str; 2], wanted: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("{error}: {wanted}"))?;
+    if !schemes.contains(&url.scheme()) || !text.contains("://") {
+        return Err(wanted.to_owned());
+    }
+    if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+        return Err(format!("it has spaces in it: {wanted}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(
+            "it carries a user or password, which every visitor could read: remove it".into()
+        );
+    }
+    Ok(url)
+}
+
+/// The name of a board.
+pub fn name(text: &str) -> Result<(), String> {
+    // The board's own words repeat the name, which is told already, masked.
+    Board::new(text, 1, 1).map(|_| ()).map_err(|_| "write 1 to 64 letters, digits, - or _".into())
+}
+
+/// What is wrong with settings that are fine each for itself: which ones, and why.
+pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
+    let session = &settings.session;
+    let mut problems = Vec::new();
+    let room = session.ranges_outstanding + MAILBOX_ROOM;
+    if session.mailbox < room {
+        problems.push((
+            ["session.mailbox", "session.ranges_outstanding"],
+            format!(
+                "session.mailbox = {}: must be at least session.ranges_outstanding + \
+                 {MAILBOX_ROOM} = {room}, or answers alone would overflow it",
+                session.mailbox
+            ),
+        ));
+    }
+    if session.idle_timeout_s <= session.ping_interval_s {
+        problems.push((
+            ["session.idle_timeout_s", "session.ping_interval_s"],
+            format!(
+                "session.idle_timeout_s = {}: must be more than session.ping_interval_s = {}, or \
+                 quiet clients are thrown out before their first ping",
+                session.idle_timeout_s, session.ping_interval_s
+            ),
+        ));
+    }
+    problems
+}

@@ -1,0 +1,310 @@
+//! Settings as operators meet them: where they come from, what mistakes are told, what they change.
+
+use std::{
+    ffi::OsStr,
+    net::{SocketAddr, TcpListener},
+    os::unix::ffi::OsStrExt as _,
+    process::{Command, Stdio},
+};
+
+use crate::harness::{
+    browser::Browser,
+    client::Told,
+    server::{Setup, request},
+};
+
+/// A free port of an address that no other test uses, so that nobody else takes it meanwhile.
+fn free_port(address: [u8; 4]) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from((address, 0))).expect("a port is free");
+    listener.local_addr().expect("it is bound")
+}
+
+/// The line that `--print-settings` has for a setting, checked to be the only one.
+fn printed(setup: &Setup, arguments: &[&str], section: &str, name: &str) -> String {
+    let ran = setup.run(&[&["--print-settings"], arguments].concat());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let (_, rest) = ran.printed().split_once(&format!("[{section}]\n")).expect("the section");
+    let section = rest.split("\n[").next().expect("its lines");
+    let mut lines = section.lines().filter(|line| line.starts_with(&format!("{name} = ")));
+    let line = lines.next().unwrap_or_else(|| panic!("no {name} in {section}"));
+    assert_eq!(lines.next(), None);
+    line.to_owned()
+}
+
+#[test]
+fn each_place_wins_over_those_before_it_and_is_named() {
+    let burst = |setup: &Setup, flags: &[&str]| printed(setup, flags, "limiter", "burst");
+    let setup = Setup::bare();
+    assert_eq!(burst(&setup, &[]), "burst = 20  # default");
+
+    let setup = setup.with_file("settings.toml", "# mine\n[limiter]\n\nburst = 21\n");
+    assert_eq!(burst(&setup, &[]), "burst = 21  # settings.toml:4");
+    let setup = setup.with_file("other.toml", "limiter.burst = 121\n");
+    assert_eq!(burst(&setup, &["--settings", "other.toml"]), "burst = 121  # other.toml:1");
+
+    let setup = setup.with_file(".env", "LIMITER_BURST=22\n");
+    assert_eq!(burst(&setup, &[]), "burst = 22  # .env:1 LIMITER_BURST");
+    let setup = setup.with_file(".env", "BILLION__LIMITER__BURST=23\n\nLIMITER_BURST=22\n");
+    assert_eq!(burst(&setup, &[]), "burst = 23  # .env:1 BILLION__LIMITER__BURST");
+
+    let setup = setup.with_variable("LIMITER_BURST", "24");
+    assert_eq!(burst(&setup, &[]), "burst = 24  # environment LIMITER_BURST");
+    let setup = setup.with("LIMITER__BURST", 25);
+    assert_eq!(burst(&setup, &[]), "burst = 25  # environment BILLION__LIMITER__BURST");
+    assert_eq!(burst(&setup, &["--set", "limiter.burst=26"]), "burst = 26  # flag --set");
+
+    // What only a lower place names stays as that has it.
+    let flags =
+        ["--address", ":9", "--set", "server.address=:8", "--board", "other", "--data", "d"];
+    assert_eq!(printed(&setup, &flags, "server", "address"), "address = \":9\"  # flag --address");
+    assert_eq!(printed(&setup, &flags, "board", "name"), "name = \"other\"  # flag --board");
+    assert_eq!(printed(&setup, &flags, "store", "path"), "path = \"d\"  # flag --data");
+    assert_eq!(burst(&setup, &flags), "burst = 25  # environment BILLION__LIMITER__BURST");
+    assert_eq!(printed(&setup, &flags, "limiter", "limit"), "limit = 10.0  # default");
+}
+
+#[test]
+fn three_mistakes_are_told_at_once_each_with_its_place() {
+    let wrong = "[server]\naddress = \"127.0.0.1:0\"\nworkrs = 2\n\n[shards]\ncount = 0\n";
+    let setup = Setup::bare()
+        .with("PAGE__PATH", env!("CARGO_MANIFEST_DIR"))
+        .with_file("settings.toml", wrong)
+        .with_variable("LIMITER_LIMIT", "ten");
+    let told = [
+        "settings.toml:3: server.workrs: unknown setting (did you mean server.workers?)",
+        "environment LIMITER_LIMIT: limiter.limit = \"ten\" is not a number",
+        "settings.toml:6: shards.count = 0: must be from 1 to 10000",
+    ];
+    let ran = setup.run(&["--check"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert_eq!(ran.said.lines().collect::<Vec<_>>(), [&told[..], &["3 problems"]].concat());
+    assert_eq!(ran.printed(), "");
+
+    // Asked to serve it says the same, and has touched nothing.
+    let (status, said) = setup.fail_to_start(&[]);
+    assert_eq!(status.code(), Some(2));
+    assert_eq!(said.lines().count(), 3, "{said}");
+    for problem in told {
+        assert!(said.contains(problem), "{problem} in {said}");
+    }
+    assert!(!setup.folder().join("data").exists());
+
+    let mended = "[server]\naddress = \"127.0.0.1:0\"\nworkers = 2\n\n[shards]\ncount = 3\n";
+    let setup = setup.with_file("settings.toml", mended).with_variable("LIMITER_LIMIT", "10");
+    let ran = setup.run(&["--check"]);
+    assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{ran:?}");
+    assert!(ran.printed().starts_with("OK: "), "{ran:?}");
+    assert!(!setup.folder().join("data").exists());
+}
+
+#[test]
+fn a_folder_without_a_page_is_found_by_checking() {
+    let setup = Setup::bare().with_arguments(&["--set", "page.path=/nowhere"]);
+    let ran = setup.run(&["--check"]);
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+    assert!(ran.said.starts_with("flag --set: page.path: "), "{ran:?}");
+    assert!(ran.said.contains("the page's folder /nowhere/"), "{ran:?}");
+}
+
+#[test]
+fn no_password_is_printed_logged_or_told() {
+    let setup = Setup::bare()
+        .with_variable("REDIS_ADDRESSES", "redis://:hunter2@10.0.0.1:6379")
+        .with_variable("WEBSOCKET_URL", "wss://me:hunter2@play.example/ws")
+        .with_file("settings.toml", "[redis]\npassword = \"hunter2\"\n")
+        .with_file(".env", "BILLION__REDIS__PASSWORD=hunter2\nhunter2 is no line\n");
+    for arguments in [&["--check"][..], &["--print-settings"], &[]] {
+        let ran = setup.run(arguments);
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+        assert!(!ran.said.contains("hunter2") && !ran.printed().contains("hunter2"), "{ran:?}");
+        for place in [
+            "settings.toml:1: [redis]: Redis is not supported",
+            ".env:1 BILLION__REDIS__PASSWORD: Redis is not supported",
+            ".env:2: ",
+            "environment REDIS_ADDRESSES: Redis is not supported",
+            "environment WEBSOCKET_URL: page.websocket_url = \"wss://***@play.example/ws\"",
+        ] {
+            assert!(ran.said.contains(place), "{place}: {ran:?}");
+        }
+    }
+    let ran = setup.run(&["--print-settings"]);
+    let line = "websocket_url = \"wss://***@play.example/ws\"  # environment WEBSOCKET_URL\n";
+    assert!(ran.printed().contains(line), "{ran:?}");
+}
+
+#[test]
+fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
+    let (players, admin) = (free_port([127, 0, 77, 1]), free_port([127, 0, 77, 2]));
+    let text = format!(
+        "[server]\naddress = \"{players}\"\n[admin]\naddress = \"{admin}\"\n\
+         [page]\npath = \"{}\"\n[board]\nboxes = 1000000\n[shards]\ncount = 5\nmailbox = 77\n\
+         [limiter]\nlimit = 0.001\nburst = 2\n",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let setup = Setup::bare().with_file("settings.toml", &text);
+    assert_eq!(setup.run(&["--check"]).code, Some(0));
+    assert_eq!(printed(&setup, &[], "shards", "mailbox"), "mailbox = 77  # settings.toml:11");
+
+    let server = setup.start();
+    assert_eq!((server.address, server.admin), (players, admin));
+    assert!(server.log().contains("1000000 boxes in 5 shards"), "{}", server.log());
+    let mut client = server.client_v2();
+    for id in 1..=3 {
+        client.check(id);
+    }
+    let mut told = [client.next(), client.next(), client.next()];
+    told.sort_by_key(|told| matches!(told, Told::Refused { .. }));
+    assert_eq!(told[2], Told::Refused { id: 3, reason: 4 }, "the burst is 2: {told:?}");
+    assert!(matches!(told[0], Told::Update { .. }) && matches!(told[1], Told::Update { .. }));
+    assert!(setup.folder().join("data/main.redb").exists(), "paths start in the working directory");
+    assert_eq!(server.metric("billion_checks_committed_total "), 2.0);
+}
+
+#[test]
+fn a_dotenv_file_of_the_older_server_is_obeyed() {
+    let dotenv = "ALLOWED_ORIGINS=https://one.example\nWEBSOCKET_MAX_CONNECTIONS=2\n\
+                  WEBSOCKET_HEARTBEAT_INTERVAL=1m30s\nWEBSOCKET_CONNECTION_TIMEOUT=100s\n\
+                  WEBSOCKET_PING_WORKERS=4\n";
+    let setup = Setup::new(1000, 1).with_file(".env", dotenv);
+    let interval = printed(&setup, &[], "session", "ping_interval_s");
+    assert_eq!(interval, "ping_interval_s = 90  # .env:3 WEBSOCKET_HEARTBEAT_INTERVAL");
+    let server = setup.start();
+    let ignored = ".env:5 WEBSOCKET_PING_WORKERS: ignored: the hub of each of server.workers";
+    assert_eq!(server.log().matches(ignored).count(), 1, "{}", server.log());
+    let shake = |origin: &str| {
+        let headers = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Origin", origin),
+        ];
+        request(server.address, "GET", "/ws", &headers).status
+    };
+    assert_eq!(shake(&format!("http://{}", server.address)), 403);
+    assert_eq!(shake("https://one.example"), 101);
+}
+
+#[test]
+fn the_page_carries_its_links_and_its_socket() {
+    let plain = Setup::new(1000, 1).start().get("/").body;
+    assert!(plain.contains("data-websocket-url=\"\""), "{plain}");
+    assert!(!plain.contains("me-link") && !plain.contains("coffee-link"), "{plain}");
+
+    let setup = Setup::new(1000, 1)
+        .with_variable("ME_URL", "https://me.example/?a=1&b=\"2\"")
+        .with_variable("BUY_ME_A_COFFEE_URL", "https://coffee.example/me")
+        .with_variable("WEBSOCKET_URL", "wss://play.example:8443/ws?room=1");
+    let page = setup.start().get("/");
+    // Some template engines escape the slash as well, which browsers undo.
+    let body = page.body.replace("&#x2F;", "/");
+    let me = "<a id=\"me-link\" href=\"https://me.example/?a=1&amp;b=&quot;2&quot;\"";
+    for text in [
+        me,
+        "<a id=\"coffee-link\" href=\"https://coffee.example/me\"",
+        "data-websocket-url=\"wss://play.example:8443/ws?room=1\"",
+    ] {
+        assert!(body.contains(text), "{text} in {body}");
+    }
+    let policy = "connect-src 'self' wss://play.example:8443;";
+    assert!(page.head.contains(policy), "{}", page.head);
+}
+
+#[test]
+fn a_page_plays_on_the_server_that_its_settings_name() {
+    let address = free_port([127, 0, 77, 3]);
+    let origin = format!("http://{address}");
+    let game = Setup::new(250_000, 1).with("SERVER__ALLOWED_ORIGINS", &origin).start();
+    let front = Setup::new(250_000, 1)
+        .with("SERVER__ADDRESS", address)
+        .with("PAGE__WEBSOCKET_URL", format!("ws://{}/ws?room=1", game.address))
+        .start();
+    let browser = Browser::start();
+    let window = browser.open(&front);
+    window.until_live();
+    window.click(7);
+    window.until_state(7, "checked");
+    assert_eq!(game.metric("billion_announced_boxes "), 1.0);
+    assert_eq!(front.metric("billion_connections "), 0.0);
+    window.assert_no_complaints();
+
+    // A path: the same server, whatever else is in it.
+    let alone = Setup::new(250_000, 1).with("PAGE__WEBSOCKET_URL", "/ws?room=1").start();
+    let window = browser.open(&alone);
+    window.until_live();
+    window.click(8);
+    window.until_state(8, "checked");
+    assert_eq!(alone.metric("billion_connections "), 1.0);
+    window.assert_no_complaints();
+}
+
+#[test]
+fn completions_are_scripts_that_know_our_flags() {
+    let setup = Setup::bare();
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let ran = setup.run(&["completions", shell]);
+        assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{shell}: {ran:?}");
+        assert!(ran.printed().contains("print-settings"), "{shell}");
+        if shell == "bash" {
+            let script = setup.folder().join("billion.bash");
+            std::fs::write(&script, ran.printed()).expect("a writable file");
+            let read = Command::new("bash").arg("-n").arg(&script).status();
+            assert!(read.expect("bash is there").success(), "{}", ran.printed());
+        }
+    }
+    assert_eq!(setup.run(&["completions", "cmd"]).code, Some(2));
+}
+
+#[test]
+fn the_command_line_explains_itself() {
+    let setup = Setup::bare();
+    let help = setup.run(&["--help"]);
+    assert_eq!(help.code, Some(0));
+    for word in ["--settings", "--set", "--check", ".env", "BILLION__SECTION__KEY", "LIMITER_LIMIT"]
+    {
+        assert!(help.printed().contains(word), "{word} in {}", help.printed());
+    }
+    let version = setup.run(&["--version"]);
+    assert_eq!(version.printed(), format!("billion {}\n", env!("CARGO_PKG_VERSION")));
+    for (wrong, hint) in [
+        (&["--adress", ":1"][..], "--address"),
+        (&["--set", "limiter.burts=1"], "did you mean limiter.burst?"),
+        (&["--set", "limiter.burst"], "write section.key=value"),
+        (&["--check", "--print-settings"], "cannot be used with"),
+        (&["complete"], "completions"),
+    ] {
+        let ran = setup.run(wrong);
+        assert_eq!(ran.code, Some(2), "{wrong:?}: {ran:?}");
+        assert!(ran.said.contains(hint), "{wrong:?}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_variable_that_is_no_text_is_refused_rather_than_ignored() {
+    let setup = Setup::bare();
+    let output = Command::new(env!("CARGO_BIN_EXE_billion"))
+        .arg("--check")
+        .current_dir(setup.folder())
+        .env("BILLION__STORE__PATH", OsStr::from_bytes(b"/data/\xff"))
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("environment BILLION__STORE__PATH: is not text in UTF-8"), "{said}");
+}
+
+#[test]
+fn output_that_nobody_reads_to_its_end_is_no_failure() {
+    let setup = Setup::bare();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_billion"))
+        .args(["completions", "bash"])
+        .current_dir(setup.folder())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it can be started");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
