@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::{
-    commands::health,
+    commands::{export, health, import, inspect},
     settings::{Flag, Sources},
 };
 
@@ -58,6 +58,9 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Health(health::Arguments),
+    Export(export::Arguments),
+    Import(import::Arguments),
+    Inspect(inspect::Arguments),
     /// Print a completion script for a shell
     #[command(after_long_help = "\
 bash:  billion completions bash > ~/.local/share/bash-completion/completions/billion

@@ -1,6 +1,7 @@
 //! `billion`: parse, do what was asked for, exit code.
 
 mod arguments;
+mod backup;
 mod commands;
 #[cfg(feature = "echo")]
 mod echo;
@@ -34,5 +35,8 @@ fn main() -> ExitCode {
         None => commands::serve::run(&arguments.settings),
         Some(Command::Health(health)) => commands::health::run(&health, &arguments.settings),
         Some(Command::Completions { shell }) => commands::completions::run(shell),
+        Some(Command::Export(export)) => commands::export::run(&export, &arguments.settings),
+        Some(Command::Import(import)) => commands::import::run(&import, &arguments.settings),
+        Some(Command::Inspect(inspect)) => commands::inspect::run(&inspect, &arguments.settings),
     }
 }

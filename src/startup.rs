@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     future::Future,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -38,7 +38,7 @@ use prometheus_client::registry::Registry;
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
-    routes::{assets, health, metrics, overview, page},
+    routes::{assets, backup, health, metrics, overview, page},
     settings::{self, Settings},
     store::embedded::{EmbeddedStore, Options},
     telemetry,
@@ -138,7 +138,7 @@ impl Application {
             .disable_signals()
             .listen("players", listener, move || serve(shared.clone()))?
             .run();
-        let admin = serve_admin(admin_listener, node.clone(), registry)?;
+        let admin = serve_admin(admin_listener, node.clone(), registry, &settings.store.path)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self { server, admin, address, admin_address, node, shutdown_timeout })
     }
@@ -355,13 +355,18 @@ fn serve_admin(
     listener: std::net::TcpListener,
     node: Arc<Node>,
     registry: Registry,
+    spool: &Path,
 ) -> Result<Server> {
     let registry = web::Data::new(registry);
+    let operations = web::Data::new(backup::Operations::new(spool.to_owned()));
     let node = web::Data::from(node);
     let admin = HttpServer::new(move || {
         App::new()
             .app_data(registry.clone())
             .app_data(node.clone())
+            .app_data(operations.clone())
+            .service(web::resource("/export").route(web::get().to(backup::export)))
+            .service(web::resource("/import").route(web::post().to(backup::import)))
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))

@@ -48,6 +48,7 @@ const board = new Board(geometry, {
   },
 });
 
+/** @type {View} */
 const view = new View(boardElement, geometry, { board, census, mine }, {
   moved() {
     session.show(view.tiles);
@@ -65,6 +66,7 @@ const view = new View(boardElement, geometry, { board, census, mine }, {
  * @param {number} z
  */
 const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
+/** @type {Address} */
 const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
 
 /** Tiles to be counted: ten thousand updates a second come from a few tiles. @type {Set<number>} */
@@ -87,6 +89,7 @@ function countTiles() {
 // --- around the board
 
 const feed = new OverviewFeed(census);
+/** @type {Overview} */
 const overview = new Overview(element('overview'), geometry, census, mine, {
   picked: (column, row) => view.visit(column, row),
   dragged: (column, row) => view.centre(column, row),

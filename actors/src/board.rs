@@ -130,6 +130,13 @@ impl Board {
         BoxId(u32::try_from(index + 1).expect("ids fit in a u32"))
     }
 
+    /// The boxes of tile `tile` (0-based), if the board has such a tile.
+    pub fn tile(&self, tile: u32) -> Option<BoxRange> {
+        let before = tile.checked_mul(BOXES_PER_TILE).filter(|before| *before < self.boxes)?;
+        let boxes = (self.boxes - before).min(BOXES_PER_TILE);
+        Some(BoxRange { first: BoxId(before + 1), boxes })
+    }
+
     /// Accepts `first ..= last` as a range request: inside the board, not reversed, at most
     /// [`RANGE_BOXES_MAX`] boxes.
     pub fn range(&self, first: u32, last: u32) -> Result<BoxRange, RangeError> {
@@ -283,6 +290,20 @@ mod tests {
         assert_eq!((longest.boxes(), longest.last().get()), (100_000, 250_000));
         assert!(longest.contains(150_001) && longest.contains(250_000));
         assert!(!longest.contains(150_000) && !longest.contains(250_001));
+    }
+
+    #[test]
+    fn tiles_follow_each_other_to_the_last_box() {
+        for (boxes, shards) in [(1, 1), (250_003, 2), (u32::MAX, 7)] {
+            let board = board(boxes, shards);
+            let last = board.tile(board.tiles() - 1).expect("the last tile");
+            assert_eq!(last.last().get(), boxes);
+            assert_eq!(board.tile(board.tiles()), None);
+            assert_eq!(board.tile(0).expect("the first tile").first().get(), 1);
+        }
+        let board = board(250_003, 2);
+        let first = |tile| board.tile(tile).expect("a tile").first().get();
+        assert_eq!((first(1), first(2)), (100_001, 200_001));
     }
 
     #[test]

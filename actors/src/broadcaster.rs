@@ -62,6 +62,8 @@ pub const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 struct Flight {
     began: Instant,
     handed_out: Pin<Box<dyn Future<Output = ()>>>,
+    /// Whom to tell when it was.
+    tell: Vec<oneshot::Sender<()>>,
 }
 
 /// The one actor that numbers updates.
@@ -73,6 +75,8 @@ pub struct Broadcaster {
     total: u32,
     waiting: Vec<u32>,
     already: Vec<(BoxId, Arc<SessionLink>)>,
+    /// Whom to tell when what is in `waiting` was handed out.
+    tell: Vec<oneshot::Sender<()>>,
     flight: Option<Flight>,
     next_flush: Instant,
     timer: Option<Pin<Box<Sleep>>>,
@@ -109,6 +113,7 @@ impl Broadcaster {
             total,
             waiting: Vec::new(),
             already: Vec::new(),
+            tell: Vec::new(),
             flight: None,
             next_flush: Instant::now(),
             timer: None,
@@ -158,6 +163,7 @@ impl Broadcaster {
             handed_out: Box::pin(async move {
                 hubs.await;
             }),
+            tell: std::mem::take(&mut self.tell),
         });
     }
 
@@ -184,6 +190,10 @@ impl Broadcaster {
         let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
         std::task::ready!(flight.handed_out.as_mut().poll(task));
         self.stats.flush_seconds.observe(flight.began.elapsed().as_secs_f64());
+        for told in flight.tell.drain(..) {
+            // Whoever asked may have given up.
+            let _ = told.send(());
+        }
         self.flight = None;
         Poll::Ready(())
     }
@@ -262,6 +272,7 @@ impl Handler<BoxesChecked> for Broadcaster {
     fn handle(&mut self, mut checked: BoxesChecked, ctx: &mut Self::Context) {
         self.waiting.extend(checked.flipped.iter().map(|id| id.get()));
         self.already.append(&mut checked.already);
+        self.tell.append(&mut checked.handed_out);
         self.stats.broadcast_queue.set(self.gathered() as i64);
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);

@@ -13,7 +13,7 @@
 //!   then flips their bits and tells the [`broadcaster`].
 //! - The broadcaster numbers flips, encodes a batch once and hands it to one [`hub`] per worker
 //!   thread, which hands it to that thread's sessions.
-//! - [`topology`] starts and wires all of them; [`stats`] counts.
+//! - [`topology`] starts and wires all of them; [`stats`] counts; [`operator`] copies a board in use.
 //!
 //! A box goes from unchecked to checked once, so the board is a grow-only set: merging is OR,
 //! repeating is harmless, order does not matter. Every queue is bounded, with its overflow action
@@ -29,6 +29,7 @@ pub mod broadcaster;
 pub mod hub;
 pub mod stats;
 pub mod topology;
+pub mod operator;
 #[cfg(feature = "faults")]
 pub mod faults;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use actix::{Addr, Message};
 use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
 
 use crate::{
     board::{BoxId, BoxRange, Offset},
@@ -59,6 +60,18 @@ pub struct ReadRange {
 #[rtype(result = "()")]
 pub struct LearnBoxes(pub Vec<Offset>);
 
+/// node → shard: copy these boxes, all of them the shard's, for an export. At most one tile, so that a
+/// copy takes a microsecond of the shard's time and not milliseconds.
+#[derive(Message)]
+#[rtype(result = "Bytes")]
+pub struct ReadTile(pub BoxRange);
+
+/// node → shard: an import has made these boxes durable; the answer says how many were new here, and
+/// comes when everybody was handed them, which paces the import.
+#[derive(Message)]
+#[rtype(result = "u32")]
+pub struct MergeBoxes(pub Vec<Offset>);
+
 /// topology → shard, broadcaster: answer when everything accepted so far has been passed on.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -72,6 +85,8 @@ pub struct BoxesChecked {
     pub flipped: Vec<BoxId>,
     /// Checks of boxes whose bit had flipped before.
     pub already: Vec<(BoxId, Arc<SessionLink>)>,
+    /// Whom to tell when every hub has handed out what flipped.
+    pub handed_out: Vec<oneshot::Sender<()>>,
 }
 
 impl BoxesChecked {

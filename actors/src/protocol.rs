@@ -293,6 +293,8 @@ pub fn begin_range_frame(range: BoxRange) -> BytesMut {
 }
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod tests {
     use super::*;
 

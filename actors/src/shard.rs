@@ -18,8 +18,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture, dev::SendError,
-    fut::wrap_future,
+    Actor, ActorFuture, Addr, AsyncContext, Context, Handler, MessageResult, ResponseFuture,
+    dev::SendError, fut::wrap_future,
 };
 use bytes::BytesMut;
 use tokio::sync::oneshot;
@@ -32,7 +32,10 @@ use self::{
 use crate::{
     board::{Board, BoxId, Offset, ShardIndex},
     broadcaster::Broadcaster,
-    messages::{BoxesChecked, CheckBox, CheckRefused, Drain, LearnBoxes, RangeAnswered, ReadRange},
+    messages::{
+        BoxesChecked, CheckBox, CheckRefused, Drain, LearnBoxes, MergeBoxes, RangeAnswered,
+        ReadRange, ReadTile,
+    },
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
     stats::Stats,
     store::{BoxFuture, Store, StoreError},
@@ -341,6 +344,39 @@ impl Handler<LearnBoxes> for Shard {
         for offset in offsets {
             self.learn(offset);
         }
+    }
+}
+
+impl Handler<MergeBoxes> for Shard {
+    type Result = ResponseFuture<u32>;
+
+    fn handle(&mut self, MergeBoxes(offsets): MergeBoxes, _: &mut Self::Context) -> Self::Result {
+        let mut flipped = 0;
+        for offset in offsets {
+            flipped += u32::from(self.learn(offset));
+        }
+        if flipped == 0 {
+            return Box::pin(std::future::ready(0));
+        }
+        let (told, everybody_told) = oneshot::channel();
+        self.news.handed_out.push(told);
+        Box::pin(async move {
+            // An error means the broadcaster is gone, and with it whoever could be told.
+            let _ = everybody_told.await;
+            flipped
+        })
+    }
+}
+
+impl Handler<ReadTile> for Shard {
+    type Result = MessageResult<ReadTile>;
+
+    fn handle(&mut self, ReadTile(range): ReadTile, _: &mut Self::Context) -> Self::Result {
+        let (shard, offset) = self.board.locate(range.first());
+        debug_assert_eq!(shard, self.index, "a tile lies within one shard");
+        let mut bits = BytesMut::with_capacity(range.boxes().div_ceil(8) as usize);
+        self.bitmap.extract(offset, range.boxes(), &mut bits);
+        MessageResult(bits.freeze())
     }
 }
 

@@ -31,6 +31,9 @@ pub enum StoreError {
     /// What is stored cannot be used as it is. The message names the file and what to do.
     #[error("{0}")]
     Unusable(Arc<str>),
+    /// Another process has it. The message names the file and what to do.
+    #[error("{0}")]
+    InUse(Arc<str>),
 }
 
 /// Whether a store takes checks, for readiness and metrics.

@@ -351,6 +351,53 @@ fn a_board_is_counted_when_it_is_loaded() {
 }
 
 #[test]
+fn what_an_operator_merges_is_announced_once_and_durable_first() {
+    let store = TestStore::new(300_000, 2, 0);
+    run(settings(), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        let node = worker.node.clone();
+        let offsets = vec![Offset(0), Offset(9), Offset(9)];
+        let merge = actix::spawn(async move {
+            let first = node.merge(ShardIndex(1), offsets.clone()).await;
+            (first.expect("stored"), node.merge(ShardIndex(1), offsets).await.expect("stored"))
+        });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let tile = worker.node.read_tile(2).await.expect("a tile");
+        assert!(tile.iter().all(|byte| *byte == 0), "nothing flips before the store has it");
+        store.permits.add_permits(FREELY);
+        assert_eq!(client.ids(2).await, [200_001, 200_010]);
+        assert_eq!(merge.await.expect("no panic"), (2, 0), "new the first time only");
+        let tile = worker.node.read_tile(2).await.expect("a tile");
+        assert_eq!((tile.len(), &tile[..3]), (12_500, &[1, 2, 0][..]));
+        client.send(&[7]).await;
+        assert_eq!(client.ids(1).await, [7], "nothing else came in between");
+        assert_eq!(worker.node.read_tile(3).await, None, "past the end");
+    });
+}
+
+#[test]
+fn a_merge_waits_until_everybody_was_handed_its_boxes() {
+    let store = TestStore::new(300_000, 2, FREELY);
+    let mut settings = settings();
+    settings.broadcaster.interval = Duration::from_millis(200);
+    run(settings, &store, async |worker| {
+        let node = &worker.node;
+        let began = Instant::now();
+        for round in 0..4 {
+            assert_eq!(node.merge(ShardIndex(0), vec![Offset(round)]).await.expect("stored"), 1);
+            assert_eq!(node.stats.announced.get(), i64::from(round) + 1);
+        }
+        assert!(began.elapsed() >= Duration::from_millis(600), "one flush each");
+        store.failing.store(true, Ordering::Relaxed);
+        assert!(node.merge(ShardIndex(0), vec![Offset(99)]).await.is_err());
+        assert_eq!(node.stats.announced.get(), 4, "what is not stored is not told");
+        store.failing.store(false, Ordering::Relaxed);
+        node.begin_draining();
+        assert!(node.merge(ShardIndex(0), vec![Offset(99)]).await.is_err(), "not while stopping");
+    });
+}
+
+#[test]
 fn a_shard_that_panics_is_reported_and_the_others_go_on() {
     let store = TestStore::new(300_000, 2, FREELY);
     run(settings(), &store, async |worker| {

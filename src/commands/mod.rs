@@ -5,6 +5,14 @@ pub mod completions;
 pub mod health;
 pub mod print_settings;
 pub mod serve;
+pub mod export;
+pub mod import;
+pub mod inspect;
+mod source;
+mod remote;
+mod output;
+mod progress;
+mod interrupt;
 
 use std::{
     io::{ErrorKind, Write as _},
@@ -30,6 +38,25 @@ pub fn load(arguments: &SettingsArguments) -> Result<Settings, ExitCode> {
         }
         ExitCode::from(BAD_SETTINGS)
     })
+}
+
+/// Does `work` with the settings. 0: done; 1: failed; 2: the settings are wrong.
+fn with_settings(
+    arguments: &SettingsArguments,
+    work: impl FnOnce(&Settings) -> anyhow::Result<()>,
+) -> ExitCode {
+    let settings = match load(arguments) {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    match interrupt::watch().and_then(|()| work(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // One line: what failed and why.
+            error!("{failure:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Writes to standard output. A reader that had enough (`| head`) is no failure.

@@ -1,6 +1,7 @@
 //! Everything the server answers over plain HTTP, on its two listeners.
 
 pub mod assets;
+pub mod backup;
 pub mod encoded;
 pub mod health;
 pub mod metrics;

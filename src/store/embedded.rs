@@ -7,22 +7,25 @@
 //! - [`checkpoint`]: moving boxes from the log into chunks, a few per commit;
 //! - [`disk`]: the database file, its transactions and its verification;
 //! - [`format`]: bytes and checksums;
-//! - [`fault`]: errors in words.
+//! - [`fault`]: errors in words;
+//! - [`snapshot`] and [`merge`]: reading and filling the database of a server that is stopped.
 //!
 //! A commit appends one entry to a log instead of writing the bitmap, because random boxes touch
 //! most chunks: 12,800 checks are 51 KB of log, but up to 125 MB of chunks.
 
 mod checkpoint;
-mod disk;
+pub mod disk;
 mod fault;
 mod format;
 mod worker;
+pub mod merge;
+pub mod snapshot;
 
 #[cfg(test)]
 mod tests;
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
 };
@@ -64,6 +67,11 @@ impl Options {
     pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {
         Self { path: path.into(), board, log_bytes: Self::LOG_BYTES_DEFAULT }
     }
+}
+
+/// The database file of the board named `board` in the folder `folder`.
+pub fn file_of(folder: &Path, board: &str) -> PathBuf {
+    folder.join(format!("{board}.redb"))
 }
 
 /// A board in a local database file. See the module's documentation.

@@ -2,6 +2,7 @@
 
 mod harness;
 
+mod backup;
 mod bad_input;
 mod board_model;
 mod browser;
@@ -14,5 +15,12 @@ mod manual;
 mod nginx;
 mod operating;
 mod settings;
+mod page_board;
+mod page_checks;
+mod page_faults;
+mod page_gates;
+mod page_hands;
+mod page_screens;
+mod page_travel;
 mod slow_clients;
 mod storage;

@@ -13,17 +13,17 @@ use crate::harness::{
     server::{Setup, request},
 };
 
-/// A port that nobody had a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+/// A free port of an address that no other test uses, so that nobody else takes it meanwhile.
+fn free_port(address: [u8; 4]) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from((address, 0))).expect("a port is free");
+    listener.local_addr().expect("it is bound")
 }
 
 /// The line that `--print-settings` has for a setting, checked to be the only one.
 fn printed(setup: &Setup, arguments: &[&str], section: &str, name: &str) -> String {
     let ran = setup.run(&[&["--print-settings"], arguments].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    let (_, rest) = ran.printed.split_once(&format!("[{section}]\n")).expect("the section");
+    let (_, rest) = ran.printed().split_once(&format!("[{section}]\n")).expect("the section");
     let section = rest.split("\n[").next().expect("its lines");
     let mut lines = section.lines().filter(|line| line.starts_with(&format!("{name} = ")));
     let line = lines.next().unwrap_or_else(|| panic!("no {name} in {section}"));
@@ -78,7 +78,7 @@ fn three_mistakes_are_told_at_once_each_with_its_place() {
     let ran = setup.run(&["--check"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert_eq!(ran.said.lines().collect::<Vec<_>>(), [&told[..], &["3 problems"]].concat());
-    assert_eq!(ran.printed, "");
+    assert_eq!(ran.printed(), "");
 
     // Asked to serve it says the same, and has touched nothing.
     let (status, said) = setup.fail_to_start(&[]);
@@ -93,7 +93,7 @@ fn three_mistakes_are_told_at_once_each_with_its_place() {
     let setup = setup.with_file("settings.toml", mended).with_variable("LIMITER_LIMIT", "10");
     let ran = setup.run(&["--check"]);
     assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{ran:?}");
-    assert!(ran.printed.starts_with("OK: "), "{ran:?}");
+    assert!(ran.printed().starts_with("OK: "), "{ran:?}");
     assert!(!setup.folder().join("data").exists());
 }
 
@@ -116,7 +116,7 @@ fn no_password_is_printed_logged_or_told() {
     for arguments in [&["--check"][..], &["--print-settings"], &[]] {
         let ran = setup.run(arguments);
         assert_eq!(ran.code, Some(2), "{ran:?}");
-        assert!(!ran.said.contains("hunter2") && !ran.printed.contains("hunter2"), "{ran:?}");
+        assert!(!ran.said.contains("hunter2") && !ran.printed().contains("hunter2"), "{ran:?}");
         for place in [
             "settings.toml:1: [redis]: Redis is not supported",
             ".env:1 BILLION__REDIS__PASSWORD: Redis is not supported",
@@ -129,14 +129,14 @@ fn no_password_is_printed_logged_or_told() {
     }
     let ran = setup.run(&["--print-settings"]);
     let line = "websocket_url = \"wss://***@play.example/ws\"  # environment WEBSOCKET_URL\n";
-    assert!(ran.printed.contains(line), "{ran:?}");
+    assert!(ran.printed().contains(line), "{ran:?}");
 }
 
 #[test]
 fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
-    let (port, admin) = (free_port(), free_port());
+    let (players, admin) = (free_port([127, 0, 77, 1]), free_port([127, 0, 77, 2]));
     let text = format!(
-        "[server]\naddress = \"127.0.0.1:{port}\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n\
+        "[server]\naddress = \"{players}\"\n[admin]\naddress = \"{admin}\"\n\
          [page]\npath = \"{}\"\n[board]\nboxes = 1000000\n[shards]\ncount = 5\nmailbox = 77\n\
          [limiter]\nlimit = 0.001\nburst = 2\n",
         env!("CARGO_MANIFEST_DIR")
@@ -146,8 +146,7 @@ fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
     assert_eq!(printed(&setup, &[], "shards", "mailbox"), "mailbox = 77  # settings.toml:11");
 
     let server = setup.start();
-    assert_eq!(server.address, SocketAddr::from(([127, 0, 0, 1], port)));
-    assert_eq!(server.admin, SocketAddr::from(([127, 0, 0, 1], admin)));
+    assert_eq!((server.address, server.admin), (players, admin));
     assert!(server.log().contains("1000000 boxes in 5 shards"), "{}", server.log());
     let mut client = server.client_v2();
     for id in 1..=3 {
@@ -213,11 +212,11 @@ fn the_page_carries_its_links_and_its_socket() {
 
 #[test]
 fn a_page_plays_on_the_server_that_its_settings_name() {
-    let port = free_port();
-    let origin = format!("http://127.0.0.1:{port}");
+    let address = free_port([127, 0, 77, 3]);
+    let origin = format!("http://{address}");
     let game = Setup::new(250_000, 1).with("SERVER__ALLOWED_ORIGINS", &origin).start();
     let front = Setup::new(250_000, 1)
-        .with("SERVER__ADDRESS", format!("127.0.0.1:{port}"))
+        .with("SERVER__ADDRESS", address)
         .with("PAGE__WEBSOCKET_URL", format!("ws://{}/ws?room=1", game.address))
         .start();
     let browser = Browser::start();
@@ -245,12 +244,12 @@ fn completions_are_scripts_that_know_our_flags() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = setup.run(&["completions", shell]);
         assert_eq!((ran.code, ran.said.as_str()), (Some(0), ""), "{shell}: {ran:?}");
-        assert!(ran.printed.contains("print-settings"), "{shell}");
+        assert!(ran.printed().contains("print-settings"), "{shell}");
         if shell == "bash" {
             let script = setup.folder().join("billion.bash");
-            std::fs::write(&script, &ran.printed).expect("a writable file");
+            std::fs::write(&script, ran.printed()).expect("a writable file");
             let read = Command::new("bash").arg("-n").arg(&script).status();
-            assert!(read.expect("bash is there").success(), "{}", ran.printed);
+            assert!(read.expect("bash is there").success(), "{}", ran.printed());
         }
     }
     assert_eq!(setup.run(&["completions", "cmd"]).code, Some(2));
@@ -263,10 +262,10 @@ fn the_command_line_explains_itself() {
     assert_eq!(help.code, Some(0));
     for word in ["--settings", "--set", "--check", ".env", "BILLION__SECTION__KEY", "LIMITER_LIMIT"]
     {
-        assert!(help.printed.contains(word), "{word} in {}", help.printed);
+        assert!(help.printed().contains(word), "{word} in {}", help.printed());
     }
     let version = setup.run(&["--version"]);
-    assert_eq!(version.printed, format!("billion {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(version.printed(), format!("billion {}\n", env!("CARGO_PKG_VERSION")));
     for (wrong, hint) in [
         (&["--adress", ":1"][..], "--address"),
         (&["--set", "limiter.burts=1"], "did you mean limiter.burst?"),

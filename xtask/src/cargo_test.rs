@@ -14,8 +14,10 @@ use crate::process::{Workspace, shown};
 /// Tests by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counted {
-    passed: u64,
-    failed: u64,
+    /// How many went well.
+    pub passed: u64,
+    /// How many did not.
+    pub failed: u64,
 }
 
 impl Counted {

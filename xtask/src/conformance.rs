@@ -15,11 +15,13 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::process::{self, Running, Workspace};
+use crate::{
+    process::{self, Running, Workspace},
+    python::{self, Package},
+};
 
-/// Runs Autobahn's own cases on Python versions of today. Pinned, so that the cases are the same.
-const SUITE: &str = "kosoku";
-const SUITE_VERSION: &str = "0.1.0";
+/// Runs Autobahn's own cases on Python versions of today.
+const SUITE: Package = Package { name: "kosoku", version: "0.1.0", alone: false };
 
 /// Cases 1 to 7, 9 and 10. 12 and 13 are about compression, which the server does not offer.
 const CASES: usize = 301;
@@ -33,7 +35,7 @@ const START_LIMIT: Duration = Duration::from_secs(30);
 pub fn run(workspace: &Workspace) -> Result<()> {
     let folder = workspace.target.join("conformance");
     fs::create_dir_all(&folder).context("cannot write into the target folder")?;
-    let suite = install_suite(&folder)?;
+    let suite = python::install(SUITE, &folder.join("venv"))?;
     let program = build(workspace, &folder)?;
     let server = Server::start(workspace, &program, &folder)?;
 
@@ -53,22 +55,6 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     let read = ["-c", include_str!("verdicts.py")];
     let verdicts = process::read(Command::new(suite.join("python3")).args(read).arg(&index))?;
     judge(&verdicts, &reports)
-}
-
-/// A virtual environment with the suite; the folder of its programs.
-fn install_suite(folder: &Path) -> Result<PathBuf> {
-    let environment = folder.join("venv");
-    let programs = environment.join("bin");
-    let version = format!("import importlib.metadata as m; print(m.version('{SUITE}'))");
-    let installed = process::read(Command::new(programs.join("python3")).args(["-c", &version]));
-    if installed.is_ok_and(|installed| installed.trim() == SUITE_VERSION) {
-        return Ok(programs);
-    }
-    process::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&environment))?;
-    let suite = format!("{SUITE}=={SUITE_VERSION}");
-    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", &suite];
-    process::run(Command::new(programs.join("python3")).args(pip))?;
-    Ok(programs)
 }
 
 /// The server with `/echo`, copied to where the next build does not replace it.

@@ -3,9 +3,12 @@
 mod steps;
 mod tools;
 mod checks;
+mod page;
+mod axe;
 mod cargo_test;
 mod conformance;
 mod image;
+mod python;
 mod process;
 
 use std::process::ExitCode;
@@ -24,7 +27,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs everything that has to pass: format, lints, layers, tests, WebSocket conformance
+    /// Runs everything that has to pass: format, lints, layers, the page's types and
+    /// modules, tests, WebSocket conformance
     Test {
         /// The long forms of the tests: more seeds, larger boards, more minutes
         #[arg(long)]
@@ -34,6 +38,8 @@ enum Command {
     },
     /// What continuous integration runs: `test` in its short form
     Ci,
+    /// Only the page's types and the tests of its modules
+    Page,
     /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
     Conformance,
     /// Builds the image and tries it; needs Docker
@@ -56,6 +62,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { long, filter } if filter.is_empty() => everything(&workspace, long),
         Command::Test { long, filter } => some_tests(&workspace, long, &filter),
         Command::Ci => everything(&workspace, false),
+        Command::Page => only_page(&workspace),
         Command::Conformance => only_conformance(&workspace),
         Command::Image => only_image(&workspace),
     })
@@ -65,10 +72,11 @@ fn run(command: Command) -> Result<ExitCode> {
 /// Only without the tools there is nothing to tell.
 fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     let mut steps = Steps::default();
-    if steps.run("tools", || tools::require(&tools::ALL)) {
+    if steps.run("tools", || require(workspace, &tools::ALL)) {
         steps.run("format", || checks::format(workspace));
         steps.run("lints", || checks::lints(workspace));
         steps.run("layers", || checks::layers(workspace));
+        steps.count("page", || page::check(workspace));
         steps.count("tests", || cargo_test::all(workspace, long, &[]));
         steps.count("faults", || cargo_test::faults(workspace, long));
         steps.run("conformance", || conformance::run(workspace));
@@ -76,10 +84,24 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     steps.finish()
 }
 
+/// The tools of the browser tests include a script that no package of Debian has.
+fn require(workspace: &Workspace, tools: &[tools::Tool]) -> Result<()> {
+    tools::require(tools)?;
+    axe::install(workspace)
+}
+
 fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {
     let mut steps = Steps::default();
-    if steps.run("tools", || tools::require(&tools::FOR_TESTS)) {
+    if steps.run("tools", || require(workspace, &tools::FOR_TESTS)) {
         steps.count("tests", || cargo_test::all(workspace, long, filter));
+    }
+    steps.finish()
+}
+
+fn only_page(workspace: &Workspace) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::FOR_PAGE)) {
+        steps.count("page", || page::check(workspace));
     }
     steps.finish()
 }

@@ -51,6 +51,10 @@ const DRIVER: Tool = tool(
     "for the browser tests",
     Source::Debian("chromium-driver"),
 );
+const TYPES: Tool =
+    tool(Found::Program("tsc"), "to check the page's types", Source::Debian("node-typescript"));
+const NODE: Tool =
+    tool(Found::Program("node"), "to test the page's modules", Source::Debian("nodejs"));
 const NGINX: Tool = tool(
     Found::File("/usr/sbin/nginx"),
     "to serve the page with TLS",
@@ -59,10 +63,10 @@ const NGINX: Tool = tool(
 const OPENSSL: Tool =
     tool(Found::Program("openssl"), "to make a certificate", Source::Debian("openssl"));
 const PYTHON: Tool =
-    tool(Found::Program("python3"), "for the conformance suite", Source::Debian("python3"));
+    tool(Found::Program("python3"), "for suites from PyPI", Source::Debian("python3"));
 const VENV: Tool = tool(
     Found::Running(&["python3", "-c", "import venv, ensurepip"]),
-    "for the conformance suite",
+    "for suites from PyPI",
     Source::Debian("python3-venv"),
 );
 const RUSTFMT: Tool = tool(
@@ -74,13 +78,15 @@ const CLIPPY: Tool =
     tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
 
 /// For everything.
-pub const ALL: [Tool; 13] = [
-    COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL, PYTHON, VENV, RUSTFMT,
-    CLIPPY,
+pub const ALL: [Tool; 15] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL, TYPES, NODE, PYTHON,
+    VENV, RUSTFMT, CLIPPY,
 ];
 /// For `cargo test` alone.
-pub const FOR_TESTS: [Tool; 9] =
-    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL];
+pub const FOR_TESTS: [Tool; 11] =
+    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL, PYTHON, VENV];
+/// For the page without a browser.
+pub const FOR_PAGE: [Tool; 2] = [TYPES, NODE];
 /// For the conformance suite alone.
 pub const FOR_CONFORMANCE: [Tool; 5] = [COMPILER, HEADERS, MAKE, PYTHON, VENV];
 

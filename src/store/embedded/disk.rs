@@ -24,21 +24,22 @@ use redb::{
 use super::{
     checkpoint::Step,
     fault::{Fault, guarded},
+    file_of,
     format::{
         BOXES_PER_CHUNK, BoardRecord, CHUNK_BYTES, FORMAT, Seal, chunks_for, chunks_of, decode_ids,
         encode_ids, open_value, seal_value, set_bits,
     },
 };
 
-const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const LOG: TableDefinition<u64, &[u8]> = TableDefinition::new("log");
-const CHUNKS: TableDefinition<u32, &[u8]> = TableDefinition::new("chunks");
+pub(super) const CHUNKS: TableDefinition<u32, &[u8]> = TableDefinition::new("chunks");
 /// Holds what a probe wrote; means nothing.
 const PROBE: TableDefinition<u32, &[u8]> = TableDefinition::new("probe");
 
 /// The engine's page cache. Chunks are read once per pass, so a larger one would hardly be hit;
 /// it must hold one transaction's writes, or they are written twice.
-const CACHE_BYTES: usize = 32 * 1024 * 1024;
+pub(super) const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
 /// What a probe writes: 16 chunks (1 MB), several times an ordinary commit, so that a disk with
 /// room for one more commit is not taken for one with room.
@@ -60,14 +61,34 @@ impl Disk {
         board: &Board,
         entry: &mut dyn FnMut(u64, &[u32]),
     ) -> Result<Self, StoreError> {
+        let (disk, new) = Self::open_or_prepare(folder, board, entry)?;
+        if new {
+            disk.publish()?;
+        }
+        Ok(disk)
+    }
+
+    /// As [`Disk::open_or_create`], but a new database stays without its name until it is published,
+    /// so that it is never seen before it holds what it is made for. `true`: it is new.
+    pub fn open_or_prepare(
+        folder: &Path,
+        board: &Board,
+        entry: &mut dyn FnMut(u64, &[u32]),
+    ) -> Result<(Self, bool), StoreError> {
         make_folder(folder)?;
-        let path = folder.join(format!("{}.redb", board.name()));
+        let path = file_of(folder, board.name());
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                create(&path, board).map_err(|fault| fault.at(&path))
+                let disk = create(&path, board).map_err(|fault| fault.at(&path))?;
+                Ok((disk, true))
             }
-            _ => Self::open(&path, board, entry),
+            _ => Ok((Self::open(&path, board, entry)?, false)),
         }
+    }
+
+    /// Gives a database that was prepared its name.
+    pub fn publish(&self) -> Result<(), StoreError> {
+        publish(&self.path).map_err(|fault| fault.at(&self.path))
     }
 
     /// Opens the database at `path`, which must exist, and verifies all of it.
@@ -108,18 +129,29 @@ impl Disk {
     /// Appends `indexes` as one log entry, if there are any, and does `step`: all of it durable
     /// when this returns, or after a fault all of it or nothing.
     pub fn commit(&mut self, indexes: &[u32], step: &Step) -> Result<(), StoreError> {
+        self.change(|txn, seal| {
+            trim(txn, seal, step.trim_below)?;
+            if !indexes.is_empty() {
+                append(txn, seal, indexes)?;
+            }
+            fold(txn, seal, &step.chunks)
+        })
+    }
+
+    /// Does `work` in one transaction and seals it: all of it durable when this returns, or after a
+    /// fault, its own included, nothing.
+    pub fn change<T>(
+        &mut self,
+        work: impl FnOnce(&WriteTransaction, &mut Seal) -> Result<T, Fault>,
+    ) -> Result<T, StoreError> {
         guarded(|| {
             let mut seal = self.seal;
             let txn = self.begin()?;
-            trim(&txn, &mut seal, step.trim_below)?;
-            if !indexes.is_empty() {
-                append(&txn, &mut seal, indexes)?;
-            }
-            fold(&txn, &mut seal, &step.chunks)?;
+            let done = work(&txn, &mut seal)?;
             txn.open_table(META)?.insert(Seal::KEY, seal.encode().as_slice())?;
             txn.commit()?;
             self.seal = seal;
-            Ok(())
+            Ok(done)
         })
         .map_err(|fault| fault.at(&self.path))
     }
@@ -221,7 +253,7 @@ fn make_folder(folder: &Path) -> Result<(), StoreError> {
 
 /// Opens the engine on an existing file and has it verify its own pages: its map of free pages
 /// is under no checksum of ours, and a wrong one would let later commits overwrite live data.
-fn open_engine(path: &Path) -> Result<Database, Fault> {
+pub(super) fn open_engine(path: &Path) -> Result<Database, Fault> {
     let repaired = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&repaired);
     let mut database = Builder::new()
@@ -235,10 +267,15 @@ fn open_engine(path: &Path) -> Result<Database, Fault> {
     Ok(database)
 }
 
+/// The name of the database at `path` before it is published.
+pub fn unpublished(path: &Path) -> PathBuf {
+    path.with_extension("redb.new")
+}
+
 /// Makes a new database under another name first, so that a crash on the way leaves nothing that
 /// looks like a damaged board.
 fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
-    let fresh = path.with_extension("redb.new");
+    let fresh = unpublished(path);
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&fresh)?;
     // Whoever holds the lock is creating the database right now, and whoever had it has finished.
@@ -259,13 +296,17 @@ fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
         txn.commit()?;
         Ok(database)
     })?;
-    fs::rename(&fresh, path)?;
+    Ok(Disk { path: path.to_owned(), board: board.clone(), seal, database })
+}
+
+fn publish(path: &Path) -> Result<(), Fault> {
+    fs::rename(unpublished(path), path)?;
     // The name is durable only with its folder.
     if let Some(folder) = path.parent() {
         File::open(folder)?.sync_all()?;
     }
-    log::info!("created {} for {board}", path.display());
-    Ok(Disk { path: path.to_owned(), board: board.clone(), seal, database })
+    log::info!("created {}", path.display());
+    Ok(())
 }
 
 fn record_of(board: &Board) -> BoardRecord {
@@ -278,13 +319,8 @@ fn record_of(board: &Board) -> BoardRecord {
 }
 
 fn check_record(record: &BoardRecord, board: &Board) -> Result<(), Fault> {
-    let wrong = if record.format != FORMAT {
-        format!(
-            "is in format {}, but this program reads format {FORMAT}: use the version of the \
-             program that wrote it",
-            record.format
-        )
-    } else if record.name != board.name() {
+    check_format(record)?;
+    let wrong = if record.name != board.name() {
         format!(
             "holds the board '{}', but the board '{}' was asked for: rename the board in the \
              settings, or choose another folder",
@@ -305,7 +341,18 @@ fn check_record(record: &BoardRecord, board: &Board) -> Result<(), Fault> {
     Err(Fault::Other(wrong))
 }
 
-fn read_meta<T>(
+pub(super) fn check_format(record: &BoardRecord) -> Result<(), Fault> {
+    if record.format == FORMAT {
+        return Ok(());
+    }
+    Err(Fault::Other(format!(
+        "is in format {}, but this program reads format {FORMAT}: use the version of the program \
+         that wrote it",
+        record.format
+    )))
+}
+
+pub(super) fn read_meta<T>(
     txn: &ReadTransaction,
     key: &str,
     decode: impl FnOnce(&[u8]) -> Option<T>,
@@ -315,11 +362,11 @@ fn read_meta<T>(
     decode(value.value()).ok_or_else(|| damaged(format!("the {key} record's checksum is wrong")))
 }
 
-fn damaged(what: String) -> Fault {
+pub(super) fn damaged(what: String) -> Fault {
     Fault::Damaged(what)
 }
 
-fn verify_log(
+pub(super) fn verify_log(
     txn: &ReadTransaction,
     seal: &Seal,
     boxes: u32,
@@ -347,7 +394,7 @@ fn verify_log(
     Ok(())
 }
 
-fn verify_chunks(txn: &ReadTransaction, seal: &Seal, boxes: u32) -> Result<(), Fault> {
+pub(super) fn verify_chunks(txn: &ReadTransaction, seal: &Seal, boxes: u32) -> Result<(), Fault> {
     let mut found = Seal::default();
     for item in txn.open_table(CHUNKS)?.iter()? {
         let (key, value) = item?;
@@ -364,7 +411,7 @@ fn verify_chunks(txn: &ReadTransaction, seal: &Seal, boxes: u32) -> Result<(), F
     Ok(())
 }
 
-fn open_chunk(chunk: u32, value: &[u8]) -> Result<(&[u8], u32), Fault> {
+pub(super) fn open_chunk(chunk: u32, value: &[u8]) -> Result<(&[u8], u32), Fault> {
     open_value(&chunk.to_le_bytes(), value)
         .filter(|(body, _)| body.len() == CHUNK_BYTES)
         .ok_or_else(|| damaged(format!("the checksum of chunk {chunk} is wrong")))

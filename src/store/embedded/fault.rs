@@ -24,9 +24,13 @@ impl Fault {
     pub fn at(self, path: &Path) -> StoreError {
         let file = path.display();
         let text = match self {
-            Self::InUse => format!(
-                "{file} is in use by another process: stop that process, or choose another folder"
-            ),
+            Self::InUse => {
+                let text = format!(
+                    "{file} is in use by another process: stop that process, or choose another \
+                     folder"
+                );
+                return StoreError::InUse(Arc::from(text));
+            }
             Self::Damaged(what) => format!(
                 "{file} is damaged ({what}): restore it from a backup, or move it away to begin \
                  with an empty board"

@@ -1,6 +1,7 @@
 //! Tests of the embedded store against real files: what only this store does. What every store
 //! must do is in `store::contract`.
 
+mod bulk;
 mod damage;
 mod full_disk;
 mod kill;
@@ -52,7 +53,7 @@ fn open(folder: &Path, board: &Board) -> Result<EmbeddedStore, StoreError> {
 /// The message with which opening fails.
 fn refusal(folder: &Path, board: &Board) -> String {
     match open(folder, board) {
-        Err(StoreError::Unusable(text)) => text.to_string(),
+        Err(StoreError::Unusable(text) | StoreError::InUse(text)) => text.to_string(),
         Err(other) => panic!("at opening, the wrong kind of error: {other:?}"),
         Ok(_) => panic!("the store opened"),
     }

@@ -431,7 +431,9 @@ pub fn reopen(
 
 fn reason(error: &StoreError) -> Arc<str> {
     match error {
-        StoreError::Unavailable(reason) | StoreError::Unusable(reason) => Arc::clone(reason),
+        StoreError::Unavailable(reason)
+        | StoreError::Unusable(reason)
+        | StoreError::InUse(reason) => Arc::clone(reason),
     }
 }
 

@@ -4,6 +4,15 @@
 //! a fresh profile, so two windows are two players who share nothing. Everything here blocks, like
 //! the rest of the harness.
 
+mod accessibility;
+mod devtools;
+mod frames;
+mod hands;
+mod page;
+
+pub use frames::Frames;
+pub use hands::Stroke;
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
@@ -30,7 +39,7 @@ const INSTALL: &str = "if it is not installed: apt-get install chromium chromium
                        Debian (cargo xtask test does that)";
 
 /// Quiet, and off the internet: the tests are about this page and nothing else.
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -40,6 +49,8 @@ const FLAGS: [&str; 9] = [
     "--disable-component-update",
     "--disable-sync",
     "--disable-dev-shm-usage",
+    // Whatever the page asks of another host fails, and the console tells.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.*",
 ];
 
 /// Time for a browser to close by itself before it is killed.
@@ -126,7 +137,12 @@ impl Browser {
 
     /// Opens a path of `server` in a window of its own.
     pub fn open_on(&self, screen: Screen, server: &Server, path: &str) -> Window<'_> {
-        self.open_url(screen, &format!("http://{}{path}", server.address))
+        self.open_at(screen, server.address, path)
+    }
+
+    /// Opens a path of what listens at `address`, which need not be the server itself.
+    pub fn open_at(&self, screen: Screen, address: SocketAddr, path: &str) -> Window<'_> {
+        self.open_url(screen, &format!("http://{address}{path}"))
     }
 
     /// Opens whatever is at `url` in a window of its own.
@@ -276,6 +292,18 @@ impl Window<'_> {
         });
     }
 
+    /// Drags with the mouse over a distance, from a point of the window.
+    pub fn drag_from(&self, from: (f64, f64), x: f64, y: f64) {
+        let by = |x, y| PointerAction::MoveBy { duration: None, x, y };
+        let mouse = MouseActions::new("mouse".into())
+            .then(PointerAction::MoveTo { duration: None, x: from.0, y: from.1 })
+            .then(PointerAction::Down { button: MOUSE_BUTTON_LEFT })
+            .then(by(x / 2., y / 2.))
+            .then(by(x / 2., y / 2.))
+            .then(PointerAction::Up { button: MOUSE_BUTTON_LEFT });
+        self.run(self.client().perform_actions(Actions::from(mouse)));
+    }
+
     /// Loads the page again.
     pub fn reload(&self) {
         self.run(self.client().refresh());
@@ -315,9 +343,7 @@ impl Window<'_> {
 
     /// Warnings and errors on the console since the last time.
     pub fn complaints(&self) -> Vec<String> {
-        let session = self.run(self.client().session_id()).expect("the session has an id");
-        let log = json!({ "type": "browser" });
-        let entries = self.browser.post(&format!("/session/{session}/se/log"), &log);
+        let entries = self.driver_command("se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().expect("a list of messages").iter();
         entries
             .filter(|entry| !matches!(entry["level"].as_str(), Some("INFO" | "DEBUG")))
@@ -329,6 +355,21 @@ impl Window<'_> {
     pub fn assert_no_complaints(&self) {
         let complaints = self.complaints();
         assert!(complaints.is_empty(), "the console says: {complaints:#?}");
+    }
+
+    /// The page has asked nothing of any host but its own.
+    pub fn assert_no_request_elsewhere(&self) {
+        let elsewhere = "return performance.getEntriesByType('resource').map(({ name }) => name)
+            .filter((name) => new URL(name).host !== location.host)";
+        assert_eq!(self.evaluate(elsewhere, Value::Null), json!([]));
+    }
+
+    /// A command of chromedriver's that fantoccini has no name for.
+    fn driver_command(&self, name: &str, body: &Value) -> Value {
+        let session = self.run(self.client().session_id()).expect("the session has an id");
+        let value = self.browser.post(&format!("/session/{session}/{name}"), body);
+        assert!(value["error"].is_null(), "{name}: {value}");
+        value
     }
 
     fn text(&self, script: &str, argument: impl Into<Value>) -> String {

@@ -4,7 +4,10 @@
 
 pub mod browser;
 pub mod client;
+pub mod crowd;
 pub mod nginx;
+pub mod painting;
+pub mod proxy;
 pub mod server;
 
 use std::time::{Duration, Instant};

@@ -123,14 +123,27 @@ impl Setup {
 
     /// Runs it to its end: its exit code, what it printed and what it complained about.
     pub fn run(&self, arguments: &[&str]) -> Ran {
+        self.run_with(arguments, b"")
+    }
+
+    /// Starts a command of the binary, such as `export`.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
         let mut command = self.command();
-        let output = command.args(arguments).stdout(Stdio::piped()).output();
-        let output = output.expect("the binary can be started");
-        Ran {
-            code: output.status.code(),
-            printed: String::from_utf8(output.stdout).expect("text"),
-            said: String::from_utf8(output.stderr).expect("text"),
-        }
+        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.spawn().expect("the command can be started")
+    }
+
+    /// Runs a command of the binary to its end, with `input` as its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Ran {
+        let mut child = self.spawn(arguments);
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        let output = std::thread::scope(|scope| {
+            // A command that fails early does not read it all.
+            scope.spawn(move || _ = stdin.write_all(input));
+            child.wait_with_output().expect("it ends")
+        });
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ran { code: output.status.code(), output: output.stdout, said }
     }
 
     fn start_command(&self, mut command: Command) -> Server {
@@ -165,9 +178,16 @@ pub struct Ran {
     /// Exit code; `None` after a signal.
     pub code: Option<i32>,
     /// Standard output.
-    pub printed: String,
+    pub output: Vec<u8>,
     /// Standard error.
     pub said: String,
+}
+
+impl Ran {
+    /// Standard output that has to be text.
+    pub fn printed(&self) -> &str {
+        std::str::from_utf8(&self.output).expect("text")
+    }
 }
 
 /// A running server; killed when dropped.

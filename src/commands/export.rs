@@ -1,0 +1,128 @@
+//! `billion export FILE`: the board of a store or a running server as one file.
+
+use std::{
+    io::{self, BufReader, Read, Write},
+    path::PathBuf,
+    process::ExitCode,
+    time::Instant,
+};
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{
+    output::Output,
+    progress::Progress,
+    remote::Remote,
+    source::{self, Source},
+};
+use crate::{
+    arguments::SettingsArguments,
+    backup::{Header, Summary, encoder::Encoder, reader::Reader, tiles_of},
+    settings::Settings,
+    store::embedded::snapshot::Snapshot,
+};
+
+/// Bytes gathered before they are written.
+const WRITE_BYTES: usize = 256 * 1024;
+
+/// Copy the board into a file, also from a running server.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// The file to write; - is standard output
+    file: PathBuf,
+    /// Ask the server whose admin listener this is, as http://host:port [default: the store of the
+    /// settings, or the server running on it]
+    #[arg(long, value_name = "URL")]
+    from: Option<String>,
+    /// Replace the file if there is one, once the new one is whole
+    #[arg(long)]
+    force: bool,
+}
+
+/// Exports.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
+    super::with_settings(settings, |settings| export(arguments, settings))
+}
+
+fn export(arguments: &Arguments, settings: &Settings) -> Result<()> {
+    let began = Instant::now();
+    let mut output = Output::create(&arguments.file, arguments.force)?;
+    let name = output.name();
+    let source = source::find(settings, arguments.from.as_deref())?;
+    let summary = match source {
+        Source::Store(snapshot) => cold(*snapshot, &mut output)
+            .with_context(|| format!("nothing was written to {name}"))?,
+        Source::Server(remote) => {
+            let expected = arguments.from.is_none().then_some(settings);
+            hot(&remote, expected, &mut output).with_context(|| {
+                format!("{name} was not written: the copy from {} failed", remote.name())
+            })?
+        }
+    };
+    output.finish()?;
+    let Summary { header, tiles, checked, digest, bytes } = summary;
+    log::info!(
+        "exported board '{}' of {} boxes to {name}: {checked} checked in {tiles} tiles, {:.1} MB in \
+         {:.1?}, {digest}",
+        header.name,
+        header.boxes,
+        bytes as f64 / 1e6,
+        began.elapsed()
+    );
+    Ok(())
+}
+
+/// From the store of a stopped server.
+fn cold(mut snapshot: Snapshot, output: &mut Output) -> Result<Summary> {
+    let tiles = tiles_of(snapshot.boxes());
+    let mut progress = Progress::new("exporting", u64::from(tiles));
+    let mut out = Vec::with_capacity(WRITE_BYTES * 2);
+    let header = Header::now(snapshot.name(), snapshot.boxes());
+    let mut encoder = Encoder::begin(header, &mut out);
+    let mut bits = Vec::new();
+    while let Some(tile) = snapshot.next(&mut bits)? {
+        encoder.tile(tile, &bits, &mut out);
+        if out.len() >= WRITE_BYTES {
+            output.write_all(&out)?;
+            out.clear();
+            progress.at(u64::from(tile));
+        }
+    }
+    let summary = encoder.end(&mut out);
+    output.write_all(&out)?;
+    Ok(summary)
+}
+
+/// From a running server, byte by byte as it sends them, verified on the way.
+fn hot(remote: &Remote, expected: Option<&Settings>, output: &mut Output) -> Result<Summary> {
+    let copying = Copying { source: remote.get("/export")?, copy: output };
+    let mut reader = Reader::open(BufReader::with_capacity(WRITE_BYTES, copying))?;
+    if let Some(settings) = expected {
+        source::expect_board(settings, reader.header(), false)
+            .context("that server runs on another store; name the right one with --from")?;
+    }
+    let tiles = tiles_of(reader.header().boxes);
+    let mut progress = Progress::new("exporting", u64::from(tiles));
+    let mut bits = Vec::new();
+    while let Some(tile) = reader.next(&mut bits)? {
+        progress.at(u64::from(tile));
+    }
+    Ok(reader.summary().expect("set when the end was read").clone())
+}
+
+/// Writes down what is read through it.
+struct Copying<'o, R> {
+    source: R,
+    copy: &'o mut Output,
+}
+
+impl<R: Read> Read for Copying<'_, R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(out)?;
+        self.copy.write_all(&out[..read]).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot write {}: {error}", self.copy.name()))
+        })?;
+        Ok(read)
+    }
+}

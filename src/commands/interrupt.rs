@@ -1,0 +1,53 @@
+//! Ctrl-C and SIGTERM during a command: remove what is not finished, and end.
+//!
+//! A store needs no help: an import is one transaction, which is undone when the process ends.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Files that are worth nothing before they are finished. One that got its name meanwhile is not
+/// found any more under this one.
+static UNFINISHED: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Has `path` removed if the process is interrupted from here on.
+pub fn remove_on_interrupt(path: &Path) {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
+}
+
+/// Begins to watch for signals, on a thread of its own because commands block.
+pub fn watch() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .context("cannot watch for signals")?;
+    let (mut interrupt, mut terminate) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
+    let watching = move || {
+        let number = runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => 2,
+                _ = terminate.recv() => 15,
+            }
+        });
+        for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            // Not there any more, or not to be removed: nothing can be done about it either way.
+            if fs::remove_file(path).is_ok() {
+                log::info!("removed {}", path.display());
+            }
+        }
+        log::warn!("interrupted");
+        // As shells report a death by this signal.
+        std::process::exit(128 + number);
+    };
+    thread::Builder::new().name("signals".to_owned()).spawn(watching)?;
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! The admin listener of a running server, asked over plain HTTP/1.1, blocking.
+//!
+//! Every wait is bounded: no answer or no bytes for a while is an error, and so is a body without
+//! its end.
+
+use std::{
+    fs::File,
+    future::poll_fn,
+    io::{self, Read},
+    net::SocketAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context as TaskContext, Poll},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use bytes::{Buf, Bytes};
+use hyper::{
+    Request, Response, Uri,
+    body::{Body, Frame, Incoming, SizeHint},
+    client::conn::http1,
+    header,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
+
+use crate::{backup::MEDIA_TYPE, settings};
+
+/// Longest wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Longest silence.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Bytes of an upload in memory.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// Most of an error's text that is shown.
+const REASON_BYTES: u64 = 4096;
+
+/// A running server's admin listener.
+pub struct Remote {
+    runtime: Rc<Runtime>,
+    authority: String,
+}
+
+impl Remote {
+    /// The listener at `url`, `http://host:port`.
+    pub fn at(url: &str) -> Result<Self> {
+        let wanted = "write http://host:port, as admin.address of that server says";
+        let uri: Uri = url.parse().map_err(|error| anyhow!("{url:?}: {error}: {wanted}"))?;
+        let Some(authority) = uri.authority().filter(|_| uri.path().len() <= 1) else {
+            bail!("{url:?} is no address of a server: {wanted}");
+        };
+        if uri.scheme_str() != Some("http") || authority.port().is_none() {
+            bail!("{url:?} is no address of an admin listener: {wanted}");
+        }
+        Self::new(authority.to_string())
+    }
+
+    /// The listener that `admin.address` describes, on this machine.
+    pub fn local(admin: &str) -> Result<Self> {
+        let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
+        let Some(mut address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
+        if address.port() == 0 {
+            bail!("admin.address = {admin:?} does not say which port: name the server with --from");
+        }
+        if address.ip().is_unspecified() {
+            let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
+            address = SocketAddr::new(loopback.parse().expect("an address"), address.port());
+        }
+        Self::new(address.to_string())
+    }
+
+    fn new(authority: String) -> Result<Self> {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = Rc::new(runtime.enable_all().build()?);
+        Ok(Self { runtime, authority })
+    }
+
+    /// Where it is.
+    pub fn name(&self) -> String {
+        format!("http://{}", self.authority)
+    }
+
+    /// Asks for `path`.
+    pub fn get(&self, path: &str) -> Result<Answer> {
+        let request = Request::get(path).header(header::HOST, &self.authority);
+        self.ask(request.body(Upload::nothing())?)
+    }
+
+    /// Sends a backup to `path`.
+    pub fn post(&self, path: &str, file: File) -> Result<Answer> {
+        let bytes = file.metadata()?.len();
+        let request = Request::post(path)
+            .header(header::HOST, &self.authority)
+            .header(header::CONTENT_TYPE, MEDIA_TYPE);
+        self.ask(request.body(Upload { file: Some(file), left: bytes, sent: Arc::default() })?)
+    }
+
+    fn ask(&self, request: Request<Upload>) -> Result<Answer> {
+        let asked = self.runtime.block_on(self.exchange(request));
+        let response = asked.with_context(|| format!("the server at {}", self.name()))?;
+        let status = response.status();
+        let answer = Answer {
+            runtime: self.runtime.clone(),
+            incoming: response.into_body(),
+            piece: Bytes::new(),
+        };
+        if status.is_success() {
+            return Ok(answer);
+        }
+        let mut reason = String::new();
+        // The status says enough if the text does not come.
+        let _ = answer.take(REASON_BYTES).read_to_string(&mut reason);
+        let reason = reason.trim();
+        bail!("the server at {} answered {status}: {reason}", self.name())
+    }
+
+    async fn exchange(&self, request: Request<Upload>) -> Result<Response<Incoming>> {
+        let connected = timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await;
+        let stream = connected.context("does not answer")?.context("cannot be reached")?;
+        stream.set_nodelay(true)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        // Its errors reach whoever waits for the answer. Driven whenever that is waited for.
+        tokio::spawn(async move { _ = connection.await });
+        let sent = request.body().sent.clone();
+        let mut answer = std::pin::pin!(sender.send_request(request));
+        loop {
+            let before = sent.load(Ordering::Relaxed);
+            match timeout(SILENCE, &mut answer).await {
+                Ok(answer) => return Ok(answer?),
+                Err(_) if sent.load(Ordering::Relaxed) > before => {}
+                Err(_) => bail!("did not answer for {} s", SILENCE.as_secs()),
+            }
+        }
+    }
+}
+
+/// What is sent with a request: nothing, or a file as it is read.
+struct Upload {
+    file: Option<File>,
+    left: u64,
+    sent: Arc<AtomicU64>,
+}
+
+impl Upload {
+    fn nothing() -> Self {
+        Self { file: None, left: 0, sent: Arc::default() }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut TaskContext<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let this = &mut *self;
+        let Some(file) = this.file.as_mut().filter(|_| this.left > 0) else {
+            return Poll::Ready(None);
+        };
+        let mut piece = vec![0; PIECE_BYTES.min(usize::try_from(this.left).unwrap_or(PIECE_BYTES))];
+        Poll::Ready(Some(file.read_exact(&mut piece).map(|()| {
+            this.left -= piece.len() as u64;
+            this.sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
+            Frame::data(piece.into())
+        })))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
+
+/// An answer's body, as it comes.
+pub struct Answer {
+    runtime: Rc<Runtime>,
+    incoming: Incoming,
+    piece: Bytes,
+}
+
+impl Read for Answer {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            let incoming = &mut self.incoming;
+            let frame = poll_fn(|task| Pin::new(&mut *incoming).poll_frame(task));
+            let frame = self.runtime.block_on(async { timeout(SILENCE, frame).await });
+            let silence = |_| {
+                let text = format!("the server was silent for {} s", SILENCE.as_secs());
+                io::Error::new(io::ErrorKind::TimedOut, text)
+            };
+            match frame.map_err(silence)? {
+                None => return Ok(0),
+                Some(Err(error)) => return Err(io::Error::other(error)),
+                Some(Ok(frame)) => self.piece = frame.into_data().unwrap_or_default(),
+            }
+        }
+        let taken = out.len().min(self.piece.len());
+        self.piece.copy_to_slice(&mut out[..taken]);
+        Ok(taken)
+    }
+}

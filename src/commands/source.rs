@@ -1,0 +1,60 @@
+//! Where a board is to be found: in the store of the settings, or with the server that runs on it.
+
+use anyhow::{Context, Result, bail};
+
+use super::remote::Remote;
+use crate::{
+    backup::Header,
+    settings::Settings,
+    store::embedded::{file_of, snapshot::Snapshot},
+};
+use actors::store::StoreError;
+
+/// A board as it can be read.
+pub enum Source {
+    /// Nobody runs on the store.
+    Store(Box<Snapshot>),
+    /// Named, or found in the settings because the store is in use.
+    Server(Remote),
+}
+
+/// The board of the server at `from`, or else the one of the settings.
+pub fn find(settings: &Settings, from: Option<&str>) -> Result<Source> {
+    if let Some(url) = from {
+        return Ok(Source::Server(Remote::at(url)?));
+    }
+    match Snapshot::open(&file_of(&settings.store.path, &settings.board.name)) {
+        Ok(snapshot) => Ok(Source::Store(Box::new(snapshot))),
+        Err(StoreError::InUse(_)) => running(settings).map(Source::Server),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The server that runs on the store of the settings.
+pub fn running(settings: &Settings) -> Result<Remote> {
+    let remote = Remote::local(&settings.admin.address)
+        .context("the store is in use, so the server that runs on it is asked at admin.address")?;
+    log::info!("the store is in use: asking the server that runs on it, {}", remote.name());
+    Ok(remote)
+}
+
+/// Refuses what is not the board of the settings.
+pub fn expect_board(settings: &Settings, found: &Header, any_name: bool) -> Result<()> {
+    let wanted = &settings.board;
+    if found.boxes != wanted.boxes {
+        bail!(
+            "it is of a board of {} boxes, but the settings say {} (board.boxes)",
+            found.boxes,
+            wanted.boxes
+        );
+    }
+    if found.name != wanted.name && !any_name {
+        bail!(
+            "it is of the board '{}', but the settings say '{}' (board.name): say --any-name if \
+             that is meant",
+            found.name,
+            wanted.name
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! `GET /export` and `POST /import` on the admin listener: a backup of the running board, and boxes
+//! merged into it. For operators; whoever reaches this listener may check boxes, never uncheck one.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, Seek, SeekFrom, Write},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
+use actors::topology::Node;
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, future::join_all, stream};
+use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use self::merging::Merging;
+use crate::backup::{
+    Header, MEDIA_TYPE, Summary, bytes_max,
+    encoder::Encoder,
+    reader::{BadBackup, Reader},
+};
+
+mod merging;
+
+/// Exports at once; each has a piece of the board in memory.
+const EXPORTS: usize = 4;
+
+/// Tiles per piece of an export: at most 200 KB, the only one in memory.
+const PIECE_TILES: u32 = 16;
+
+/// Received bytes gathered before they are written to the spool.
+const SPOOL_BYTES: usize = 1024 * 1024;
+
+/// Silence after which an upload is given up.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Lines of progress that may wait for a client that does not read; full: the merge waits.
+const LINES: usize = 16;
+
+/// What the two routes share.
+pub struct Operations {
+    /// Where uploads are kept, without a name, until they are merged.
+    spool: PathBuf,
+    exports: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
+}
+
+impl Operations {
+    /// Uploads go to the folder `spool`.
+    pub fn new(spool: PathBuf) -> Self {
+        let imports = Arc::new(Semaphore::new(1));
+        Self { spool, exports: Arc::new(Semaphore::new(EXPORTS)), imports }
+    }
+}
+
+/// An export on its way.
+struct Exporting {
+    node: web::Data<Node>,
+    encoder: Encoder,
+    /// Bytes to be sent before the next tile is read.
+    out: Vec<u8>,
+    tile: u32,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// `GET /export`: everything acknowledged before this was asked, and nothing that is not durable.
+/// The next piece is read when the one before was taken over by the socket.
+pub async fn export(node: web::Data<Node>, operations: web::Data<Operations>) -> HttpResponse {
+    let Ok(permit) = operations.exports.clone().try_acquire_owned() else {
+        return refuse(StatusCode::TOO_MANY_REQUESTS, "too many exports are running: try again");
+    };
+    let mut out = Vec::new();
+    let header = Header::now(node.board.name(), node.board.boxes());
+    log::info!("export of {} begins", node.board);
+    let encoder = Encoder::begin(header, &mut out);
+    let exporting = Exporting { node, encoder, out, tile: 0, _permit: permit };
+    let body = stream::unfold(Some(exporting), |exporting| async {
+        let exporting = exporting?;
+        Some(match piece(exporting).await {
+            Ok((bytes, rest)) => (Ok(bytes), rest),
+            // The body ends without its last chunk, which the client sees.
+            Err(error) => (Err(error), None),
+        })
+    });
+    HttpResponse::Ok().content_type(MEDIA_TYPE).streaming(body)
+}
+
+/// The next bytes, and what comes after them.
+async fn piece(mut exporting: Exporting) -> io::Result<(Bytes, Option<Exporting>)> {
+    let tiles = exporting.node.board.tiles();
+    while exporting.tile < tiles {
+        let numbers = exporting.tile..(exporting.tile + PIECE_TILES).min(tiles);
+        exporting.tile = numbers.end;
+        let read = numbers.clone().map(|tile| exporting.node.read_tile(tile));
+        for (tile, bits) in numbers.zip(join_all(read).await) {
+            let bits = bits.ok_or_else(|| io::Error::other("a shard has ended"))?;
+            exporting.encoder.tile(tile, &bits, &mut exporting.out);
+        }
+        if exporting.out.len() > 4096 {
+            let out = std::mem::take(&mut exporting.out);
+            return Ok((out.into(), Some(exporting)));
+        }
+    }
+    let Exporting { encoder, mut out, .. } = exporting;
+    let summary = encoder.end(&mut out);
+    log::info!("exported {} boxes in {} tiles", summary.checked, summary.tiles);
+    Ok((out.into(), None))
+}
+
+/// How an import is wanted.
+#[derive(Debug, Deserialize)]
+pub struct Wishes {
+    /// Boxes a second while anybody plays; 0: as fast as they are handed out.
+    #[serde(default = "default_rate")]
+    rate: u32,
+    /// Whether a backup of a board of another name will do.
+    #[serde(default)]
+    any_name: bool,
+}
+
+/// 200 KB/s for a plain client, which is told of every box.
+pub const RATE_DEFAULT: u32 = 20_000;
+
+fn default_rate() -> u32 {
+    RATE_DEFAULT
+}
+
+/// `POST /import`: receives and verifies a whole backup, then merges it. The answer's body are lines
+/// of JSON: progress, and last `{"done":…}` or `{"error":…}`. Whoever hangs up stops the merge.
+pub async fn import(
+    request: HttpRequest,
+    wishes: web::Query<Wishes>,
+    payload: web::Payload,
+    node: web::Data<Node>,
+    operations: web::Data<Operations>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_browsers(&request) {
+        return refusal;
+    }
+    let most = bytes_max(node.board.boxes());
+    let Ok(permit) = operations.imports.clone().try_acquire_owned() else {
+        discard(payload, most).await;
+        return refuse(StatusCode::CONFLICT, "another import is running: try again after it");
+    };
+    let (file, summary) = match receive(payload, operations.spool.clone(), most).await {
+        Ok(received) => received,
+        Err(Refusal(status, reason)) => return refuse(status, &reason),
+    };
+    if let Some(reason) = misfit(&summary.header, &node, wishes.any_name) {
+        return refuse(StatusCode::CONFLICT, &reason);
+    }
+    log::info!("import of {} boxes in {} tiles begins", summary.checked, summary.tiles);
+    let (lines, received) = mpsc::channel(LINES);
+    let merging = Merging::new(node, wishes.rate, summary, lines);
+    actix_web::rt::spawn(async move {
+        merging.run(file).await;
+        drop(permit);
+    });
+    let body = stream::unfold(received, |mut lines: mpsc::Receiver<Bytes>| async {
+        lines.recv().await.map(|line| (Ok::<_, io::Error>(line), lines))
+    });
+    HttpResponse::Ok().content_type("application/x-ndjson").streaming(body)
+}
+
+/// A page of another site can make an operator's browser send requests to this listener. It cannot
+/// name this media type without asking first, which is answered with 405, and it sends its origin.
+fn refuse_browsers(request: &HttpRequest) -> Option<HttpResponse> {
+    if request.headers().contains_key(header::ORIGIN) {
+        return Some(refuse(StatusCode::FORBIDDEN, "not for browsers"));
+    }
+    let media = request.headers().get(header::CONTENT_TYPE);
+    (media.is_none_or(|media| media.as_bytes() != MEDIA_TYPE.as_bytes())).then(|| {
+        let text = format!("send a backup with Content-Type: {MEDIA_TYPE}");
+        refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text)
+    })
+}
+
+fn misfit(header: &Header, node: &Node, any_name: bool) -> Option<String> {
+    let board = &node.board;
+    if header.boxes != board.boxes() {
+        return Some(format!(
+            "the backup is of a board of {} boxes, but this server's has {}",
+            header.boxes,
+            board.boxes()
+        ));
+    }
+    (header.name != board.name() && !any_name).then(|| {
+        format!(
+            "the backup is of the board '{}', but this server's is '{}': say --any-name if that is \
+             meant",
+            header.name,
+            board.name()
+        )
+    })
+}
+
+struct Refusal(StatusCode, String);
+
+/// Receives and verifies a backup of at most `most` bytes into a file without a name. A refusal is
+/// told after everything was received, because many clients send first and listen then.
+async fn receive(
+    mut payload: web::Payload,
+    spool: PathBuf,
+    most: u64,
+) -> Result<(File, Summary), Refusal> {
+    let full = |error: io::Error| {
+        let text = format!("the server cannot keep the upload: {error}");
+        Refusal(StatusCode::INSUFFICIENT_STORAGE, text)
+    };
+    let mut file =
+        web::block(move || tempfile::tempfile_in(spool)).await.map_err(gone)?.map_err(full);
+    let mut waiting = BytesMut::new();
+    let mut received = 0;
+    loop {
+        let silence = "the upload stopped".to_owned();
+        let piece = tokio::time::timeout(UPLOAD_TIMEOUT, payload.next()).await;
+        let piece = piece.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, silence))?;
+        let last = piece.is_none();
+        if let Some(piece) = piece {
+            let piece = piece.map_err(|error| {
+                Refusal(StatusCode::BAD_REQUEST, format!("the upload was cut off: {error}"))
+            })?;
+            received += piece.len() as u64;
+            if received > most {
+                let text = format!("no backup of this board is longer than {most} bytes");
+                return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
+            }
+            waiting.extend_from_slice(&piece);
+        }
+        if last || waiting.len() >= SPOOL_BYTES {
+            let bytes = waiting.split().freeze();
+            if let Ok(mut open) = file {
+                file = web::block(move || open.write_all(&bytes).map(|()| open))
+                    .await
+                    .map_err(gone)?
+                    .map_err(full);
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    let mut file = file?;
+    let verified = web::block(move || {
+        file.seek(SeekFrom::Start(0)).map_err(|error| BadBackup::Io { at: 0, error })?;
+        let summary = Reader::open(BufReader::with_capacity(SPOOL_BYTES, &file))?.verify()?;
+        file.seek(SeekFrom::Start(0)).map_err(|error| BadBackup::Io { at: 0, error })?;
+        Ok::<_, BadBackup>((file, summary))
+    });
+    let unfit = |bad: BadBackup| Refusal(StatusCode::UNPROCESSABLE_ENTITY, bad.to_string());
+    verified.await.map_err(gone)?.map_err(unfit)
+}
+
+/// Receives an upload that is not wanted, so that its sender listens to the reason.
+async fn discard(mut payload: web::Payload, most: u64) {
+    let mut left = most;
+    while let Ok(Some(Ok(piece))) = tokio::time::timeout(UPLOAD_TIMEOUT, payload.next()).await {
+        let Some(rest) = left.checked_sub(piece.len() as u64) else { return };
+        left = rest;
+    }
+}
+
+fn gone(_: actix_web::error::BlockingError) -> Refusal {
+    Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the server failed inside; see its log".to_owned())
+}
+
+fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
+    log::info!("refused: {reason}");
+    HttpResponse::build(status).content_type("text/plain").body(format!("{reason}\n"))
+}

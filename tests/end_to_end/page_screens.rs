@@ -1,0 +1,79 @@
+//! Every level on every screen, by day and by night: nothing sticks out, axe-core finds nothing to
+//! complain of, and with `BILLION_SCREENSHOTS=<folder>` there are pictures of it for the documents.
+
+use std::path::PathBuf;
+
+use crate::harness::{
+    browser::{Browser, Screen},
+    crowd::Crowd,
+    eventually, painting,
+    server::Setup,
+};
+
+const BILLION: u32 = 1_000_000_000;
+
+#[test]
+fn every_level_suits_every_screen_by_day_and_by_night() {
+    let pictures = std::env::var_os("BILLION_SCREENSHOTS").map(PathBuf::from);
+    let server = Setup::new(BILLION, 50).start();
+    // A board that many have played on takes a while to paint; without pictures a small one will do.
+    let boxes = painting::boxes(if pictures.is_some() { 60. } else { 2. });
+    let count = boxes.len() as u32;
+    let crowd = Crowd::start(server.address, 200_000, boxes.into_iter());
+    eventually_long("the painting", || (server.client().greeted == count).then_some(()));
+    drop(crowd);
+    let browser = Browser::start();
+    for (phone, dark) in [(false, false), (false, true), (true, false), (true, true)] {
+        let screen = Screen { phone, dark };
+        let device = if phone { "phone" } else { "desktop" };
+        let scheme = if dark { "dark" } else { "light" };
+        let window = browser.open_on(screen, &server, &format!("/#b={}", painting::HERE));
+        window.until_live();
+        window.until_landed();
+        let night = "return matchMedia('(prefers-color-scheme: dark)').matches";
+        assert_eq!(window.evaluate(night, ()), dark);
+        window.until(&format!("billion.census({}) > 100", (painting::HERE - 1) / 100_000));
+        // Some of one's own.
+        for id in painting::MINE {
+            window.click(id);
+            window.until_state(id, "checked");
+        }
+        for (level, zoom) in
+            [("close", None), ("boxes", Some(if phone { 1.2 } else { 2.5 })), ("board", Some(0.))]
+        {
+            if let Some(zoom) = zoom {
+                window.evaluate("billion.zoomTo(arguments[0])", zoom);
+                window.until_landed();
+            }
+            assert_eq!(window.level(), level);
+            let name = format!("{device}-{scheme}-{level}");
+            let overflow = "const { scrollWidth, scrollHeight } = document.documentElement;
+                            return [scrollWidth - innerWidth, scrollHeight - innerHeight]";
+            assert_eq!(
+                window.evaluate(overflow, ()),
+                serde_json::json!([0, 0]),
+                "{name}: nothing sticks out"
+            );
+            window.assert_accessible(&name);
+            if let Some(folder) = &pictures {
+                window.until_still();
+                window.save_screenshot(&folder.join(format!("{name}.png")));
+            }
+        }
+        window.assert_no_complaints();
+    }
+}
+
+/// Painting for pictures takes longer than anything in a test may.
+fn eventually_long(what: &str, mut condition: impl FnMut() -> Option<()>) {
+    for _ in 0..10 {
+        let started = std::time::Instant::now();
+        while started.elapsed() < crate::harness::PATIENCE {
+            if condition().is_some() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+    eventually(what, condition);
+}

@@ -1,0 +1,29 @@
+/*
+ * Numbers and refusals in words.
+ */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { formatNumber, formatShare, refusalNotice } from '../../static/words.js';
+
+const BILLION = 1_000_000_000;
+
+test('numbers are grouped', () => {
+  assert.equal(formatNumber(0), '0');
+  assert.equal(formatNumber(1_234_567), '1,234,567');
+});
+
+test('a share keeps two figures and is 100% only when nothing is missing', () => {
+  const shares = [
+    [0, '0%'], [1, '0.0000001%'], [12_345, '0.0012%'], [9_990_000, '1%'], [10_000_000, '1.00%'],
+    [123_456_789, '12.34%'], [BILLION - 1, '99.99%'], [BILLION, '100%'],
+  ];
+  for (const [part, words] of shares) assert.equal(formatShare(part, BILLION), words);
+});
+
+test('a refusal names the box and why', () => {
+  assert.equal(refusalNotice(1_234, 4), 'Box 1,234 was not checked: slow down a little.');
+  const reasons = new Set([1, 2, 3, 4, 5, 99].map((reason) => refusalNotice(1, reason)));
+  assert.equal(reasons.size, 6, 'each reason has words of its own');
+});
