@@ -26,6 +26,9 @@ const DRAW_INTERVAL_MS = 80;
 /** A window smaller than this share of the map gets cross-hairs, or nobody would find its frame. */
 const TINY = 0.06;
 
+/** A faint line every so many tiles. */
+const LINE_TILES = 10;
+
 const HALO_PX = 32;
 const CLICK_SLOP_PX = 6;
 
@@ -63,6 +66,8 @@ export class Overview {
     // One tile needs no map of itself.
     root.hidden = geometry.tiles === 1;
     root.style.setProperty('--map-ratio', String(geometry.columns / geometry.rows));
+    root.style.setProperty('--x-step', `${((LINE_TILES * TILE_COLUMNS) / geometry.columns) * 100}%`);
+    root.style.setProperty('--y-step', `${((LINE_TILES * TILE_ROWS) / geometry.rows) * 100}%`);
     root.setAttribute('aria-valuemax', String(geometry.tiles));
     // The last row of tiles may be cut; the canvas has whole tiles, and what is too much hangs out and is clipped.
     this.canvas.style.width = `${((geometry.tileColumns * TILE_COLUMNS) / geometry.columns) * 100}%`;

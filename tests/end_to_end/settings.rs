@@ -13,10 +13,10 @@ use crate::harness::{
     server::{Setup, request},
 };
 
-/// A port that nobody had a moment ago.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port()
+/// A free port of an address that no other test uses, so that nobody else takes it meanwhile.
+fn free_port(address: [u8; 4]) -> SocketAddr {
+    let listener = TcpListener::bind(SocketAddr::from((address, 0))).expect("a port is free");
+    listener.local_addr().expect("it is bound")
 }
 
 /// The line that `--print-settings` has for a setting, checked to be the only one.
@@ -134,9 +134,9 @@ fn no_password_is_printed_logged_or_told() {
 
 #[test]
 fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
-    let (port, admin) = (free_port(), free_port());
+    let (players, admin) = (free_port([127, 0, 77, 1]), free_port([127, 0, 77, 2]));
     let text = format!(
-        "[server]\naddress = \"127.0.0.1:{port}\"\n[admin]\naddress = \"127.0.0.1:{admin}\"\n\
+        "[server]\naddress = \"{players}\"\n[admin]\naddress = \"{admin}\"\n\
          [page]\npath = \"{}\"\n[board]\nboxes = 1000000\n[shards]\ncount = 5\nmailbox = 77\n\
          [limiter]\nlimit = 0.001\nburst = 2\n",
         env!("CARGO_MANIFEST_DIR")
@@ -146,8 +146,7 @@ fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
     assert_eq!(printed(&setup, &[], "shards", "mailbox"), "mailbox = 77  # settings.toml:11");
 
     let server = setup.start();
-    assert_eq!(server.address, SocketAddr::from(([127, 0, 0, 1], port)));
-    assert_eq!(server.admin, SocketAddr::from(([127, 0, 0, 1], admin)));
+    assert_eq!((server.address, server.admin), (players, admin));
     assert!(server.log().contains("1000000 boxes in 5 shards"), "{}", server.log());
     let mut client = server.client_v2();
     for id in 1..=3 {
@@ -213,11 +212,11 @@ fn the_page_carries_its_links_and_its_socket() {
 
 #[test]
 fn a_page_plays_on_the_server_that_its_settings_name() {
-    let port = free_port();
-    let origin = format!("http://127.0.0.1:{port}");
+    let address = free_port([127, 0, 77, 3]);
+    let origin = format!("http://{address}");
     let game = Setup::new(250_000, 1).with("SERVER__ALLOWED_ORIGINS", &origin).start();
     let front = Setup::new(250_000, 1)
-        .with("SERVER__ADDRESS", format!("127.0.0.1:{port}"))
+        .with("SERVER__ADDRESS", address)
         .with("PAGE__WEBSOCKET_URL", format!("ws://{}/ws?room=1", game.address))
         .start();
     let browser = Browser::start();

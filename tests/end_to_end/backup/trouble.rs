@@ -212,6 +212,38 @@ fn an_export_that_ends_early_leaves_nothing_behind() {
     says(&ran.said, &["http://host:port"]);
 }
 
+#[test]
+fn an_import_into_a_running_server_may_be_stopped_and_done_again() {
+    let (setup, backups) = (setup(), Folder::new());
+    let path = backups.file("board.bxb");
+    let ids: BTreeSet<u32> = (0..5_000).map(|n| n * 500 + 1).collect();
+    std::fs::write(&path, file::written(BOXES, "main", &ids)).expect("room");
+    let server = setup.start();
+    let url = admin(&server);
+    let mut watching = server.client();
+    let slowly = ["import", text(&path), "--to", &url, "--rate", "100"];
+    let mut child = setup.spawn(&slowly);
+    for total in 1..=20 {
+        assert!(matches!(watching.next(), Told::Update { total: told, .. } if told == total));
+    }
+    let ran = setup.run(&["import", text(&path), "--to", &url], b"");
+    assert_eq!(ran.code, Some(1));
+    says(&ran.said, &["409", "another import is running"]);
+    child.kill().expect("it can be killed");
+    child.wait().expect("it ends");
+    eventually("the server notices", || server.log().contains("given up").then_some(()));
+    let said = done(&setup, &["import", text(&path), "--to", &url, "--rate", "0"]).said;
+    assert!(said.contains("5000 boxes, ") && !said.contains(" 5000 of them"), "{said}");
+    let mut last = 20;
+    while last < 5_000 {
+        match watching.next() {
+            Told::Update { total, .. } if total == last + 1 => last = total,
+            other => panic!("unexpected: {other:?}"),
+        }
+    }
+    assert_eq!(whole_board(&server), ids);
+}
+
 /// 40 million boxes: 5 MB, which take a moment.
 const MANY: u32 = 40_000_000;
 

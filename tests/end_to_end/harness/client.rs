@@ -145,7 +145,7 @@ impl Client {
         loop {
             match self.any_before(deadline).expect("a pulse comes about once a second") {
                 Told::Pulse { total, players, tiles } => return (total, players, tiles),
-                Told::Cut | Told::Closed(..) => panic!("the connection ended"),
+                told @ (Told::Cut | Told::Closed(..)) => panic!("the connection ended: {told:?}"),
                 _ => {}
             }
         }
