@@ -29,6 +29,10 @@ fn the_first_boxes_come_soon_over_a_slow_line_and_take_few_bytes() {
             let ms = window.evaluate("return performance.now()", ()).as_f64();
             (window.state(500_000_000) == "unchecked").then_some(ms).flatten()
         });
+        if std::env::var_os("BILLION_DEBUG").is_some() {
+            let v = window.evaluate("return performance.getEntriesByType('navigation').concat(performance.getEntriesByType('resource')).map((e) => `${Math.round(e.requestStart)} ${Math.round(e.responseStart)} ${Math.round(e.responseEnd)} ${e.transferSize} ${e.name.split('/').pop()}`).join('\\n')", ());
+            println!("{}", v.as_str().unwrap());
+        }
         window.until("billion.census(0) === 0");
         window.until_still();
         let bytes = proxy.bytes_down();
