@@ -4,6 +4,7 @@
  * looks into them.
  */
 
+/** @typedef {import('./early.js').EarlySocket} EarlySocket */
 /** @typedef {{ state: 'connecting' } | { state: 'live' } | { state: 'offline', retryInMs: number }} ConnectionState */
 
 /**
@@ -76,14 +77,15 @@ export class Connection {
     this.helloTimer = 0;
   }
 
-  start() {
+  /** @param {EarlySocket | undefined} early a socket that was dialled before we were loaded */
+  start(early) {
     window.addEventListener('online', () => this.retryNow());
     document.addEventListener('visibilitychange', () => {
       // Someone looks at the page again; unless we were told off, there is no reason to let them wait.
       if (document.visibilityState === 'visible' && this.lastCode !== CLOSE_POLICY) this.retryNow();
     });
     setInterval(() => this.checkSilence(), SILENCE_CHECK_MS);
-    this.dial();
+    this.dial(early);
   }
 
   /**
@@ -101,14 +103,15 @@ export class Connection {
     this.pulses = true;
   }
 
-  dial() {
+  /** @param {EarlySocket} [early] */
+  dial(early) {
     clearTimeout(this.retryTimer);
     this.retryTimer = 0;
     this.liveSinceMs = 0;
     this.pulses = false;
     this.listener.stateChanged({ state: 'connecting' });
 
-    const socket = new WebSocket(this.url);
+    const socket = early?.socket ?? new WebSocket(this.url);
     socket.binaryType = 'arraybuffer';
     this.socket = socket;
     // A socket that was given up may still report; `this.socket` tells whether it is the one that counts.
@@ -122,6 +125,8 @@ export class Connection {
       if (socket === this.socket) this.lost(code);
     };
     this.helloTimer = setTimeout(() => this.giveUp(), HELLO_TIMEOUT_MS);
+    if (socket.readyState === WebSocket.OPEN) this.listener.opened();
+    for (const data of early?.received ?? []) this.heard(data);
   }
 
   /** @param {unknown} data */

@@ -7,6 +7,7 @@ import { Address } from './address.js';
 import { Board } from './board.js';
 import { cheerDisplay, confetti, sparkle } from './celebrate.js';
 import { Census } from './census.js';
+import { takeEarly } from './early.js';
 import { Geometry, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { listenToPointers, listenToWheel } from './gestures.js';
 import { listenToJumpForm } from './jump.js';
@@ -168,7 +169,7 @@ listenToShortcuts(boardElement, {
   p: () => minePanel.go(-1),
   n: () => minePanel.go(1),
 });
-session.start();
+session.start(takeEarly());
 
 /*
  * For tests and for the curious: reading and moving, no way around the session. Whoever moves waits until `flying` is

@@ -9,6 +9,7 @@ import { Ranges } from './ranges.js';
 
 /** @typedef {import('./board.js').Board} Board */
 /** @typedef {import('./connection.js').ConnectionState} ConnectionState */
+/** @typedef {import('./early.js').EarlySocket} EarlySocket */
 /** @typedef {import('./pending.js').Pending} Pending */
 /** @typedef {import('./protocol.js').TileCount} TileCount */
 
@@ -72,13 +73,14 @@ export class Session {
     });
   }
 
-  start() {
+  /** @param {EarlySocket | undefined} early a socket that was dialled before this page was whole */
+  start(early) {
     // What an earlier page did not hear the answer of. Most of it was sent, and much of that was stored.
     for (const id of this.pending.all()) {
       if (this.board.wait(id)) this.sent.add(id);
     }
     this.tellWaiting();
-    this.connection.start();
+    this.connection.start(early);
   }
 
   /**
