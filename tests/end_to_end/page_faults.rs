@@ -20,7 +20,7 @@ const EDGE: u32 = 100_000;
 
 /// Boxes in no order, the same for the same seed.
 fn scattered(seed: u64, count: usize) -> impl Iterator<Item = u32> + Send {
-    let mut state = seed | 1;
+    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     std::iter::from_fn(move || {
         state ^= state << 13;
         state ^= state >> 7;
