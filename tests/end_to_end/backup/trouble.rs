@@ -226,7 +226,7 @@ fn an_import_into_a_running_server_may_be_stopped_and_done_again() {
     for total in 1..=20 {
         assert!(matches!(watching.next(), Told::Update { total: told, .. } if told == total));
     }
-    let ran = setup.run(&["import", text(&path), "--to", &url], b"");
+    let ran = setup.run(&["import", text(&path), "--to", &url]);
     assert_eq!(ran.code, Some(1));
     says(&ran.said, &["409", "another import is running"]);
     child.kill().expect("it can be killed");
