@@ -101,7 +101,6 @@ impl Broadcaster {
         vital: Vital,
     ) -> Self {
         let total = census.total();
-        stats.announced.set(i64::from(total));
         Self {
             settings,
             stats,

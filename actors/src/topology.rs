@@ -186,6 +186,8 @@ impl Node {
             bitmaps.push(bitmap);
         }
         let census = Census::of(&board, &bitmaps);
+        // Here, because the broadcaster begins on its own thread, maybe after this is first read.
+        stats.announced.set(i64::from(census.total()));
         let (publisher, overview) = watch::channel(Arc::new(census.overview(&board)));
 
         let mut arbiters = vec![Arbiter::new()];
