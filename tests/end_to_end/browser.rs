@@ -52,11 +52,11 @@ fn a_check_appears_in_the_other_window_and_survives_a_reload() {
     let (one, other) = (browser.open(&server), browser.open(&server));
     for window in [&one, &other] {
         window.until_live();
-        window.until_state(42, "unchecked");
+        window.until_state(12, "unchecked");
     }
-    one.click(42);
-    until_soon(&other, 42, "checked");
-    until_soon(&one, 42, "checked");
+    one.click(12);
+    until_soon(&other, 12, "checked");
+    until_soon(&one, 12, "checked");
     other.click(43);
     until_soon(&one, 43, "checked");
     for window in [&one, &other] {
@@ -64,12 +64,12 @@ fn a_check_appears_in_the_other_window_and_survives_a_reload() {
     }
 
     // A checked box stays checked, whatever is done to it.
-    other.click(42);
-    assert_eq!(other.state(42), "checked");
+    other.click(12);
+    assert_eq!(other.state(12), "checked");
 
     one.reload();
     one.until_live();
-    one.until_state(42, "checked");
+    one.until_state(12, "checked");
     one.until_state(43, "checked");
     one.until_total(2);
     assert_eq!(server.client().greeted, 2);
