@@ -81,6 +81,7 @@ pub struct Application {
     admin_address: SocketAddr,
     node: Arc<Node>,
     shutdown_timeout: Duration,
+    signals: Signals,
 }
 
 /// What every worker builds its App from.
@@ -96,6 +97,8 @@ struct Shared {
 impl Application {
     /// Opens the store, loads the board, starts the actors and binds both listeners.
     pub async fn build(settings: &Settings) -> Result<Self> {
+        // First: asked to end while it loads, the node ends once it has loaded.
+        let signals = Signals::new()?;
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
         let page = page::Page::load(&settings.page)?;
@@ -140,14 +143,13 @@ impl Application {
             .run();
         let admin = serve_admin(admin_listener, node.clone(), registry, &settings.store.path)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
-        Ok(Self { server, admin, address, admin_address, node, shutdown_timeout })
+        Ok(Self { server, admin, address, admin_address, node, shutdown_timeout, signals })
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.
     pub async fn run_until_stopped(self) -> Result<Stopped> {
-        let Self { server, admin, node, shutdown_timeout, .. } = self;
+        let Self { server, admin, node, shutdown_timeout, mut signals, .. } = self;
         let (handle, admin_handle) = (server.handle(), admin.handle());
-        let mut signals = Signals::new()?;
         actix_rt::spawn(server);
         actix_rt::spawn(admin);
         info!("listening on http://{}", self.address);

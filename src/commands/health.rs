@@ -118,10 +118,14 @@ mod tests {
         let address = listener.local_addr().expect("it is bound").to_string();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("it is asked");
-            let mut request = [0; 1024];
-            let read = stream.read(&mut request).expect("a request");
+            let (mut request, mut buffer) = (String::new(), [0; 1024]);
+            // All of it: closing with a part unread would reset the connection.
+            while !request.ends_with("\r\n\r\n") {
+                let read = stream.read(&mut buffer).expect("a request");
+                request += &String::from_utf8_lossy(&buffer[..read]);
+            }
             stream.write_all(answer.as_bytes()).expect("it listens");
-            String::from_utf8_lossy(&request[..read]).into_owned()
+            request
         });
         let said = ask(&address, store);
         (server.join().expect("the server ends"), said)

@@ -7,7 +7,7 @@ use crate::harness::{
     browser::{Browser, Screen},
     crowd::Crowd,
     eventually, painting,
-    server::Setup,
+    server::{Server, Setup},
 };
 
 const BILLION: u32 = 1_000_000_000;
@@ -15,24 +15,23 @@ const BILLION: u32 = 1_000_000_000;
 #[test]
 fn every_level_suits_every_screen_by_day_and_by_night() {
     let pictures = std::env::var_os("BILLION_SCREENSHOTS").map(PathBuf::from);
-    let server = Setup::new(BILLION, 50).start();
-    // A board that many have played on takes a while to paint; without pictures a small one will do.
-    let boxes = painting::boxes(if pictures.is_some() { 60. } else { 2. });
-    let count = boxes.len() as u32;
-    let crowd = Crowd::start(server.address, 200_000, boxes.into_iter());
-    eventually_long("the painting", || (server.client().greeted == count).then_some(()));
-    drop(crowd);
     let browser = Browser::start();
     for (phone, dark) in [(false, false), (false, true), (true, false), (true, true)] {
         let screen = Screen { phone, dark };
         let device = if phone { "phone" } else { "desktop" };
         let scheme = if dark { "dark" } else { "light" };
+        // A board of its own for each, so that what one player checks is not there before the next.
+        let server = Setup::new(BILLION, 50).start();
+        // One that many have played on takes a while to paint; without pictures a small one will do.
+        paint(&server, if pictures.is_some() { 40_000. } else { 200. });
+        let company: Vec<_> =
+            (0..if pictures.is_some() { 127 } else { 0 }).map(|_| server.client_v2()).collect();
         let window = browser.open_on(screen, &server, &format!("/#b={}", painting::HERE));
         window.until_live();
         window.until_landed();
         let night = "return matchMedia('(prefers-color-scheme: dark)').matches";
         assert_eq!(window.evaluate(night, ()), dark);
-        window.until(&format!("billion.census({}) > 100", (painting::HERE - 1) / 100_000));
+        window.until(&format!("billion.census({}) > 10", (painting::HERE - 1) / 100_000));
         // Some of one's own.
         for id in painting::MINE {
             window.click(id);
@@ -56,12 +55,23 @@ fn every_level_suits_every_screen_by_day_and_by_night() {
             );
             window.assert_accessible(&name);
             if let Some(folder) = &pictures {
+                let _glitter = Crowd::start(server.address, 60, painting::glitter());
+                window.until("document.getElementById('cheer').textContent === ''");
+                window.until("document.getElementById('busy').ariaDisabled === 'false'");
                 window.until_still();
                 window.save_screenshot(&folder.join(format!("{name}.png")));
             }
         }
         window.assert_no_complaints();
+        drop(company);
     }
+}
+
+fn paint(server: &Server, peak: f64) {
+    let boxes = painting::boxes(peak);
+    let count = boxes.len() as u32;
+    let _crowd = Crowd::start(server.address, 200_000, boxes.into_iter());
+    eventually_long("the painting", || (server.client().greeted == count).then_some(()));
 }
 
 /// Painting for pictures takes longer than anything in a test may.

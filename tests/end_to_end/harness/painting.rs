@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 const TILE: u32 = 100_000;
 
-/// Where to stand for all of it: the middle of tile 4,748.
-pub const HERE: u32 = 4_748 * TILE + 125 * 400 + 200;
+/// Where to stand for all of it: the middle of a tile in one of its arms.
+pub const HERE: u32 = 3_655 * TILE + 125 * 400 + 200;
 
 /// Boxes that the painting leaves free around there, for the player to check.
 pub const MINE: [u32; 5] = [at(-1, 5), at(0, 5), at(1, 5), at(2, 4), at(-2, 4)];
@@ -45,12 +45,13 @@ fn letter(letter: char) -> [u8; 7] {
     }
 }
 
-/// All boxes of it, each once. `density` is about how many an average tile of the galaxy has.
-pub fn boxes(density: f64) -> Vec<u32> {
+/// All boxes of it, each once; the brightest tile has `peak` of them, the others far fewer.
+pub fn boxes(peak: f64) -> Vec<u32> {
     let mut boxes = BTreeSet::new();
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     for tile in 0..10_000 {
-        let count = density * brightness(tile);
+        // The page shows fullness on such a scale as well, so brightness is what is seen.
+        let count = peak.powf(brightness(tile)) - 1.;
         let count = count as u32 + u32::from(random.share() < count.fract());
         for _ in 0..count {
             boxes.insert(tile * TILE + 1 + (random.share() * f64::from(TILE)) as u32);
@@ -77,14 +78,30 @@ pub fn boxes(density: f64) -> Vec<u32> {
     boxes.into_iter().collect()
 }
 
-/// A spiral with two arms and a bright core around the middle of the board; 0 to about 8.
+/// Here and there along the arms, for ever.
+pub fn glitter() -> impl Iterator<Item = u32> + Send {
+    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    std::iter::repeat_with(move || {
+        let mut tile;
+        loop {
+            tile = (random.share() * 10_000.) as u32;
+            if random.share() < brightness(tile).powi(2) {
+                break;
+            }
+        }
+        tile * TILE + 1 + (random.share() * f64::from(TILE)) as u32
+    })
+}
+
+/// A spiral with two arms, a bright core and a faint halo around the middle of the board: 0 to 1.
 fn brightness(tile: u32) -> f64 {
-    let (x, y) = (f64::from(tile % 100) - 48., f64::from(tile / 100) - 47.);
-    let (distance, angle) = ((x * x + y * y * 1.6).sqrt(), (y * 1.26).atan2(x));
-    let arm = (2. * (angle - distance / 9.)).cos();
-    let core = (-distance * distance / 60.).exp() * 8.;
-    let arms = ((arm - 0.1).max(0.) * 3.) * (-distance / 24.).exp();
-    core + arms + 0.02
+    let (x, y) = (f64::from(tile % 100) - 48., (f64::from(tile / 100) - 47.) * 1.26);
+    let (distance, angle) = (x.hypot(y), y.atan2(x));
+    let core = (-distance * distance / 90.).exp();
+    let arm = (2. * (angle - distance / 9.)).cos().max(0.).powf(1.2);
+    let arms = arm * 0.62 * (-distance / 75.).exp();
+    let halo = 0.3 * (-distance / 30.).exp();
+    core.max(arms).max(halo)
 }
 
 /// The word in large letters above and below the small picture, its dots thinned out at random.
