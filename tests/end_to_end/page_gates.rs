@@ -110,7 +110,8 @@ fn script_leaves_most_of_each_frame_free() {
         judge(&format!("panning, {level}"), &frames);
     }
 
-    // All of it in the tile that is looked at: ten thousand updates a second.
+    // All of it in the tile that is looked at: ten thousand updates a second, for as long as it has boxes.
+    let seconds = seconds.min(6);
     for (level, zoom) in [("close", 28.), ("boxes", 2.)] {
         window.evaluate("billion.jump(arguments[0])", 50_450_200);
         window.until_landed();
@@ -120,10 +121,13 @@ fn script_leaves_most_of_each_frame_free() {
         let first = if level == "close" { 50_400_001 } else { 50_500_001 };
         let crowd = Crowd::start(server.address, 10_000, first..first + 100_000);
         eventually("a crowd", || (crowd.sent() > 3_000).then_some(()));
-        let (before, since) = (window.total().expect("a total"), Instant::now());
-        let frames = window.measure_frames(|| std::thread::sleep(Duration::from_secs(seconds)));
-        let heard = f64::from(window.total().expect("a total") - before);
-        let per_second = heard / since.elapsed().as_secs_f64();
+        let mut per_second = 0.;
+        let frames = window.measure_frames(|| {
+            let (before, since) = (window.total().expect("a total"), Instant::now());
+            std::thread::sleep(Duration::from_secs(seconds));
+            let heard = f64::from(window.total().expect("a total") - before);
+            per_second = heard / since.elapsed().as_secs_f64();
+        });
         judge(&format!("{per_second:.0} updates a second, {level}"), &frames);
         // A machine that is busy with other tests may not manage ten thousand, but this is no board at rest.
         let least = if long() { 9_000. } else { 2_000. };

@@ -55,7 +55,7 @@ fn every_level_suits_every_screen_by_day_and_by_night() {
             );
             window.assert_accessible(&name);
             if let Some(folder) = &pictures {
-                let _glitter = Crowd::start(server.address, 60, painting::glitter());
+                let _glitter = Crowd::start(server.address, 300, painting::glitter());
                 window.until("document.getElementById('cheer').textContent === ''");
                 window.until("document.getElementById('busy').ariaDisabled === 'false'");
                 window.until_still();

@@ -36,6 +36,8 @@ pub struct Frames {
     /// Milliseconds for each frame, in ascending order.
     script_ms: Vec<f64>,
     drawn: usize,
+    /// The longest piece of all, by name and function.
+    longest: String,
 }
 
 impl Window<'_> {
@@ -71,7 +73,7 @@ impl Frames {
             } else if event["ph"] == "X" && SCRIPT.contains(&name) {
                 let took = event["dur"].as_f64().unwrap_or_default();
                 let worked = event["tdur"].as_f64().unwrap_or(took);
-                pieces.push((at, at + took, worked));
+                pieces.push((at, at + took, worked, *event));
             }
         }
         begins.sort_by(f64::total_cmp);
@@ -82,18 +84,24 @@ impl Frames {
 
         let mut script_ms = vec![0.; begins.len() - 1];
         let mut outermost_ends = f64::MIN;
-        for (at, end, worked) in pieces {
+        let mut longest = (0., String::new());
+        for (at, end, worked, event) in pieces {
             if at < outermost_ends {
                 continue;
             }
             outermost_ends = end;
+            if worked > longest.0 {
+                let data = &event["args"]["data"];
+                let what = format!("{} {} {}", event["name"], data["functionName"], data["type"]);
+                longest = (worked, format!("{:.2} ms {}", worked / 1000., what.replace('"', "")));
+            }
             let frame = begins.partition_point(|begin| *begin <= at);
             if (1..begins.len()).contains(&frame) {
                 script_ms[frame - 1] += worked / 1000.;
             }
         }
         script_ms.sort_by(f64::total_cmp);
-        Self { script_ms, drawn }
+        Self { script_ms, drawn, longest: longest.1 }
     }
 
     /// How many frames were drawn.
@@ -112,13 +120,14 @@ impl fmt::Display for Frames {
         write!(
             f,
             "script per frame: {:.2} ms in the median, {:.2} ms for 95 %, {:.2} ms for 99 %, {:.2} \
-             ms at most ({} frames, {} drawn)",
+             ms at most ({} frames, {} drawn; longest piece: {})",
             self.quantile(500),
             self.quantile(950),
             self.quantile(990),
             self.quantile(1000),
             self.script_ms.len(),
-            self.drawn
+            self.drawn,
+            self.longest,
         )
     }
 }
