@@ -53,8 +53,13 @@ export function sparkle(id) {
 
 /** Confetti over the board. */
 export function confetti() {
-  const board = element('board').getBoundingClientRect();
-  burst(board.left + board.width / 2, board.top + board.height / 3, 60, Math.min(260, board.width / 2));
+  const rain = () => {
+    const board = element('board').getBoundingClientRect();
+    burst(board.left + board.width / 2, board.top + board.height / 3, 60, Math.min(260, board.width / 2));
+  };
+  // Right after a frame everything is laid out. Asking where the board is amid a thousand updates would lay out all
+  // checkboxes once more: 20 ms.
+  requestAnimationFrame(() => setTimeout(rain));
 }
 
 /** @returns {(text: string) => void} */

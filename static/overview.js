@@ -56,6 +56,8 @@ export class Overview {
     this.pixels = new Uint32Array(this.image.data.buffer);
     this.palette = readPalette(root);
     this.halo = document.createElement('canvas');
+    /** Pixels of the canvas for one of the page. Kept, because asking the page while drawing makes it lay itself out. */
+    this.scale = 1;
     /** The tile in the middle of the window. */
     this.here = 0;
     /** @type {number | undefined} the tile that the keyboard's cursor or the pointer is on */
@@ -263,6 +265,7 @@ export class Overview {
     const { clientWidth, clientHeight } = this.canvas;
     this.canvas.width = Math.round(clientWidth * scale);
     this.canvas.height = Math.round(clientHeight * scale);
+    this.scale = this.canvas.width / Math.max(1, this.root.clientWidth);
     // The first picture of a new size must not wait: a canvas that was resized is blank.
     if (clientWidth > 0) this.draw(performance.now());
   }
@@ -306,7 +309,7 @@ export class Overview {
 
   /** @param {CanvasRenderingContext2D} screen */
   drawMine(screen) {
-    const size = Math.max(3, Math.round((this.canvas.width / this.root.clientWidth) * 3));
+    const size = Math.max(3, Math.round(this.scale * 3));
     const { mine, ink } = this.palette;
     const dot = (/** @type {string} */ colour, /** @type {number} */ side) => {
       screen.fillStyle = colour;
@@ -325,7 +328,7 @@ export class Overview {
    * @param {number} nowMs
    */
   drawGlow(screen, warm, nowMs) {
-    const scale = this.canvas.width / Math.max(1, this.root.clientWidth);
+    const { scale } = this;
     // A tile can be larger than a halo on a small board, so the halo grows with it, up to what is still a spot.
     const least = Math.min((this.canvas.width / this.geometry.tileColumns) * 0.8, 14 * scale);
     for (const tile of warm) {

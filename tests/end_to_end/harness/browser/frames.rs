@@ -72,7 +72,8 @@ impl Frames {
                 begins.push(at);
             } else if event["ph"] == "X" && SCRIPT.contains(&name) {
                 let took = event["dur"].as_f64().unwrap_or_default();
-                let worked = event["tdur"].as_f64().unwrap_or(took);
+                // On virtual machines the thread's clock sometimes leaps ahead of the wall's.
+                let worked = event["tdur"].as_f64().unwrap_or(took).min(took);
                 pieces.push((at, at + took, worked, *event));
             }
         }
