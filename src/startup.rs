@@ -7,7 +7,7 @@ use std::{
     cell::RefCell,
     future::Future,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -40,7 +40,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::{
     routes::{assets, backup, health, metrics, overview, page},
     settings::{self, Settings},
-    store::embedded::{EmbeddedStore, Options},
+    store::embedded::{EmbeddedStore, Options, file_of, identity},
     telemetry,
     ws::{self, Admission, AppService},
 };
@@ -141,7 +141,9 @@ impl Application {
             .disable_signals()
             .listen("players", listener, move || serve(shared.clone()))?
             .run();
-        let admin = serve_admin(admin_listener, node.clone(), registry, &settings.store.path)?;
+        let file = file_of(&settings.store.path, settings.board().name());
+        let operations = backup::Operations::new(settings.store.path.clone(), identity(&file)?);
+        let admin = serve_admin(admin_listener, node.clone(), registry, operations)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self { server, admin, address, admin_address, node, shutdown_timeout, signals })
     }
@@ -357,10 +359,10 @@ fn serve_admin(
     listener: std::net::TcpListener,
     node: Arc<Node>,
     registry: Registry,
-    spool: &Path,
+    operations: backup::Operations,
 ) -> Result<Server> {
     let registry = web::Data::new(registry);
-    let operations = web::Data::new(backup::Operations::new(spool.to_owned()));
+    let operations = web::Data::new(operations);
     let node = web::Data::from(node);
     let admin = HttpServer::new(move || {
         App::new()

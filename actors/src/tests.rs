@@ -332,16 +332,18 @@ fn a_pulse_tells_everybody_on_v2_what_changed_anywhere() {
         while seen.values().sum::<u32>() < 3 {
             let frame = scoped.frame().await;
             let (total, players, tiles) = pulsed(&frame);
-            assert_eq!(players, 2);
+            assert!((1..=2).contains(&players), "it may have been made before the second came");
             seen.extend(tiles);
             assert!(total >= seen.values().sum(), "tiles are told with the boxes they count");
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(1, 2), (2, 1)]);
         let overview = worker.node.overview();
         assert_eq!((overview.total, &overview.checked[..]), (3, &[0, 2, 1][..]));
-        assert_eq!(plain.ids(3).await, [100_001, 100_002, 300_000], "and no pulse on plain");
-        let (_, _, tiles) = pulsed(&scoped.frame().await);
-        assert!(tiles.is_empty(), "each change is told once");
+        let mut told = plain.ids(3).await;
+        told.sort_unstable();
+        assert_eq!(told, [100_001, 100_002, 300_000], "and no pulse on plain");
+        let (total, players, tiles) = pulsed(&scoped.frame().await);
+        assert_eq!((total, players, tiles.len()), (3, 2, 0), "each change is told once");
     });
 }
 

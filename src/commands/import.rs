@@ -56,7 +56,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
 
 fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let began = Instant::now();
-    let mut file = open(&arguments.file)?;
+    let mut file = open(&arguments.file, &settings.store.path)?;
     let summary = verify(&mut file).with_context(|| arguments.file.display().to_string())?;
     let (merged, target) = if let Some(url) = &arguments.to {
         let remote = Remote::at(url)?;
@@ -84,12 +84,14 @@ fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// The file, or a copy of standard input, which cannot be read twice.
-fn open(path: &Path) -> Result<File> {
+/// The file, or a copy of standard input, which cannot be read twice. Where there is no room for
+/// temporary files (a container with a read-only root), the copy is made in the store's `folder`.
+fn open(path: &Path, folder: &Path) -> Result<File> {
     if path != Path::new("-") {
         return File::open(path).with_context(|| format!("cannot read {}", path.display()));
     }
-    let mut copy = tempfile::tempfile().context("no room for a copy of standard input")?;
+    let copy = tempfile::tempfile().or_else(|_| tempfile::tempfile_in(folder));
+    let mut copy = copy.context("no room for a copy of standard input")?;
     io::copy(&mut io::stdin().lock(), &mut copy).context("cannot copy standard input")?;
     copy.seek(SeekFrom::Start(0))?;
     Ok(copy)

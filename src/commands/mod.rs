@@ -40,7 +40,12 @@ pub fn load(arguments: &SettingsArguments) -> Result<Settings, ExitCode> {
     })
 }
 
-/// Does `work` with the settings. 0: done; 1: failed; 2: the settings are wrong.
+/// An argument that makes no sense.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct WrongArgument(String);
+
+/// Does `work` with the settings. 0: done; 1: failed; 2: the settings or an argument are wrong.
 fn with_settings(
     arguments: &SettingsArguments,
     work: impl FnOnce(&Settings) -> anyhow::Result<()>,
@@ -54,6 +59,9 @@ fn with_settings(
         Err(failure) => {
             // One line: what failed and why.
             error!("{failure:#}");
+            if failure.is::<WrongArgument>() {
+                return ExitCode::from(BAD_SETTINGS);
+            }
             ExitCode::FAILURE
         }
     }

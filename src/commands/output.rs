@@ -93,7 +93,12 @@ impl Write for Output {
 }
 
 fn refuse_existing(path: &Path, force: bool) -> Result<()> {
-    if !force && fs::symlink_metadata(path).is_ok() {
+    let Ok(there) = fs::symlink_metadata(path) else { return Ok(()) };
+    // A rename would put a file in the place of a device, a pipe or a link.
+    if !there.is_file() {
+        bail!("{} is no regular file: for a pipe or a device write to - instead", path.display());
+    }
+    if !force {
         bail!("{} exists already: choose another name, or say --force", path.display());
     }
     Ok(())

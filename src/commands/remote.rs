@@ -29,6 +29,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
 
+use super::WrongArgument;
 use crate::{backup::MEDIA_TYPE, settings};
 
 /// Longest wait for a connection.
@@ -47,24 +48,35 @@ const REASON_BYTES: u64 = 4096;
 pub struct Remote {
     runtime: Rc<Runtime>,
     authority: String,
+    /// The store it has to run on.
+    store: Option<String>,
 }
 
 impl Remote {
     /// The listener at `url`, `http://host:port`.
     pub fn at(url: &str) -> Result<Self> {
-        let wanted = "write http://host:port, as admin.address of that server says";
-        let uri: Uri = url.parse().map_err(|error| anyhow!("{url:?}: {error}: {wanted}"))?;
-        let Some(authority) = uri.authority().filter(|_| uri.path().len() <= 1) else {
-            bail!("{url:?} is no address of a server: {wanted}");
+        let wrong = |what: &str| {
+            // What stands before an @ may be a password.
+            let shown = if url.contains('@') { "the URL" } else { url };
+            WrongArgument(format!(
+                "{shown:?}: {what}: write http://host:port, as admin.address of that server says"
+            ))
         };
-        if uri.scheme_str() != Some("http") || authority.port().is_none() {
-            bail!("{url:?} is no address of an admin listener: {wanted}");
+        let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
+        let authority = uri.authority().filter(|_| uri.path().len() <= 1);
+        let authority = authority.ok_or_else(|| wrong("no address of a server"))?;
+        if authority.as_str().contains('@') {
+            return Err(wrong("the admin listener knows no users").into());
         }
-        Self::new(authority.to_string())
+        if uri.scheme_str() != Some("http") || authority.port().is_none() {
+            return Err(wrong("no address of an admin listener").into());
+        }
+        Self::new(authority.to_string(), None)
     }
 
-    /// The listener that `admin.address` describes, on this machine.
-    pub fn local(admin: &str) -> Result<Self> {
+    /// The listener that `admin.address` describes, on this machine. A server that runs on another
+    /// store than `store` ([`identity`](crate::store::embedded::identity)) refuses.
+    pub fn local(admin: &str, store: String) -> Result<Self> {
         let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
         let Some(mut address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
         if address.port() == 0 {
@@ -74,13 +86,13 @@ impl Remote {
             let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
             address = SocketAddr::new(loopback.parse().expect("an address"), address.port());
         }
-        Self::new(address.to_string())
+        Self::new(address.to_string(), Some(store))
     }
 
-    fn new(authority: String) -> Result<Self> {
+    fn new(authority: String, store: Option<String>) -> Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = Rc::new(runtime.enable_all().build()?);
-        Ok(Self { runtime, authority })
+        Ok(Self { runtime, authority, store })
     }
 
     /// Where it is.
@@ -88,16 +100,22 @@ impl Remote {
         format!("http://{}", self.authority)
     }
 
+    fn path(&self, path: &str) -> String {
+        let Some(store) = &self.store else { return path.to_owned() };
+        let sign = if path.contains('?') { '&' } else { '?' };
+        format!("{path}{sign}store={store}")
+    }
+
     /// Asks for `path`.
     pub fn get(&self, path: &str) -> Result<Answer> {
-        let request = Request::get(path).header(header::HOST, &self.authority);
+        let request = Request::get(self.path(path)).header(header::HOST, &self.authority);
         self.ask(request.body(Upload::nothing())?)
     }
 
     /// Sends a backup to `path`.
     pub fn post(&self, path: &str, file: File) -> Result<Answer> {
         let bytes = file.metadata()?.len();
-        let request = Request::post(path)
+        let request = Request::post(self.path(path))
             .header(header::HOST, &self.authority)
             .header(header::CONTENT_TYPE, MEDIA_TYPE);
         self.ask(request.body(Upload { file: Some(file), left: bytes, sent: Arc::default() })?)

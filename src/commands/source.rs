@@ -6,7 +6,7 @@ use super::remote::Remote;
 use crate::{
     backup::Header,
     settings::Settings,
-    store::embedded::{file_of, snapshot::Snapshot},
+    store::embedded::{file_of, identity, snapshot::Snapshot},
 };
 use actors::store::StoreError;
 
@@ -32,9 +32,14 @@ pub fn find(settings: &Settings, from: Option<&str>) -> Result<Source> {
 
 /// The server that runs on the store of the settings.
 pub fn running(settings: &Settings) -> Result<Remote> {
-    let remote = Remote::local(&settings.admin.address)
+    let file = file_of(&settings.store.path, &settings.board.name);
+    let store = identity(&file).with_context(|| file.display().to_string())?;
+    let remote = Remote::local(&settings.admin.address, store)
         .context("the store is in use, so the server that runs on it is asked at admin.address")?;
-    log::info!("the store is in use: asking the server that runs on it, {}", remote.name());
+    log::info!(
+        "the store is in use: asking the server that should run on it, {} (admin.address)",
+        remote.name()
+    );
     Ok(remote)
 }
 

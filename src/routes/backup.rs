@@ -18,7 +18,10 @@ use actors::topology::Node;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::Instant,
+};
 
 use self::merging::Merging;
 use crate::backup::{
@@ -41,6 +44,9 @@ const SPOOL_BYTES: usize = 1024 * 1024;
 /// Silence after which an upload is given up.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Bytes a second below which an upload is given up: there is one place for imports.
+const UPLOAD_RATE_MIN: u64 = 32 * 1024;
+
 /// Lines of progress that may wait for a client that does not read; full: the merge waits.
 const LINES: usize = 16;
 
@@ -48,15 +54,17 @@ const LINES: usize = 16;
 pub struct Operations {
     /// Where uploads are kept, without a name, until they are merged.
     spool: PathBuf,
+    /// The store this server runs on.
+    store: String,
     exports: Arc<Semaphore>,
     imports: Arc<Semaphore>,
 }
 
 impl Operations {
-    /// Uploads go to the folder `spool`.
-    pub fn new(spool: PathBuf) -> Self {
+    /// Uploads go to the folder `spool`; `store` is the identity of the server's store.
+    pub fn new(spool: PathBuf, store: String) -> Self {
         let imports = Arc::new(Semaphore::new(1));
-        Self { spool, exports: Arc::new(Semaphore::new(EXPORTS)), imports }
+        Self { spool, store, exports: Arc::new(Semaphore::new(EXPORTS)), imports }
     }
 }
 
@@ -70,9 +78,34 @@ struct Exporting {
     _permit: OwnedSemaphorePermit,
 }
 
+/// Which store is meant, of whoever found this server by its settings and not by its name.
+#[derive(Debug, Deserialize)]
+pub struct Meant {
+    store: Option<String>,
+}
+
+impl Operations {
+    fn refuse_another(&self, meant: &Meant) -> Option<HttpResponse> {
+        let another = meant.store.as_ref().is_some_and(|store| *store != self.store);
+        another.then(|| {
+            let text = "this server runs on another store: name the one that is meant with --from \
+                        or --to, or correct admin.address";
+            refuse(StatusCode::CONFLICT, text)
+        })
+    }
+}
+
 /// `GET /export`: everything acknowledged before this was asked, and nothing that is not durable.
 /// The next piece is read when the one before was taken over by the socket.
-pub async fn export(node: web::Data<Node>, operations: web::Data<Operations>) -> HttpResponse {
+pub async fn export(
+    request: HttpRequest,
+    meant: web::Query<Meant>,
+    node: web::Data<Node>,
+    operations: web::Data<Operations>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_pages(&request).or_else(|| operations.refuse_another(&meant)) {
+        return refusal;
+    }
     let Ok(permit) = operations.exports.clone().try_acquire_owned() else {
         return refuse(StatusCode::TOO_MANY_REQUESTS, "too many exports are running: try again");
     };
@@ -137,6 +170,7 @@ fn default_rate() -> u32 {
 pub async fn import(
     request: HttpRequest,
     wishes: web::Query<Wishes>,
+    meant: web::Query<Meant>,
     payload: web::Payload,
     node: web::Data<Node>,
     operations: web::Data<Operations>,
@@ -145,6 +179,13 @@ pub async fn import(
         return refusal;
     }
     let most = bytes_max(node.board.boxes());
+    if declared(&request).is_some_and(|declared| declared > most) {
+        return refuse_unread(StatusCode::PAYLOAD_TOO_LARGE, &too_long(most));
+    }
+    if let Some(refusal) = operations.refuse_another(&meant) {
+        discard(payload, most).await;
+        return refusal;
+    }
     let Ok(permit) = operations.imports.clone().try_acquire_owned() else {
         discard(payload, most).await;
         return refuse(StatusCode::CONFLICT, "another import is running: try again after it");
@@ -172,14 +213,31 @@ pub async fn import(
 /// A page of another site can make an operator's browser send requests to this listener. It cannot
 /// name this media type without asking first, which is answered with 405, and it sends its origin.
 fn refuse_browsers(request: &HttpRequest) -> Option<HttpResponse> {
-    if request.headers().contains_key(header::ORIGIN) {
-        return Some(refuse(StatusCode::FORBIDDEN, "not for browsers"));
+    if let Some(refusal) = refuse_pages(request) {
+        return Some(refusal);
     }
     let media = request.headers().get(header::CONTENT_TYPE);
     (media.is_none_or(|media| media.as_bytes() != MEDIA_TYPE.as_bytes())).then(|| {
         let text = format!("send a backup with Content-Type: {MEDIA_TYPE}");
         refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text)
     })
+}
+
+/// Refuses what a page of another site makes a browser ask: it names its origin, or says so
+/// (Fetch Metadata, `Sec-Fetch-Site`).
+fn refuse_pages(request: &HttpRequest) -> Option<HttpResponse> {
+    let site = request.headers().get("sec-fetch-site").map(header::HeaderValue::as_bytes);
+    let by_a_page = site.is_some_and(|site| site != b"none");
+    (by_a_page || request.headers().contains_key(header::ORIGIN))
+        .then(|| refuse(StatusCode::FORBIDDEN, "not for browsers"))
+}
+
+fn declared(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+fn too_long(most: u64) -> String {
+    format!("no backup of this board is longer than {most} bytes")
 }
 
 fn misfit(header: &Header, node: &Node, any_name: bool) -> Option<String> {
@@ -217,10 +275,12 @@ async fn receive(
     let mut file =
         web::block(move || tempfile::tempfile_in(spool)).await.map_err(gone)?.map_err(full);
     let mut waiting = BytesMut::new();
-    let mut received = 0;
+    let (mut received, began) = (0, Instant::now());
     loop {
-        let silence = "the upload stopped".to_owned();
-        let piece = tokio::time::timeout(UPLOAD_TIMEOUT, payload.next()).await;
+        let silence = "the upload stopped, or is too slow".to_owned();
+        let deadline = began + UPLOAD_TIMEOUT + Duration::from_secs(received / UPLOAD_RATE_MIN);
+        let deadline = deadline.min(Instant::now() + UPLOAD_TIMEOUT);
+        let piece = tokio::time::timeout_at(deadline, payload.next()).await;
         let piece = piece.map_err(|_| Refusal(StatusCode::REQUEST_TIMEOUT, silence))?;
         let last = piece.is_none();
         if let Some(piece) = piece {
@@ -229,8 +289,7 @@ async fn receive(
             })?;
             received += piece.len() as u64;
             if received > most {
-                let text = format!("no backup of this board is longer than {most} bytes");
-                return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, text));
+                return Err(Refusal(StatusCode::PAYLOAD_TOO_LARGE, too_long(most)));
             }
             waiting.extend_from_slice(&piece);
         }
@@ -269,6 +328,13 @@ async fn discard(mut payload: web::Payload, most: u64) {
 
 fn gone(_: actix_web::error::BlockingError) -> Refusal {
     Refusal(StatusCode::INTERNAL_SERVER_ERROR, "the server failed inside; see its log".to_owned())
+}
+
+/// A refusal of what was not read: the connection cannot go on behind it.
+fn refuse_unread(status: StatusCode, reason: &str) -> HttpResponse {
+    let mut response = refuse(status, reason);
+    response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
+    response
 }
 
 fn refuse(status: StatusCode, reason: &str) -> HttpResponse {

@@ -74,6 +74,16 @@ pub fn file_of(folder: &Path, board: &str) -> PathBuf {
     folder.join(format!("{board}.redb"))
 }
 
+/// Tells one store from every other on this machine: the device and number of its file.
+///
+/// # Errors
+/// If there is no such file.
+pub fn identity(file: &Path) -> std::io::Result<String> {
+    use std::os::unix::fs::MetadataExt as _;
+    let file = std::fs::metadata(file)?;
+    Ok(format!("{:x}-{:x}", file.dev(), file.ino()))
+}
+
 /// A board in a local database file. See the module's documentation.
 pub struct EmbeddedStore {
     board: Board,

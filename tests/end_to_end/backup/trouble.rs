@@ -177,6 +177,62 @@ fn a_file_is_only_replaced_when_that_is_said() {
     assert_eq!(ran.code, Some(2), "{}", ran.said);
 }
 
+/// A rename put a file in the place of a device.
+#[test]
+fn what_is_no_regular_file_is_never_replaced() {
+    let kept = Kept::new();
+    let (pipe, link) = (kept.backups.file("pipe"), kept.backups.file("link"));
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("coreutils").success());
+    std::os::unix::fs::symlink("/nowhere", &link).expect("a link can be made");
+    for path in [&pipe, &link] {
+        let ran = kept.setup.run(&["export", "--force", text(path)]);
+        assert_eq!(ran.code, Some(1), "{}", ran.said);
+        says(&ran.said, &["is no regular file", "write to -"]);
+    }
+    let mut names = kept.backups.names();
+    names.sort();
+    assert_eq!(names, ["link", "pipe", "sound.bxb"]);
+    assert!(link.is_symlink() && !pipe.is_file());
+}
+
+/// Two servers on one machine, and `admin.address` of the one names the other.
+#[test]
+fn a_server_on_another_store_is_not_taken_for_ours() {
+    let (ours, theirs, backups) = (setup(), setup(), Folder::new());
+    let (_running, other) = (ours.start(), theirs.start());
+    check_all(&other, [7]);
+    let ours = ours.with("ADMIN__ADDRESS", other.admin);
+    let path = backups.file("board.bxb");
+    for command in [&["export", text(&path)][..], &["inspect"]] {
+        let ran = ours.run(command);
+        assert_eq!(ran.code, Some(1), "{}", ran.said);
+        says(&ran.said, &["409", "another store", "admin.address"]);
+    }
+    assert_eq!(backups.names(), Vec::<String>::new());
+    std::fs::write(&path, file::written(BOXES, "main", &BTreeSet::from([9]))).expect("room");
+    let ran = ours.run(&["import", text(&path)]);
+    assert_eq!(ran.code, Some(1), "{}", ran.said);
+    says(&ran.said, &["another store"]);
+    assert_eq!(whole_board(&other), BTreeSet::from([7]));
+    done(&ours, &["export", "--force", text(&path), "--from", &admin(&other)]);
+}
+
+#[test]
+fn pages_of_other_sites_and_endless_uploads_are_turned_away() {
+    let server = setup().start();
+    for header in [("Origin", "http://evil.example"), ("Sec-Fetch-Site", "cross-site")] {
+        for method in ["GET", "POST"] {
+            let path = if method == "GET" { "/export" } else { "/import" };
+            let answer = request(server.admin, method, path, &[header]);
+            assert_eq!(answer.status, 403, "{method} {header:?}: {}", answer.body);
+        }
+    }
+    let typed = ("Content-Type", "application/x-billion-backup");
+    let endless = [typed, ("Content-Length", "999999999999")];
+    let answer = request(server.admin, "POST", "/import", &endless);
+    assert_eq!(answer.status, 413, "before any of it is read: {}", answer.body);
+}
+
 #[test]
 fn an_export_that_ends_early_leaves_nothing_behind() {
     let (setup, backups) = (setup(), Folder::new());
@@ -208,8 +264,11 @@ fn an_export_that_ends_early_leaves_nothing_behind() {
     assert_eq!(backups.names(), Vec::<String>::new());
 
     let ran = setup.run(&["export", text(&path), "--from", "nonsense"]);
-    assert_eq!(ran.code, Some(1));
+    assert_eq!(ran.code, Some(2));
     says(&ran.said, &["http://host:port"]);
+    let ran = setup.run(&["export", text(&path), "--from", "http://me:hunter2@127.0.0.1:1"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(!ran.said.contains("hunter2"), "{}", ran.said);
 }
 
 #[test]
