@@ -1,6 +1,6 @@
 /*
- * Owns what keys do to the map, and the zoom buttons, which do the same. Keys work on the board, and also when nothing
- * at all has the focus. Space on a checkbox is left to the checkbox itself.
+ * Owns what keys do to the map, and the zoom buttons, which do the same. Keys work on the board, when nothing at all has
+ * the focus, and on a button, where a click has left it. Space on a checkbox or a button is left to that itself.
  */
 
 /** @typedef {import('./view.js').View} View */
@@ -35,18 +35,32 @@ export function listenToKeys(root, view) {
     view.jump(id, level === 'close' ? { focus: true } : { focus: false, z });
   }
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    if (!isFree(event, root)) return;
     const { target, key } = event;
-    const onBoard = target instanceof Node && root.contains(target);
-    if (!onBoard && target !== document.body) return;
     // What is open on top of the map closes with Escape, and the map stays.
-    if (document.querySelector('[popover]:popover-open')) return;
+    if (isCovered()) return;
     const acts = (key === ' ' || key === 'Enter') && (target === root || target === document.body);
     const action = acts ? () => view.act() : actions[key];
     if (!action) return;
     event.preventDefault();
     action();
   });
+}
+
+/**
+ * Whether a key may mean the map: nothing else that has the focus has a use for it.
+ * @param {KeyboardEvent} event
+ * @param {HTMLElement} root
+ */
+export function isFree({ ctrlKey, altKey, metaKey, defaultPrevented, target }, root) {
+  if (ctrlKey || altKey || metaKey || defaultPrevented) return false;
+  if (target === document.body || target instanceof HTMLButtonElement) return true;
+  return target instanceof Node && root.contains(target);
+}
+
+/** Whether something is open on top of the map. */
+export function isCovered() {
+  return document.querySelector('[popover]:popover-open') !== null;
 }
 
 /**

@@ -208,7 +208,7 @@ export function decodeIds(text, boxes) {
   /** @type {Set<number>} */
   const ids = new Set();
   let [id, value, scale] = [0, 0, 1];
-  for (const character of atob(body)) {
+  for (const character of decodeBase64(body)) {
     const byte = character.charCodeAt(0);
     value += (byte % 128) * scale;
     scale *= 128;
@@ -218,6 +218,16 @@ export function decodeIds(text, boxes) {
     if (Number.isInteger(id) && id >= 1 && id <= boxes) ids.add(id);
   }
   return [...ids];
+}
+
+/** @param {string} body */
+function decodeBase64(body) {
+  try {
+    return atob(body);
+  } catch {
+    // Only someone who wrote it by hand gets the sum right and this wrong; the page must start all the same.
+    return '';
+  }
 }
 
 /**

@@ -147,9 +147,11 @@ export class Painter {
     const tiles = wanted.length > 0 ? wanted : this.loadedIn(scene);
     // Pixels smaller than half of the screen's own would be skipped, not mixed.
     const coarse = 1 - fade(scale, 0.35, 0.75);
+    // Close by, its boxes were seen as checkboxes a moment ago: fading in, all of them would flash.
+    const bornMs = z >= this.camera.zClose * 0.6 ? -Infinity : scene.nowMs;
     let fading = false;
     for (const tile of tiles) {
-      const picture = this.pixels.of(tile, scene.nowMs);
+      const picture = this.pixels.of(tile, bornMs);
       if (!picture) continue;
       const born = scene.still ? 1 : Math.min(1, (scene.nowMs - picture.bornMs) / TILE_FADE_MS);
       fading ||= born < 1;

@@ -1,6 +1,8 @@
 /*
- * Owns the single keys that work while nothing is being typed: on the board, and when nothing has the focus.
+ * Owns the single keys that work while nothing is being typed.
  */
+
+import { isCovered, isFree } from './keys.js';
 
 /**
  * @param {HTMLElement} board
@@ -8,12 +10,10 @@
  */
 export function listenToShortcuts(board, actions) {
   document.addEventListener('keydown', (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
-    const { target } = event;
-    const onBoard = target instanceof Node && board.contains(target);
-    if (!onBoard && target !== document.body) return;
+    if (!isFree(event, board)) return;
     const action = actions[event.key];
-    if (!action) return;
+    // Nobody sees what happens under the help; the key that opened it also closes it.
+    if (!action || (isCovered() && event.key !== '?')) return;
     event.preventDefault();
     action();
   });

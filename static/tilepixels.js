@@ -110,17 +110,17 @@ export class TilePixels {
   /**
    * The picture of a tile, up to date; `undefined` when the tile is not loaded or this frame has made enough others.
    * @param {number} tile
-   * @param {number} nowMs
+   * @param {number} bornMs since when it is seen, if it is new
    * @returns {Picture | undefined}
    */
-  of(tile, nowMs) {
+  of(tile, bornMs) {
     const bits = this.board.bitsOf(tile);
     if (!bits) return undefined;
     let picture = this.pictures.get(tile);
     if (!picture || (picture.stale && this.left >= 0)) {
       this.left -= 1;
       if (this.left < 0) return picture;
-      picture ??= this.create(nowMs);
+      picture ??= this.create(bornMs);
       this.make(picture, tile, bits);
     }
     this.pictures.delete(tile);
@@ -151,17 +151,17 @@ export class TilePixels {
   }
 
   /**
-   * @param {number} nowMs
+   * @param {number} bornMs
    * @returns {Picture}
    */
-  create(nowMs) {
+  create(bornMs) {
     // The longest unused one gives its canvas to the new one: browsers are slow to free canvases.
     const [oldest] = this.pictures.keys();
     const reused = this.pictures.size >= PICTURES_MAX ? this.pictures.get(oldest) : undefined;
     if (reused) this.pictures.delete(oldest);
     const { canvas, context } = reused ?? blankCanvas(TILE_COLUMNS, TILE_ROWS);
     const pending = Array.from({ length: TINTS }, () => []);
-    return { canvas, context, pending, count: 0, bornMs: nowMs, stale: true, small: undefined };
+    return { canvas, context, pending, count: 0, bornMs, stale: true, small: undefined };
   }
 
   /**

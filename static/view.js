@@ -457,10 +457,10 @@ export class View {
       // Boxes are never unchecked. Preventing the click puts the native mark back as it was.
       if (state === 'checked' || state === 'waiting') event.preventDefault();
       else this.listener.checked(id);
-    } else if (!this.checkboxes.shown) this.tapped(event);
+    } else this.tapped(event);
   }
 
-  /** @param {MouseEvent} event a click on the painted map */
+  /** @param {MouseEvent} event a click on the painted map, or between the round corners of checkboxes */
   tapped({ clientX, clientY, detail }) {
     const { camera } = this;
     const area = this.root.getBoundingClientRect();
@@ -468,7 +468,7 @@ export class View {
     const id = this.geometry.idAt(Math.floor(place.x), Math.floor(place.y));
     if (id === 0) return;
     // The second click of two goes on to where the first one has set off for.
-    if (camera.z >= CLOSE_MIN_PX && detail < 2) this.check(id);
+    if (this.checkboxes.shown || (camera.z >= CLOSE_MIN_PX && detail < 2)) this.check(id);
     else this.approach((detail >= 2 && this.motion.destination) || place, detail >= 2);
   }
 

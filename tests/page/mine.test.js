@@ -39,7 +39,7 @@ test('a row of neighbours costs about a byte and a third each', () => {
 
 test('damaged or strange text is no boxes, and ids beyond the board are left out', () => {
   const good = encodeIds([7, 8, 9]);
-  for (const text of [null, '', '1', '1.0.', good.slice(0, -1), good.replace(/^1/, '2'), `${good}A`, '[7,8,9]', '1.x.~~~~']) {
+  for (const text of [null, '', '1', '1.0.', good.slice(0, -1), good.replace(/^1/, '2'), `${good}A`, '[7,8,9]', '1.420ba15.~~~~']) {
     assert.deepEqual(decodeIds(text, BOXES), [], String(text));
   }
   assert.deepEqual(decodeIds(encodeIds([7, 1000, 8]), 10), [7, 8]);
