@@ -8,6 +8,7 @@
 mod catalogue;
 mod layers;
 mod written;
+mod dotenv;
 mod variables;
 mod aliases;
 mod validate;
