@@ -12,6 +12,7 @@ use super::{
     aliases,
     catalogue::{CATALOGUE, find, nearest},
     dotenv,
+    show::masked,
     variables::{self, Variable},
     written,
 };
@@ -212,6 +213,8 @@ fn layer(given: Vec<Given>, findings: &mut Findings) -> Layer {
 
 /// What to say of a setting that does not exist.
 fn unknown(key: &str) -> String {
+    // Whatever was taken for a name may be an address with a password in it.
+    let told = masked(key);
     let keys = CATALOGUE.iter().map(|entry| entry.key);
     if let Some(section) = key.strip_suffix(".*") {
         let sections = keys.filter_map(|key| Some(key.split_once('.')?.0));
@@ -219,13 +222,13 @@ fn unknown(key: &str) -> String {
             Some(section) => format!(" (did you mean [{section}]?)"),
             None => " (--print-settings lists all there is)".to_owned(),
         };
-        return format!("unknown section [{section}]{hint}");
+        return format!("unknown section [{}]{hint}", masked(section));
     }
     if keys.clone().any(|known| known.split_once('.').is_some_and(|(section, _)| section == key)) {
         return format!("{key} is a section: name a setting in it, as {key}.…");
     }
     match nearest(key, keys) {
-        Some(nearest) => format!("{key}: unknown setting (did you mean {nearest}?)"),
-        None => format!("{key}: unknown setting (--print-settings lists all there is)"),
+        Some(nearest) => format!("{told}: unknown setting (did you mean {nearest}?)"),
+        None => format!("{told}: unknown setting (--print-settings lists all there is)"),
     }
 }

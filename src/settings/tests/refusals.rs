@@ -76,7 +76,13 @@ fn values_of_another_kind_are_refused_even_where_they_are_overridden() {
         ("[server]\nallowed_origins = 3", "a list"),
         ("[server]\nallowed_origins = [3]", "every entry must be text"),
         ("[server]\nallow_missing_origin = \"maybe\"", "true or false"),
-        ("[server]\naddress = 8080", "text in quotes"),
+        (
+            "[server]\naddress = 8080",
+            "address = 8080 is a number: write text in quotes, address = \"…\"",
+        ),
+        ("[store]\npath = true", "store.path = true is a switch: write text in quotes"),
+        ("[board]\nname = ['a']", "board.name = [\"a\"] is a list: write text in quotes"),
+        ("[shards]\ncount = [1]", "shards.count = [1] is not a whole number"),
         ("[limiter]\nlimit = nan", "a number"),
         ("[server]\nworkers = 99999999999999999999", "a whole number"),
         ("[server]\nworkers = 1.5", "a whole number"),
@@ -103,6 +109,7 @@ fn values_out_of_range_are_refused_where_they_end_up() {
         ("SHARDS__COUNT", "10001"),
         ("SERVER__ADDRESS", "nowhere"),
         ("ADMIN__ADDRESS", "1.2.3.4:99999"),
+        ("STORE__PATH", ""),
         ("SERVER__ALLOWED_ORIGINS", "example.org"),
         ("SERVER__ALLOWED_ORIGINS", "https://Example.org"),
         ("SERVER__ALLOWED_ORIGINS", "https://example.org:443"),
@@ -248,6 +255,21 @@ fn passwords_are_never_shown() {
         let said = file(&text).problems().join("\n");
         assert!(!said.contains(secret), "{said}");
     }
+    for text in [
+        format!("[\"redis://u:{secret}@h\"]"),
+        format!("\"redis://u:a {secret}@h\" = 1"),
+        format!("server.\"u:{secret}@h\" = 1"),
+        format!("[store.\"//u:{secret}@h\"]"),
+    ] {
+        let said = file(&text).problem();
+        assert!(!said.contains(secret) && said.contains("***@h"), "{said}");
+    }
+    let named = PathBuf::from(format!("redis://u:{secret}@h/x"));
+    let sources = Sources { file: Some(named), ..Sources::default() };
+    let loaded = Settings::load(&sources);
+    let said = loaded.settings.expect_err("missing").to_string();
+    assert!(said.starts_with("redis://***@h/x: cannot be read"), "{said}");
+    assert!(!format!("{:?}", loaded.read).contains(secret));
     let dotenv = format!("REDIS_ADDRESSES=redis://:{secret}@x\nbad line {secret}\nX='{secret}");
     let said = Case { dotenv: &dotenv, ..Case::default() }.problems().join("\n");
     assert!(!said.contains(secret), "{said}");
