@@ -2,12 +2,12 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint, error::ErrorKind};
 use clap_complete::Shell;
 
 use crate::{
     commands::{export, health, import, inspect},
-    settings::{Flag, Sources},
+    settings::{Flag, Sources, masked, masked_text},
 };
 
 /// Shown by `--help`.
@@ -77,28 +77,71 @@ fish:  billion completions fish > ~/.config/fish/completions/billion.fish")]
 #[command(next_help_heading = "Settings")]
 pub struct SettingsArguments {
     /// Settings file [default: ./settings.toml if there is one]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
     pub settings: Option<PathBuf>,
 
     /// Where players connect, host:port or :port (server.address)
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::Other)]
     pub address: Option<String>,
 
     /// Where /metrics, /healthz and /readyz are served (admin.address)
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::Other)]
     pub admin_address: Option<String>,
 
     /// Folder of the store (store.path)
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
     pub data: Option<String>,
 
     /// Name of the stored board (board.name)
-    #[arg(long, value_name = "NAME", global = true)]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other, global = true)]
     pub board: Option<String>,
 
     /// Any setting, as in limiter.limit=5; may be given more than once
-    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = assignment, global = true)]
+    #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = assignment,
+          value_hint = ValueHint::Other, global = true)]
     pub set: Vec<(String, String)>,
+}
+
+impl Arguments {
+    /// The command line. What is wrong with it is said, and ends the process.
+    pub fn read() -> Self {
+        let words: Vec<OsString> = std::env::args_os().collect();
+        Self::try_parse_from(&words).and_then(Self::agreeing).unwrap_or_else(|error| {
+            let text = error.to_string();
+            let told = without_secrets(&text, &words);
+            if !error.use_stderr() || told == text {
+                error.exit();
+            }
+            eprint!("{told}");
+            std::process::exit(error.exit_code());
+        })
+    }
+
+    /// Refuses to take one of two things that were asked for.
+    fn agreeing(self) -> Result<Self, clap::Error> {
+        let flag = match &self {
+            Self { command: Some(_), check: true, .. } => "--check",
+            Self { command: Some(_), print_settings: true, .. } => "--print-settings",
+            _ => return Ok(self),
+        };
+        let told = format!("the argument '{flag}' cannot be used with a command");
+        Err(Self::command().error(ErrorKind::ArgumentConflict, told))
+    }
+}
+
+/// What clap says of a wrong command line, which it quotes, without the passwords in `words`.
+fn without_secrets(text: &str, words: &[OsString]) -> String {
+    let mut told = text.to_owned();
+    // Word by word first: only here is it known that one goes on after a space.
+    for word in words.iter().map(|word| word.to_string_lossy()) {
+        let value = word.split_once('=').map(|(_, value)| value);
+        for quoted in [Some(&*word), value].into_iter().flatten() {
+            if quoted.contains('@') {
+                told = told.replace(quoted, &masked(quoted));
+            }
+        }
+    }
+    masked_text(&told)
 }
 
 impl SettingsArguments {

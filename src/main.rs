@@ -14,8 +14,6 @@ mod ws;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use arguments::{Arguments, Command};
 
 /// jemalloc: 33 MB for 19,000 idle connections, where glibc took 41 to 56 and mimalloc 170.
@@ -23,7 +21,7 @@ use arguments::{Arguments, Command};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::read();
     telemetry::start_logging();
     if arguments.check {
         return commands::check::run(&arguments.settings);

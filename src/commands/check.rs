@@ -1,12 +1,12 @@
 //! `billion --check`: what is wrong with the settings, as far as it can be told without starting.
 
-use std::process::ExitCode;
+use std::{fs, io::ErrorKind, path::Path, process::ExitCode};
 
 use super::{BAD_SETTINGS, say};
 use crate::{
     arguments::SettingsArguments,
     routes::page::Page,
-    settings::{self, Settings},
+    settings::{self, Loaded, Settings, masked_text},
 };
 
 /// 0: nothing is wrong; 2: what is wrong has been said, one line each.
@@ -15,17 +15,7 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     for notice in &loaded.notices {
         eprintln!("note: {notice}");
     }
-    let mut problems = Vec::new();
-    match &loaded.settings {
-        Ok(settings) => {
-            // Rereading pages are not compressed, which is not needed to know that they are there.
-            let page = settings::Page { reload: true, ..settings.page.clone() };
-            if let Err(error) = Page::load(&page) {
-                problems.push(format!("{}: page.path: {error:#}", loaded.place("page.path")));
-            }
-        }
-        Err(wrong) => problems.extend(wrong.0.iter().cloned()),
-    }
+    let problems = problems(&loaded);
     if problems.is_empty() {
         let read = loaded.read.iter().map(|(place, count)| format!(", {count} from {place}"));
         let read: String = read.collect();
@@ -37,4 +27,34 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let noun = if problems.len() == 1 { "problem" } else { "problems" };
     eprintln!("{} {noun}", problems.len());
     ExitCode::from(BAD_SETTINGS)
+}
+
+/// Everything that keeps a server from starting with these settings; changes nothing.
+pub fn problems(loaded: &Loaded) -> Vec<String> {
+    let settings = match &loaded.settings {
+        Ok(settings) => settings,
+        Err(wrong) => return wrong.0.clone(),
+    };
+    // Rereading pages are not compressed, which is not needed to know that they are there.
+    let page = settings::Page { reload: true, ..settings.page.clone() };
+    let page = Page::load(&page).err().map(|error| ("page.path", format!("{error:#}")));
+    let store = folder(&settings.store.path).map(|problem| ("store.path", problem));
+    let found = page.into_iter().chain(store);
+    found.map(|(key, told)| masked_text(&format!("{}: {key}: {told}", loaded.place(key)))).collect()
+}
+
+/// What keeps `path` from being a folder, or from becoming one.
+fn folder(path: &Path) -> Option<String> {
+    let problem = match fs::metadata(path) {
+        Ok(found) if found.is_dir() => return None,
+        Ok(_) => "is not a folder: choose a folder for the data".to_owned(),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if !path.is_symlink() {
+                return None;
+            }
+            "is a link to a folder that does not exist".to_owned()
+        }
+        Err(error) => error.to_string(),
+    };
+    Some(format!("{}: {problem}", path.display()))
 }

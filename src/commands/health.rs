@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use clap::Args;
+use clap::{Args, ValueHint};
 
 use super::BAD_SETTINGS;
 use crate::{
@@ -27,14 +27,19 @@ const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Where its admin listener is [default: admin.address of the settings]
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = address, value_hint = ValueHint::Other)]
     address: Option<String>,
     /// Count a store that takes no checks as not ready, too
     #[arg(long)]
     store: bool,
 }
 
-/// Asks. 0: ready; 1: not ready, or no answer; 2: the settings are wrong.
+fn address(text: &str) -> Result<String, String> {
+    settings::host_and_port(text).map(|_| text.to_owned())
+}
+
+/// Asks. 0: ready; 1: not ready, or no answer; 2: the settings are wrong. (A wrong address on the
+/// command line is found while that is parsed, and is 2 as well.)
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     let address = match &arguments.address {
         Some(address) => address.clone(),
@@ -62,7 +67,9 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
 
 /// What `/readyz` at `address` says, if that is that it is ready.
 fn ask(address: &str, store: bool) -> Result<String> {
-    let resolved = settings::resolve(address).map_err(anyhow::Error::msg)?;
+    let resolved = settings::resolve(address)
+        .map_err(anyhow::Error::msg)
+        .with_context(|| format!("no answer from {address}"))?;
     let to = reachable(*resolved.first().context("an address resolves to something")?);
     ensure!(to.port() != 0, "admin.address is any free port: name the one it took with --address");
     let path = if store { "/readyz?store=1" } else { "/readyz" };

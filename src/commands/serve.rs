@@ -2,20 +2,29 @@
 
 use std::process::ExitCode;
 
-use log::error;
+use log::{error, warn};
 
-use super::load;
+use super::{BAD_SETTINGS, check};
 use crate::{
     arguments::SettingsArguments,
+    settings::Settings,
     startup::{Application, Stopped},
 };
 
 /// Serves. 0: stopped as asked; 1: failed; 2: the settings are wrong.
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
-    let settings = match load(arguments) {
-        Ok(settings) => settings,
-        Err(code) => return code,
-    };
+    let loaded = Settings::load(&arguments.sources());
+    for notice in &loaded.notices {
+        warn!("{notice}");
+    }
+    let problems = check::problems(&loaded);
+    for problem in &problems {
+        error!("{problem}");
+    }
+    let Ok(settings) = loaded.settings else { return ExitCode::from(BAD_SETTINGS) };
+    if !problems.is_empty() {
+        return ExitCode::from(BAD_SETTINGS);
+    }
     let ran = actix_rt::System::new()
         .block_on(async { Application::build(&settings).await?.run_until_stopped().await });
     match ran {

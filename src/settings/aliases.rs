@@ -12,6 +12,8 @@ use super::{
 
 const WEBSOCKET: &str = "WEBSOCKET_";
 
+const REDIS: &str = "REDIS_";
+
 /// What a variable means here.
 #[derive(Debug, Clone, Copy)]
 pub enum Meaning {
@@ -76,6 +78,10 @@ pub fn read(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
         let Variable { place, name, .. } = variable;
         match ALIASES.iter().find(|(known, _)| known == name) {
             Some((_, meaning)) => given.extend(interpret(variable, *meaning, findings)),
+            None if name.starts_with(REDIS) => {
+                let reason = "not known here and ignored: this version has no Redis";
+                findings.notices.push(format!("{place}: {reason}"));
+            }
             None => {
                 let Some(rest) = name.strip_prefix(WEBSOCKET) else { continue };
                 let known = ALIASES.iter().filter_map(|(name, _)| name.strip_prefix(WEBSOCKET));

@@ -6,7 +6,10 @@
 use actors::board::SHARDS_MAX;
 use config::{Value, ValueKind};
 
-use super::{show::masked, validate};
+use super::{
+    show::{masked, toml},
+    validate,
+};
 
 /// No timeout needs to be longer.
 const DAY_S: u64 = 86_400;
@@ -22,6 +25,8 @@ pub enum Form {
     Switch,
     /// Any text; what else it must be is found out by whoever uses it.
     Text,
+    /// The name of a folder; what is there is found out by whoever uses it.
+    Folder,
     /// `host:port` or `:port`.
     Address,
     /// A list of `scheme://host[:port]`.
@@ -91,7 +96,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("broadcaster.mailbox", "messages", Form::Whole(1, MANY)),
     entry("broadcaster.batch_updates", "updates", Form::Whole(1, MANY)),
     entry("hub.mailbox", "messages", Form::Whole(1, MANY)),
-    entry("store.path", "–", Form::Text),
+    entry("store.path", "–", Form::Folder),
     entry("store.log_mib", "MiB", Form::Whole(1, 1 << 20)),
 ];
 
@@ -108,9 +113,12 @@ impl Entry {
     /// Gives `value` the kind this setting has, or says why it cannot.
     pub fn fit(&self, value: ValueKind) -> Result<ValueKind, String> {
         let key = self.key;
+        let told = match &value {
+            ValueKind::String(text) => format!("{:?}", masked(text)),
+            other => toml(other),
+        };
+        let wrong = |wanted: &str| format!("{key} = {told} is not {wanted}");
         let value = Value::new(None, value);
-        let text = value.clone().into_string().unwrap_or_else(|_| value.to_string());
-        let wrong = |wanted: &str| format!("{key} = {:?} is not {wanted}", masked(&text));
         match self.form {
             Form::Whole(..) => {
                 whole(&value.kind).ok_or_else(|| wrong("a whole number of 0 or more"))
@@ -137,7 +145,15 @@ impl Entry {
             },
             _ => match value.kind {
                 ValueKind::String(text) => Ok(ValueKind::String(text)),
-                _ => Err(wrong("text in quotes")),
+                other => {
+                    let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
+                    let found = match other {
+                        ValueKind::Boolean(_) => "a switch",
+                        ValueKind::Array(_) => "a list",
+                        _ => "a number",
+                    };
+                    Err(format!("{key} = {told} is {found}: write text in quotes, {name} = \"…\""))
+                }
             },
         }
     }
@@ -162,6 +178,7 @@ impl Entry {
                 return (!bad.is_empty()).then(|| format!("{key}: {}", bad.join("; ")));
             }
             (Form::Address, ValueKind::String(text)) => validate::resolve(text).err(),
+            (Form::Folder, ValueKind::String(text)) => validate::folder(text).err(),
             (Form::Link, ValueKind::String(text)) => validate::link(text).err(),
             (Form::Socket, ValueKind::String(text)) => validate::socket(text).err(),
             (Form::Name, ValueKind::String(text)) => validate::name(text).err(),

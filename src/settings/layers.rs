@@ -1,13 +1,18 @@
 //! Where settings come from, lowest first: the compiled-in defaults, the settings file, `.env`, the
 //! environment, the command line. Knows what each of them says and at which place it says it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use config::{ConfigError, Map, Source, Value, ValueKind};
 
 use super::{
     aliases,
     catalogue::{CATALOGUE, find, nearest},
+    dotenv,
+    show::masked,
     variables::{self, Variable},
     written,
 };
@@ -95,14 +100,14 @@ impl Sources {
         layers.push(layer(defaults.collect(), findings));
 
         let file = self.file.clone().unwrap_or_else(|| self.folder.join(FILE));
-        if self.file.is_some() || file.exists() {
+        if self.file.is_some() || there(&file) {
             let given = read_file(&file, findings);
             add(&mut layers, file.display().to_string(), given, findings);
         }
-        let dotenv = self.folder.join(DOTENV);
-        if dotenv.exists() {
-            let place = dotenv.display().to_string();
-            let variables = variables::read_dotenv(&dotenv, &place, findings);
+        let file = self.folder.join(DOTENV);
+        if there(&file) {
+            let place = file.display().to_string();
+            let variables = dotenv::read(&file, &place, findings);
             add(&mut layers, place, given_by(&variables, findings), findings);
         }
         let environment = self.environment.iter().map(|(name, value)| Variable {
@@ -139,12 +144,36 @@ fn given_by(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
     given
 }
 
+/// Whether there is anything at `path`. What cannot be looked at counts: ignoring it would mean
+/// to serve with other settings than were meant.
+fn there(path: &Path) -> bool {
+    !matches!(path.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound)
+}
+
+/// All of a file, or what is wrong with it.
+pub fn read_text(path: &Path, place: &str) -> Result<String, String> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        if error.kind() == ErrorKind::NotFound && path.is_symlink() {
+            return format!("{place}: cannot be read: it is a link to a file that does not exist");
+        }
+        format!("{place}: cannot be read: {error}")
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = &error.as_bytes()[..good];
+        let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+        let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let column = good - start + 1;
+        format!("{place}:{line}: is not text in UTF-8 (byte {column} of the line)")
+    })
+}
+
 fn read_file(path: &Path, findings: &mut Findings) -> Vec<Given> {
     let place = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_text(path, &place) {
         Ok(text) => text,
-        Err(error) => {
-            findings.problems.push(format!("{place}: cannot be read: {error}"));
+        Err(problem) => {
+            findings.problems.push(problem);
             return Vec::new();
         }
     };
@@ -184,6 +213,8 @@ fn layer(given: Vec<Given>, findings: &mut Findings) -> Layer {
 
 /// What to say of a setting that does not exist.
 fn unknown(key: &str) -> String {
+    // Whatever was taken for a name may be an address with a password in it.
+    let told = masked(key);
     let keys = CATALOGUE.iter().map(|entry| entry.key);
     if let Some(section) = key.strip_suffix(".*") {
         let sections = keys.filter_map(|key| Some(key.split_once('.')?.0));
@@ -191,13 +222,13 @@ fn unknown(key: &str) -> String {
             Some(section) => format!(" (did you mean [{section}]?)"),
             None => " (--print-settings lists all there is)".to_owned(),
         };
-        return format!("unknown section [{section}]{hint}");
+        return format!("unknown section [{}]{hint}", masked(section));
     }
     if keys.clone().any(|known| known.split_once('.').is_some_and(|(section, _)| section == key)) {
         return format!("{key} is a section: name a setting in it, as {key}.…");
     }
     match nearest(key, keys) {
-        Some(nearest) => format!("{key}: unknown setting (did you mean {nearest}?)"),
-        None => format!("{key}: unknown setting (--print-settings lists all there is)"),
+        Some(nearest) => format!("{told}: unknown setting (did you mean {nearest}?)"),
+        None => format!("{told}: unknown setting (--print-settings lists all there is)"),
     }
 }

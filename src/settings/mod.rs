@@ -8,6 +8,7 @@
 mod catalogue;
 mod layers;
 mod written;
+mod dotenv;
 mod variables;
 mod aliases;
 mod validate;
@@ -31,7 +32,8 @@ use layers::Findings;
 use serde::Deserialize;
 
 pub use layers::{Flag, Sources};
-pub use validate::resolve;
+pub use show::{masked, masked_text};
+pub use validate::{host_and_port, resolve};
 
 /// Everything that can be set. Units and meaning: `settings.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -174,7 +176,7 @@ impl Loaded {
 
     /// Where the value of `key` comes from.
     pub fn place(&self, key: &str) -> String {
-        places(&[key], &self.values)
+        masked_text(&places(&[key], &self.values))
     }
 }
 
@@ -220,6 +222,12 @@ impl Settings {
             Err(_) => {}
         }
         let Findings { problems, notices, read, .. } = findings;
+        // Here, so that none of them can be forgotten: names and places are what somebody wrote.
+        let masked_all = |lines: Vec<String>| -> Vec<String> {
+            lines.iter().map(|line| masked_text(line)).collect()
+        };
+        let (problems, notices) = (masked_all(problems), masked_all(notices));
+        let read = read.into_iter().map(|(place, count)| (masked_text(&place), count)).collect();
         let settings = settings
             .map_err(|_| ())
             .and_then(|settings| if problems.is_empty() { Ok(settings) } else { Err(()) });

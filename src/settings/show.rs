@@ -20,7 +20,7 @@ pub fn print(values: &[Value]) -> String {
             let _ = write!(out, "\n[{section}]\n");
             current = section;
         }
-        let origin = one_line(value.origin().unwrap_or("default"));
+        let origin = one_line(&masked_text(value.origin().unwrap_or("default")));
         let _ = writeln!(out, "{name} = {}  # {origin}", toml(&value.kind));
     }
     out
@@ -62,4 +62,16 @@ pub fn masked(text: &str) -> String {
     // Whatever it is, all before the last @ may be a secret.
     let scheme = text.find("://").map_or("", |end| &text[..end + 3]);
     format!("{scheme}{MASK}{}", &text[at..])
+}
+
+/// `text` with every URL in it masked: for lines that quote what somebody wrote.
+pub fn masked_text(text: &str) -> String {
+    let words = text.split_inclusive(char::is_whitespace);
+    words.map(|word| if word.contains("//") { masked_word(word) } else { word.into() }).collect()
+}
+
+/// A URL and the quotes around it, which do not belong to it.
+fn masked_word(word: &str) -> String {
+    let start = word.find(char::is_alphanumeric).unwrap_or(0);
+    format!("{}{}", &word[..start], masked(&word[start..]))
 }

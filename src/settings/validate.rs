@@ -10,19 +10,30 @@ use super::{Settings, show::masked};
 /// Messages a session may get beside the answers to its ranges before it counts as lagging.
 const MAILBOX_ROOM: usize = 16;
 
+/// What an address must look like.
+const ADDRESS: &str = "write host:port, as in 127.0.0.1:8080, or :port for every interface";
+
 /// `host:port`, or `:port` for every interface, to the addresses to bind.
 pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
+    match host_and_port(address)?.to_socket_addrs() {
+        Ok(addresses) => Ok(addresses.collect()),
+        Err(error) => Err(format!("{error}: {ADDRESS}")),
+    }
+}
+
+/// `address` with its host, if it has the form of one; whether the host exists is not asked.
+pub fn host_and_port(address: &str) -> Result<String, String> {
     let full =
         if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-    let wanted = "write host:port, as in 127.0.0.1:8080, or :port for every interface";
     match full.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => {}
-        _ => return Err(format!("no port from 0 to 65535: {wanted}")),
+        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(full),
+        _ => Err(format!("no port from 0 to 65535: {ADDRESS}")),
     }
-    match full.to_socket_addrs() {
-        Ok(addresses) => Ok(addresses.collect()),
-        Err(error) => Err(format!("{error}: {wanted}")),
-    }
+}
+
+/// The folder of the store. What is on the disk there is not asked.
+pub fn folder(text: &str) -> Result<(), String> {
+    if text.is_empty() { Err("write the name of a folder, as in data".into()) } else { Ok(()) }
 }
 
 /// Whether `text` has the form of an `Origin` header (RFC 6454 §6.2): scheme, host, maybe a port.

@@ -104,6 +104,78 @@ fn a_folder_without_a_page_is_found_by_checking() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.said.starts_with("flag --set: page.path: "), "{ran:?}");
     assert!(ran.said.contains("the page's folder /nowhere/"), "{ran:?}");
+    serving_says_what_checking_does(&setup);
+}
+
+/// Asked to serve, it ends with 2 and says what `--check` does, which is one thing.
+fn serving_says_what_checking_does(setup: &Setup) {
+    let checked = setup.run(&["--check"]);
+    let (problem, rest) = checked.said.split_once('\n').expect("a line");
+    assert_eq!((checked.code, rest), (Some(2), "1 problem\n"), "{checked:?}");
+    let (status, said) = setup.fail_to_start(&[]);
+    assert_eq!((status.code(), said.lines().count()), (Some(2), 1), "{said}");
+    assert!(said.contains(problem), "{problem} in {said}");
+}
+
+#[test]
+fn a_store_that_cannot_be_a_folder_is_found_by_checking() {
+    let mut setup = Setup::new(1000, 1).with_file("taken", "");
+    std::os::unix::fs::symlink("nowhere", setup.folder().join("dangling")).expect("a link");
+    for (path, told) in [
+        ("", "environment BILLION__STORE__PATH: store.path = \"\": write the name of a folder"),
+        ("taken", "environment BILLION__STORE__PATH: store.path: taken: is not a folder"),
+        ("taken/data", "environment BILLION__STORE__PATH: store.path: taken/data: "),
+        ("dangling", "environment BILLION__STORE__PATH: store.path: dangling: is a link to"),
+    ] {
+        setup = setup.with("STORE__PATH", path);
+        let ran = setup.run(&["--check"]);
+        assert!(ran.said.starts_with(told), "{ran:?}");
+        serving_says_what_checking_does(&setup);
+    }
+}
+
+#[test]
+fn no_password_on_the_command_line_is_said_again() {
+    let setup = Setup::bare();
+    for words in [
+        &["--set", "redis://u:s3cret@h"][..],
+        &["--set=redis://u:s3cret@h"],
+        &["--set", "redis://u:x s3cret@h"],
+        &["--set", "redis://u:s3cret@h=1", "--check"],
+        &["--settings", "redis://u:s3cret@h", "--check"],
+        &["--redis=redis://u:s3cret@h"],
+        &["redis://u:s3cret@h"],
+        &["u:s3cret@h"],
+        &["health", "redis://u:s3cret@h"],
+        &["health", "--address", "redis://u:s3cret@h"],
+    ] {
+        let ran = setup.run(words);
+        assert_eq!(ran.code, Some(2), "{words:?}: {ran:?}");
+        assert!(!ran.said.contains("s3cret"), "{words:?}: {ran:?}");
+        assert!(!ran.said.is_empty() && ran.printed() == "", "{words:?}: {ran:?}");
+    }
+    let ran = setup.run(&["redis://u:s3cret@h"]);
+    assert!(ran.said.contains("'redis://***@h'"), "it is told which word: {ran:?}");
+}
+
+#[test]
+fn completing_offers_files_only_where_files_belong() {
+    let setup = Setup::bare().with_file("a-file", "");
+    let script = setup.run(&["completions", "bash"]).printed().to_owned();
+    let setup = setup.with_file("billion.bash", &script);
+    let offered = |flag: &str| {
+        // compopt fails outside of a real completion, which changes nothing here.
+        let ask = format!(
+            "source ./billion.bash; COMP_WORDS=(billion {flag} a); COMP_CWORD=2; \
+             _billion billion a {flag} 2>&-; echo \"${{COMPREPLY[*]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &ask]).current_dir(setup.folder()).output();
+        String::from_utf8(output.expect("bash is there").stdout).expect("text")
+    };
+    assert_eq!(offered("--settings"), "a-file\n");
+    for flag in ["--set", "--address", "--board", "--data"] {
+        assert!(!offered(flag).contains("a-file"), "{flag}: {}", offered(flag));
+    }
 }
 
 #[test]
@@ -272,6 +344,9 @@ fn the_command_line_explains_itself() {
         (&["--set", "limiter.burst"], "write section.key=value"),
         (&["--check", "--print-settings"], "cannot be used with"),
         (&["complete"], "completions"),
+        (&["--check", "completions", "bash"], "'--check' cannot be used with a command"),
+        (&["--print-settings", "health"], "'--print-settings' cannot be used with a command"),
+        (&["health", "--address", "127.0.0.1"], "'127.0.0.1' for '--address <HOST:PORT>': no port"),
     ] {
         let ran = setup.run(wrong);
         assert_eq!(ran.code, Some(2), "{wrong:?}: {ran:?}");

@@ -104,6 +104,26 @@ fn dotenv_files_are_read_as_others_write_them() {
 }
 
 #[test]
+fn a_name_in_a_dotenv_file_goes_on_after_an_underscore() {
+    for (value, address) in [
+        (":$MY_PORT", ":9005"),
+        (":${MY_PORT}", ":9005"),
+        ("\"$MY_HOST:$MY_PORT\"", "127.0.0.1:9005"),
+        ("\"$MY_HOST\":'9006' # not $MY_PORT, don't", "127.0.0.1:9006"),
+        ("$MY_HOST:900$_5", "127.0.0.1:9007"),
+    ] {
+        let dotenv = format!(
+            "# don't\nMY_HOST=127.0.0.1 # it's here\nMY_PORT=9005\n_5=7\nSERVER_ADDRESS={value}\n\
+             BOARD='$MY_PORT'\nBILLION__STORE__PATH='$MY_PORT'\nME_URL=https://a.example/\\$MY_PORT"
+        );
+        let settings = Case { dotenv: &dotenv, ..Case::default() }.settings();
+        assert_eq!(settings.server.address, address, "{value}");
+        assert_eq!(settings.store.path.to_str(), Some("$MY_PORT"), "single quotes keep it");
+        assert_eq!(settings.page.me_url, "https://a.example/$MY_PORT", "so does a backslash");
+    }
+}
+
+#[test]
 fn a_long_line_in_a_dotenv_file_is_one_line() {
     let long = "x".repeat(50_000);
     let dotenv = format!("OTHER={long}\nOTHER={long}\nLIMITER_BURST=3");

@@ -1,8 +1,12 @@
 //! What is refused, what is said then, and what is never said.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
-use super::{Case, Settings, Sources, environment, file};
+use super::{Case, Problems, Settings, Sources, environment, file};
 
 #[test]
 fn unknown_settings_are_refused_with_their_place_and_a_suggestion() {
@@ -35,6 +39,31 @@ fn a_variable_with_too_few_underscores_is_told_and_ignored() {
 }
 
 #[test]
+fn variables_that_look_like_ours_are_told_and_ignored() {
+    let loaded = environment(&[
+        ("billion__shards__count", "4"),
+        ("billion__shards__cuont", "4"),
+        ("Billion__X", "4"),
+        ("REDIS_ADDRESS", "redis://:hunter2@x"),
+        ("REDIS_PASSWORD", "hunter2"),
+        ("REDIS_EMPTY", ""),
+    ])
+    .load();
+    let unknown = "not known here and ignored: this version has no Redis";
+    assert_eq!(
+        loaded.notices,
+        [
+            &format!("environment REDIS_ADDRESS: {unknown}"),
+            &format!("environment REDIS_PASSWORD: {unknown}"),
+            "environment billion__shards__count: ignored (did you mean BILLION__SHARDS__COUNT?)",
+            "environment billion__shards__cuont: ignored (did you mean BILLION__SHARDS__COUNT?)",
+            "environment Billion__X: ignored (did you mean BILLION__SECTION__KEY?)",
+        ]
+    );
+    assert_eq!(loaded.settings.expect("nothing is wrong").shards.count, 50);
+}
+
+#[test]
 fn values_of_another_kind_are_refused_even_where_they_are_overridden() {
     let said = file("[shards]\ncount = \"many\"").problem();
     assert_eq!(said, "settings.toml:2: shards.count = \"many\" is not a whole number of 0 or more");
@@ -47,7 +76,13 @@ fn values_of_another_kind_are_refused_even_where_they_are_overridden() {
         ("[server]\nallowed_origins = 3", "a list"),
         ("[server]\nallowed_origins = [3]", "every entry must be text"),
         ("[server]\nallow_missing_origin = \"maybe\"", "true or false"),
-        ("[server]\naddress = 8080", "text in quotes"),
+        (
+            "[server]\naddress = 8080",
+            "address = 8080 is a number: write text in quotes, address = \"…\"",
+        ),
+        ("[store]\npath = true", "store.path = true is a switch: write text in quotes"),
+        ("[board]\nname = ['a']", "board.name = [\"a\"] is a list: write text in quotes"),
+        ("[shards]\ncount = [1]", "shards.count = [1] is not a whole number"),
         ("[limiter]\nlimit = nan", "a number"),
         ("[server]\nworkers = 99999999999999999999", "a whole number"),
         ("[server]\nworkers = 1.5", "a whole number"),
@@ -74,6 +109,7 @@ fn values_out_of_range_are_refused_where_they_end_up() {
         ("SHARDS__COUNT", "10001"),
         ("SERVER__ADDRESS", "nowhere"),
         ("ADMIN__ADDRESS", "1.2.3.4:99999"),
+        ("STORE__PATH", ""),
         ("SERVER__ALLOWED_ORIGINS", "example.org"),
         ("SERVER__ALLOWED_ORIGINS", "https://Example.org"),
         ("SERVER__ALLOWED_ORIGINS", "https://example.org:443"),
@@ -219,6 +255,21 @@ fn passwords_are_never_shown() {
         let said = file(&text).problems().join("\n");
         assert!(!said.contains(secret), "{said}");
     }
+    for text in [
+        format!("[\"redis://u:{secret}@h\"]"),
+        format!("\"redis://u:a {secret}@h\" = 1"),
+        format!("server.\"u:{secret}@h\" = 1"),
+        format!("[store.\"//u:{secret}@h\"]"),
+    ] {
+        let said = file(&text).problem();
+        assert!(!said.contains(secret) && said.contains("***@h"), "{said}");
+    }
+    let named = PathBuf::from(format!("redis://u:{secret}@h/x"));
+    let sources = Sources { file: Some(named), ..Sources::default() };
+    let loaded = Settings::load(&sources);
+    let said = loaded.settings.expect_err("missing").to_string();
+    assert!(said.starts_with("redis://***@h/x: cannot be read"), "{said}");
+    assert!(!format!("{:?}", loaded.read).contains(secret));
     let dotenv = format!("REDIS_ADDRESSES=redis://:{secret}@x\nbad line {secret}\nX='{secret}");
     let said = Case { dotenv: &dotenv, ..Case::default() }.problems().join("\n");
     assert!(!said.contains(secret), "{said}");
@@ -229,4 +280,43 @@ fn a_named_file_must_exist() {
     let sources = Sources { file: Some(PathBuf::from("/nowhere/x.toml")), ..Sources::default() };
     let said = Settings::load(&sources).settings.expect_err("missing").to_string();
     assert!(said.starts_with("/nowhere/x.toml: cannot be read"), "{said}");
+}
+
+/// What is wrong with settings whose files `make` puts into a folder.
+fn unreadable(make: impl FnOnce(&Path)) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    make(folder.path());
+    let sources = Sources { folder: folder.path().to_owned(), ..Sources::default() };
+    let said = Settings::load(&sources).settings.expect_err("something is wrong").to_string();
+    said.replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn only_a_file_that_is_not_there_is_passed_over() {
+    for name in ["settings.toml", ".env"] {
+        let said = unreadable(|folder| symlink("nowhere", folder.join(name)).expect("a link"));
+        let wanted = "cannot be read: it is a link to a file that does not exist";
+        assert_eq!(said, format!("{name}: {wanted}"));
+        let said = unreadable(|folder| symlink(name, folder.join(name)).expect("a link"));
+        assert!(said.starts_with(&format!("{name}: cannot be read: ")), "a loop: {said}");
+        let said = unreadable(|folder| fs::create_dir(folder.join(name)).expect("a folder"));
+        assert!(said.starts_with(&format!("{name}: cannot be read: ")), "a folder: {said}");
+    }
+    // Of a path that cannot be walked nobody knows what is at its end. (A folder that may not be
+    // searched is the same, except to root.)
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let sources = Sources { folder: file.path().to_owned(), ..Sources::default() };
+    let Problems(said) = Settings::load(&sources).settings.expect_err("no folder");
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("/settings.toml: cannot be read: "), "{said:?}");
+    assert!(said[1].contains("/.env: cannot be read: "), "{said:?}");
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_with_its_line() {
+    for name in ["settings.toml", ".env"] {
+        let text = b"#\n# caf\xe9\n";
+        let said = unreadable(|folder| fs::write(folder.join(name), text).expect("a file"));
+        assert_eq!(said, format!("{name}:2: is not text in UTF-8 (byte 6 of the line)"));
+    }
 }
