@@ -93,6 +93,8 @@ const feed = new OverviewFeed(census);
 /** @type {Overview} */
 const overview = new Overview(element('overview'), geometry, census, mine, {
   picked: (column, row) => view.visit(column, row),
+  // Whoever flew there by keys goes on with them there.
+  left: () => boardElement.focus({ preventScroll: true }),
   dragged: (column, row) => view.centre(column, row),
   pointed: (tile) => showTile(overview.here, tile),
 });

@@ -17,6 +17,7 @@ import { readPalette } from './palette.js';
  * @typedef {object} OverviewListener
  * @property {(column: number, row: number) => void} picked a place was clicked: fly there
  * @property {(column: number, row: number) => void} dragged a finger moves over the map: follow it at once
+ * @property {() => void} left the keyboard flew somewhere and is done here
  * @property {(tile: number | undefined) => void} pointed the tile under the pointer or the cursor, if any
  */
 
@@ -219,6 +220,7 @@ export class Overview {
       else if (event.key === 'Enter' || event.key === ' ') {
         const { column, row } = this.middleOf(from);
         this.listener.picked(column, row);
+        this.listener.left();
       } else return;
       event.preventDefault();
       event.stopPropagation();
