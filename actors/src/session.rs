@@ -660,7 +660,10 @@ impl Handler<PulseDue> for Session {
 
     fn handle(&mut self, PulseDue { total, frame }: PulseDue, _: &mut Self::Context) {
         self.latest = total;
-        if self.phase == Phase::Open && self.keeps_up() {
+        // One that does not fit is left out. Nobody lags for a pulse: after a resync the answers for
+        // 16 ranges may fill the outbox, and a pulse behind them would begin another one.
+        let fits = self.outbox.load() <= self.settings().outbox_bytes;
+        if self.phase == Phase::Open && !self.lagging && fits {
             debug_assert!(total >= self.told, "a hub tells what it has announced");
             self.outbox.push(Kind::Other, frame);
             self.told = total;
