@@ -35,7 +35,10 @@ use self::{
 use crate::{
     board::{Board, BoxId},
     hub::Hub,
-    messages::{AlreadyChecked, AttachHub, BoxesChecked, Drain, FlushBatch, PulseMade},
+    messages::{
+        AlreadyChecked, AttachHub, BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard,
+        PulseMade,
+    },
     session::SessionLink,
     stats::Stats,
     topology::Vital,
@@ -184,6 +187,14 @@ impl Broadcaster {
         }
     }
 
+    /// The board is another one, without a checked box.
+    fn begin_again(&mut self) {
+        self.total = 0;
+        self.stats.announced.set(0);
+        self.census.clear();
+        self.overview.send_replace(Arc::new(self.census.overview(&self.board)));
+    }
+
     /// Whether nothing is in flight (any more).
     fn poll_flight(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
         let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
@@ -276,6 +287,59 @@ impl Handler<BoxesChecked> for Broadcaster {
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);
         }
+    }
+}
+
+/// Keeps the mailbox closed until the old board's last flush is out and every hub has ended its
+/// sessions.
+struct Forgetting {
+    hubs: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    forgotten: Option<oneshot::Sender<()>>,
+}
+
+impl ActorFuture<Broadcaster> for Forgetting {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut Broadcaster,
+        _: &mut Context<Broadcaster>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        while self.hubs.is_none() {
+            std::task::ready!(actor.poll_flight(task));
+            if actor.gathered() > 0 {
+                actor.flush();
+                continue;
+            }
+            actor.begin_again();
+            let hubs = join_all(actor.hubs.iter().map(|hub| hub.send(BoardForgotten)));
+            self.hubs = Some(Box::pin(async move {
+                // A hub that is gone takes the node down.
+                hubs.await;
+            }));
+        }
+        if let Some(hubs) = &mut self.hubs {
+            std::task::ready!(hubs.as_mut().poll(task));
+        }
+        if let Some(forgotten) = self.forgotten.take() {
+            // Whoever asked may have given up.
+            let _ = forgotten.send(());
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Handler<ForgetBoard> for Broadcaster {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: ForgetBoard, ctx: &mut Self::Context) -> Self::Result {
+        let (forgotten, all_forgotten) = oneshot::channel();
+        ctx.wait(Forgetting { hubs: None, forgotten: Some(forgotten) });
+        Box::pin(async move {
+            // As below.
+            let _ = all_forgotten.await;
+        })
     }
 }
 

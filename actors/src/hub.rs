@@ -22,10 +22,10 @@ use actix::{
 use crate::{
     broadcaster::{Broadcaster, batch::Batch, census::Pulse},
     messages::{
-        AttachHub, DeadlinePassed, EndSessions, FlushBatch, Join, MailboxOverflowed, PingDue,
-        PulseDue, PulseMade, UpdatesFlushed, Welcome,
+        AttachHub, BoardForgotten, DeadlinePassed, EndSessions, FlushBatch, Join,
+        MailboxOverflowed, PingDue, PulseDue, PulseMade, UpdatesFlushed, Welcome,
     },
-    protocol::Version,
+    protocol::{Close, Version},
     session::SessionLink,
     topology::{Clock, Vital, whole_seconds},
 };
@@ -62,6 +62,8 @@ struct Member {
     pulse: u32,
     /// Its part of the second.
     slot: u8,
+    /// Was told to end: hears nothing else any more.
+    ended: Option<EndSessions>,
 }
 
 /// Pulses on their way out, oldest first.
@@ -138,7 +140,7 @@ impl Hub {
             if link.has_overflowed() {
                 link.tell(MailboxOverflowed);
             }
-            if let Some(end) = self.ended {
+            if let Some(end) = member.ended {
                 // Again, in case it did not fit the first time.
                 link.tell(end);
             }
@@ -151,6 +153,14 @@ impl Hub {
         }
         if !self.walking {
             self.sweep();
+        }
+    }
+
+    /// Tells every session to end.
+    fn end_all(&mut self, end: EndSessions) {
+        for member in &mut self.members {
+            member.ended = Some(end);
+            member.link.tell(end);
         }
     }
 
@@ -173,7 +183,8 @@ impl Hub {
                 let frame = pulse.frame(total);
                 for member in &mut self.members {
                     let told = member.pulse == sequence || member.slot >= slots;
-                    if !told && member.link.version() == Version::V2 {
+                    let hears = member.link.version() == Version::V2 && member.ended.is_none();
+                    if !told && hears {
                         member.pulse = sequence;
                         member.link.tell(PulseDue { total, frame: frame.clone() });
                     }
@@ -195,6 +206,11 @@ impl Pulses {
         }
         self.newest = pulse.sequence;
         self.waiting.push_back(pulse);
+    }
+
+    fn forget(&mut self) {
+        self.waiting.clear();
+        (self.began, self.slots_done) = (None, 0);
     }
 
     fn next(&mut self) {
@@ -231,13 +247,14 @@ impl Handler<Join> for Hub {
     fn handle(&mut self, Join(link): Join, _: &mut Self::Context) {
         // One step: on the list from here on, and told exactly what the others have been told.
         link.tell(Welcome { total: self.announced });
-        if let Some(end) = self.ended {
+        let ended = self.ended;
+        if let Some(end) = ended {
             link.tell(end);
         }
         let (pinged_s, pulse) = (self.clock.now_s(), self.pulses.newest);
         let slot = (self.joined % usize::from(PULSE_SLOTS)) as u8;
         self.joined += 1;
-        self.members.push(Member { link, pinged_s, pulse, slot });
+        self.members.push(Member { link, pinged_s, pulse, slot, ended });
     }
 }
 
@@ -265,7 +282,10 @@ impl ActorFuture<Hub> for Walk {
             }
             let slice_end = (self.at + SLICE).min(self.end);
             for member in &hub.members[self.at..slice_end] {
-                member.link.tell(UpdatesFlushed(self.batch.clone()));
+                // One that was to end may not have noticed yet, and may not hear of another board.
+                if member.ended.is_none() {
+                    member.link.tell(UpdatesFlushed(self.batch.clone()));
+                }
             }
             self.at = slice_end;
             if self.at == self.end {
@@ -309,9 +329,19 @@ impl Handler<EndSessions> for Hub {
 
     fn handle(&mut self, end: EndSessions, _: &mut Self::Context) {
         self.ended = Some(end);
-        for member in &self.members {
-            member.link.tell(end);
-        }
+        self.end_all(end);
+    }
+}
+
+impl Handler<BoardForgotten> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, _: BoardForgotten, _: &mut Self::Context) {
+        debug_assert!(!self.walking, "the broadcaster waits for the last walk");
+        // One step: who joins from here on continues from 0.
+        self.announced = 0;
+        self.pulses.forget();
+        self.end_all(EndSessions(Close::BOARD_RESET));
     }
 }
 

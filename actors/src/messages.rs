@@ -16,6 +16,8 @@ use crate::{
     hub::Hub,
     protocol::{Close, Refusal},
     session::SessionLink,
+    store::Words,
+    topology::Generation,
 };
 
 /// session → hub: put me on your list and tell me the total, in one step.
@@ -55,10 +57,34 @@ pub struct ReadRange {
     pub begun: Option<BytesMut>,
 }
 
-/// store → shard: these boxes are durable, whoever checked them.
+/// store → shard: these boxes are durable, whoever checked them. The answer comes when the
+/// broadcaster has taken over what was new, which bounds what a store has under way.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct LearnBoxes(pub Vec<Offset>);
+
+/// store → shard: copy all of your bits, to be compared with the durable ones.
+#[derive(Message)]
+#[rtype(result = "Words")]
+pub struct ReadWords;
+
+/// topology → shard: the board was reset: end the commit in flight, pass on what you have flipped,
+/// then forget every box. The answer comes when all is forgotten.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ForgetBoxes;
+
+/// topology → broadcaster: every shard has forgotten its boxes: announce what there is, then begin
+/// again at 0. The answer comes when every hub has ended its sessions.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ForgetBoard;
+
+/// broadcaster → hub: nothing that your sessions were told is true any more: end them. Who joins from
+/// here on is greeted with 0.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct BoardForgotten;
 
 /// node → shard: copy these boxes, all of them the shard's, for an export. At most one tile, so that a
 /// copy takes a microsecond of the shard's time and not milliseconds.
@@ -70,7 +96,12 @@ pub struct ReadTile(pub BoxRange);
 /// comes when everybody was handed them, which paces the import.
 #[derive(Message)]
 #[rtype(result = "u32")]
-pub struct MergeBoxes(pub Vec<Offset>);
+pub struct MergeBoxes {
+    /// The boxes.
+    pub offsets: Vec<Offset>,
+    /// The board they were made durable on ([`Generation`]); of another one they are ignored.
+    pub generation: Generation,
+}
 
 /// topology → shard, broadcaster: answer when everything accepted so far has been passed on.
 #[derive(Message)]

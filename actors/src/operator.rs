@@ -26,8 +26,12 @@ impl Node {
         if self.is_draining() {
             return Err(StoreError::Unavailable("the server is stopping".into()));
         }
+        let generation = self.generation();
         self.store().commit(shard, offsets.clone()).await?;
-        let merged = self.shard(shard).addr.send(MergeBoxes(offsets)).await;
+        let merged = self.shard(shard).addr.send(MergeBoxes { offsets, generation }).await;
+        if generation != self.generation() {
+            return Err(StoreError::Unavailable("the board was reset".into()));
+        }
         merged.map_err(|_| StoreError::Unavailable("the shard has ended".into()))
     }
 }

@@ -111,6 +111,8 @@ pub struct Close {
 impl Close {
     /// The server stops.
     pub const GOING_AWAY: Self = Self::new(1001, "server going away");
+    /// The board was reset: what this connection was told is void.
+    pub const BOARD_RESET: Self = Self::new(1012, "board reset");
     /// Neither pong nor other traffic within the timeout.
     pub const TIMEOUT: Self = Self::new(1001, "timeout");
     /// A frame without mask (RFC 6455 §5.1).

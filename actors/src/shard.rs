@@ -14,7 +14,7 @@ use std::{
     pin::Pin,
     sync::{Arc, OnceLock},
     task::{Context as TaskContext, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use actix::{
@@ -22,7 +22,10 @@ use actix::{
     dev::SendError, fut::wrap_future,
 };
 use bytes::BytesMut;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Sleep, sleep},
+};
 
 use self::{
     bitmap::{Bitmap, append_bits},
@@ -33,13 +36,13 @@ use crate::{
     board::{Board, BoxId, Offset, ShardIndex},
     broadcaster::Broadcaster,
     messages::{
-        BoxesChecked, CheckBox, CheckRefused, Drain, LearnBoxes, MergeBoxes, RangeAnswered,
-        ReadRange, ReadTile,
+        BoxesChecked, CheckBox, CheckRefused, Drain, ForgetBoxes, LearnBoxes, MergeBoxes,
+        RangeAnswered, ReadRange, ReadTile, ReadWords,
     },
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
     stats::Stats,
     store::{BoxFuture, Store, StoreError},
-    topology::Vital,
+    topology::{Generation, Vital},
 };
 
 /// How shards work.
@@ -53,6 +56,9 @@ pub struct ShardSettings {
     pub queue_checks: usize,
     /// Most checks in one commit.
     pub commit_checks: usize,
+    /// Under load (the commit before held more than one check) time to gather the next batch before
+    /// it is committed. 0 for a store that gathers by itself.
+    pub commit_linger: Duration,
 }
 
 /// How sessions reach a shard.
@@ -76,6 +82,7 @@ struct Committing {
 /// News on its way into the broadcaster's mailbox.
 struct HandingOver {
     places: usize,
+    taken: Vec<oneshot::Sender<()>>,
     accepted: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -95,8 +102,17 @@ pub struct Shard {
     news: BoxesChecked,
     /// Places in the gate held by what is in `news`.
     news_places: usize,
+    /// Whom to tell when the broadcaster has taken `news` over.
+    news_taken: Vec<oneshot::Sender<()>>,
     handing_over: Option<HandingOver>,
+    /// A batch is being gathered until then.
+    linger: Option<Pin<Box<Sleep>>>,
+    /// Checks in the last commit: more than one means load.
+    last_commit_checks: usize,
     drains: Vec<oneshot::Sender<()>>,
+    /// Who waits for every box to be forgotten. While anybody does, nothing is committed.
+    forgetting: Vec<oneshot::Sender<()>>,
+    generation: Generation,
     _vital: Vital,
 }
 
@@ -141,8 +157,13 @@ impl Shard {
             committing: None,
             news: BoxesChecked::default(),
             news_places: 0,
+            news_taken: Vec::new(),
             handing_over: None,
+            linger: None,
+            last_commit_checks: 0,
             drains: Vec::new(),
+            forgetting: Vec::new(),
+            generation: Generation::default(),
             _vital: parts.vital,
         }
     }
@@ -161,6 +182,27 @@ impl Shard {
         flipped
     }
 
+    /// Learns boxes that nobody's commit here brought; how many were unchecked. Whoever has a check of
+    /// one of them waiting or in flight is told in the same message as its flip, so that the public
+    /// update is the one answer.
+    fn learn_all(&mut self, offsets: Vec<Offset>) -> u32 {
+        let mut flipped = 0;
+        for offset in offsets {
+            flipped += u32::from(self.learn(offset));
+        }
+        if flipped > 0 && !self.queue.is_idle() {
+            let bitmap = &self.bitmap;
+            let mut askers = self.queue.overtaken(|offset| bitmap.contains(offset));
+            askers.extend(self.queue.overtaken_in_flight(|offset| bitmap.contains(offset)));
+            self.stats.checks_duplicate.inc_by(askers.len() as u64);
+            self.news_places += askers.len();
+            for asker in askers {
+                self.news.already.push((self.id(asker.offset), asker.session));
+            }
+        }
+        flipped
+    }
+
     fn begin_commit(&mut self) {
         let offsets = self.queue.begin(self.settings.commit_checks);
         #[cfg(feature = "faults")]
@@ -169,16 +211,20 @@ impl Shard {
                 self.learn(*offset);
             }
         }
+        self.linger = None;
+        self.last_commit_checks = offsets.len();
         let answer = self.store.commit(self.index, offsets);
         self.committing = Some(Committing { began: Instant::now(), answer });
     }
 
     fn finish_commit(&mut self, began: Instant, result: Result<(), StoreError>) {
         self.stats.committed(began.elapsed(), result.is_ok());
+        // Durable on a board that is gone.
+        let refused = result.is_err() || !self.forgetting.is_empty();
         let mut queue = std::mem::take(&mut self.queue);
         let mut leaving = 0;
         for asker in queue.finish() {
-            if result.is_err() {
+            if refused {
                 leaving += 1;
                 self.stats.refused(Refusal::StorageUnavailable.label());
                 let id = self.id(asker.offset);
@@ -215,8 +261,9 @@ impl Shard {
     fn hand_over(&mut self) {
         let news = std::mem::take(&mut self.news);
         let places = std::mem::take(&mut self.news_places);
+        let taken = std::mem::take(&mut self.news_taken);
         match self.broadcaster.try_send(news) {
-            Ok(()) => self.leave(places),
+            Ok(()) => self.handed_over(places, taken),
             // The broadcaster is behind: wait for room, and let the gate fill meanwhile. If it is
             // gone the node is going down, and nothing more can be told.
             Err(SendError::Full(news)) => {
@@ -224,10 +271,29 @@ impl Shard {
                 let accepted = Box::pin(async move {
                     let _ = accepted.await;
                 });
-                self.handing_over = Some(HandingOver { places, accepted });
+                self.handing_over = Some(HandingOver { places, taken, accepted });
             }
-            Err(SendError::Closed(_)) => self.leave(places),
+            Err(SendError::Closed(_)) => self.handed_over(places, taken),
         }
+    }
+
+    fn handed_over(&self, places: usize, taken: Vec<oneshot::Sender<()>>) {
+        self.leave(places);
+        for taken in taken {
+            // Whoever asked may have given up.
+            let _ = taken.send(());
+        }
+    }
+
+    /// Whether the next batch may go: at once, or under load when it is full or has been gathered.
+    fn may_commit(&mut self, task: &mut TaskContext<'_>) -> bool {
+        let linger = self.settings.commit_linger;
+        let full = self.queue.waiting() >= self.settings.commit_checks;
+        if linger.is_zero() || full || self.last_commit_checks <= 1 {
+            return true;
+        }
+        let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(linger)));
+        linger.as_mut().poll(task).is_ready()
     }
 
     /// Advances commit and hand-over as far as they go; whether anything moved.
@@ -236,9 +302,9 @@ impl Shard {
         if let Some(handing) = &mut self.handing_over
             && handing.accepted.as_mut().poll(task).is_ready()
         {
-            let places = handing.places;
+            let (places, taken) = (handing.places, std::mem::take(&mut handing.taken));
             self.handing_over = None;
-            self.leave(places);
+            self.handed_over(places, taken);
             moved = true;
         }
         if let Some(committing) = &mut self.committing
@@ -253,11 +319,29 @@ impl Shard {
             self.hand_over();
             moved = true;
         }
-        if self.committing.is_none() && !self.queue.is_empty() {
+        if self.committing.is_none()
+            && !self.queue.is_empty()
+            && self.forgetting.is_empty()
+            && self.may_commit(task)
+        {
             self.begin_commit();
             moved = true;
         }
         moved
+    }
+
+    /// Forgets every box once nothing of the old board is under way any more.
+    fn forget(&mut self) {
+        let rests = self.committing.is_none() && self.news.is_empty();
+        if self.forgetting.is_empty() || !rests || self.handing_over.is_some() {
+            return;
+        }
+        self.bitmap.clear();
+        self.generation.advance();
+        for forgotten in self.forgetting.drain(..) {
+            // Whoever asked may have given up.
+            let _ = forgotten.send(());
+        }
     }
 
     fn is_drained(&self) -> bool {
@@ -309,6 +393,9 @@ impl ActorFuture<Shard> for Committer {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         while shard.advance(task) {}
+        shard.forget();
+        // What waited meanwhile.
+        while shard.advance(task) {}
         if shard.is_drained() {
             for drained in shard.drains.drain(..) {
                 // Whoever asked may have given up.
@@ -338,23 +425,50 @@ impl Handler<CheckBox> for Shard {
 }
 
 impl Handler<LearnBoxes> for Shard {
-    type Result = ();
+    type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, LearnBoxes(offsets): LearnBoxes, _: &mut Self::Context) {
-        for offset in offsets {
-            self.learn(offset);
+    fn handle(&mut self, LearnBoxes(offsets): LearnBoxes, _: &mut Self::Context) -> Self::Result {
+        if self.learn_all(offsets) == 0 {
+            return Box::pin(std::future::ready(()));
         }
+        let (taken, taken_over) = oneshot::channel();
+        self.news_taken.push(taken);
+        Box::pin(async move {
+            // An error means the shard is gone, and with it what it had to pass on.
+            let _ = taken_over.await;
+        })
+    }
+}
+
+impl Handler<ReadWords> for Shard {
+    type Result = MessageResult<ReadWords>;
+
+    fn handle(&mut self, _: ReadWords, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.bitmap.words().clone())
+    }
+}
+
+impl Handler<ForgetBoxes> for Shard {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: ForgetBoxes, _: &mut Self::Context) -> Self::Result {
+        let (forgotten, all_forgotten) = oneshot::channel();
+        self.forgetting.push(forgotten);
+        Box::pin(async move {
+            // As above.
+            let _ = all_forgotten.await;
+        })
     }
 }
 
 impl Handler<MergeBoxes> for Shard {
     type Result = ResponseFuture<u32>;
 
-    fn handle(&mut self, MergeBoxes(offsets): MergeBoxes, _: &mut Self::Context) -> Self::Result {
-        let mut flipped = 0;
-        for offset in offsets {
-            flipped += u32::from(self.learn(offset));
+    fn handle(&mut self, merge: MergeBoxes, _: &mut Self::Context) -> Self::Result {
+        if merge.generation != self.generation {
+            return Box::pin(std::future::ready(0));
         }
+        let flipped = self.learn_all(merge.offsets);
         if flipped == 0 {
             return Box::pin(std::future::ready(0));
         }

@@ -45,13 +45,23 @@ pub enum StoreState {
     Down(Arc<str>),
 }
 
-/// Receives what a store learns by itself, to be passed through the shard's `learn`.
+/// How a store reaches the board in memory: what it learns by itself goes through the shard's `learn`.
 ///
-/// Called from the store's own thread or task. Delivery must not block for long; an implementation
-/// waits for mailbox room with a bound of its own.
+/// Called from the store's own thread or tasks. Nothing here blocks: an implementation answers when
+/// the message has been taken in, so that waiting for the answer bounds what is under way.
 pub trait Feed: Send + Sync + 'static {
-    /// Boxes of `shard` that are known to be durable.
-    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>);
+    /// Boxes of `shard` that are known to be durable. Ready when the shard has passed them on.
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<()>;
+
+    /// The bits of `shard` as they are in memory now; `None` once the node is ending.
+    fn snapshot(&self, shard: ShardIndex) -> BoxFuture<Option<Words>>;
+
+    /// The board was reset: forgets every box, announces 0 and ends every session (1012). The one
+    /// exception to grow-only.
+    ///
+    /// The store refuses commits and delivers nothing from before this is called until it is ready;
+    /// a commit that succeeded before and was not learned yet is forgotten with the rest.
+    fn reset(&self) -> BoxFuture<()>;
 }
 
 /// The durable copy of a board.

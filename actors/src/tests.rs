@@ -104,7 +104,13 @@ pub(crate) fn settings() -> NodeSettings {
             drain_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(2),
         },
-        shards: ShardSettings { threads: 1, mailbox: 64, queue_checks: 4, commit_checks: 2 },
+        shards: ShardSettings {
+            threads: 1,
+            mailbox: 64,
+            queue_checks: 4,
+            commit_checks: 2,
+            commit_linger: Duration::ZERO,
+        },
         broadcaster: BroadcasterSettings {
             mailbox: 16,
             interval: Duration::ZERO,
@@ -295,8 +301,9 @@ fn what_the_store_learns_by_itself_is_announced_once() {
         let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
         std::thread::spawn(move || {
             // Shard 1 begins with box 200,001: offset 0 is known already.
-            feed.learned(ShardIndex(1), vec![Offset(0), Offset(1), Offset(1)]);
-            feed.learned(ShardIndex(0), vec![Offset(4)]);
+            let learn = |shard, offsets| futures_executor::block_on(feed.learned(shard, offsets));
+            learn(ShardIndex(1), vec![Offset(0), Offset(1), Offset(1)]);
+            learn(ShardIndex(0), vec![Offset(4)]);
         })
         .join()
         .expect("the feed takes it");
@@ -305,6 +312,90 @@ fn what_the_store_learns_by_itself_is_announced_once() {
         assert_eq!(told, [5, 200_002]);
         client.send(&[7]).await;
         assert_eq!(client.ids(1).await, [7], "nothing else came in between");
+    });
+}
+
+/// Another node's check of a box whose check is pending here came first: its update is the answer to
+/// everybody, and the commit that was on its way adds none.
+#[test]
+fn another_nodes_check_of_a_pending_box_is_answered_once() {
+    let store = TestStore::new(1000, 1, 0);
+    run(settings(), &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut first = Client::connect(&worker, Version::Plain).await;
+        let mut second = Client::connect(&worker, Version::Plain).await;
+        first.send(&[7]).await;
+        eventually("the first check is with the store", || stats.shard_queue.get() == 1).await;
+        second.send(&[7]).await;
+        eventually("the second one waits", || stats.shard_queue.get() == 2).await;
+        let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
+        feed.learned(ShardIndex(0), vec![Offset(6)]).await;
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.ids(1).await, [7]);
+        }
+        eventually("nothing waits for the store", || stats.shard_queue.get() == 0).await;
+        store.permits.add_permits(FREELY);
+        first.send(&[8]).await;
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.ids(1).await, [8], "and nothing in between");
+        }
+    });
+}
+
+#[test]
+fn a_reset_forgets_every_box_and_ends_every_session() {
+    let store = TestStore::new(250_000, 2, 1);
+    run(settings(), &store, async |worker| {
+        let node = worker.node.clone();
+        let mut scoped = Client::connect(&worker, Version::V2).await;
+        let mut plain = Client::connect(&worker, Version::Plain).await;
+        plain.send(&[5]).await;
+        assert_eq!(plain.ids(1).await, [5]);
+        // On its way to the old board while that is reset.
+        scoped.send(&[7]).await;
+        eventually("a commit in flight", || node.stats.shard_queue.get() == 1).await;
+        let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
+        assert_eq!(feed.snapshot(ShardIndex(0)).await.expect("the shard is there")[0], 1 << 4);
+        let reset = tokio::spawn(feed.reset());
+        tokio::task::yield_now().await;
+        store.permits.add_permits(FREELY);
+        reset.await.expect("the reset ends");
+
+        assert_eq!(scoped.frame().await, [7, 0, 0, 0, 1], "not on any board that there is");
+        for client in [&mut scoped, &mut plain] {
+            let close = client.frame().await;
+            assert_eq!(
+                (&close[..2], &close[2..]),
+                (&1012_u16.to_be_bytes()[..], &b"board reset"[..])
+            );
+        }
+        assert_eq!((node.stats.announced.get(), node.overview().total), (0, 0));
+        assert_eq!(feed.snapshot(ShardIndex(0)).await.expect("the shard is there")[0], 0);
+        let mut newcomer = Client::connect(&worker, Version::Plain).await;
+        newcomer.send(&[1, 100]).await;
+        assert_eq!(newcomer.frame().await[4..], [0; 13]);
+        newcomer.send(&[7]).await;
+        assert_eq!(newcomer.frame().await, [1, 0, 0, 0, 7, 0, 0, 0], "totals begin anew");
+    });
+}
+
+/// What an import made durable before a reset is not on the board after it.
+#[test]
+fn a_merge_that_a_reset_overtakes_adds_nothing() {
+    let store = TestStore::new(1000, 1, 0);
+    run(settings(), &store, async |worker| {
+        let node = worker.node.clone();
+        let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
+        let merging = tokio::task::spawn_local({
+            let node = node.clone();
+            async move { node.merge(ShardIndex(0), vec![Offset(3)]).await }
+        });
+        // Lets the merge go to the store, where it waits.
+        tokio::task::yield_now().await;
+        feed.reset().await;
+        store.permits.add_permits(FREELY);
+        assert!(merging.await.expect("it ends").is_err(), "the board it was for is gone");
+        assert_eq!(feed.snapshot(ShardIndex(0)).await.expect("the shard is there")[0], 0);
     });
 }
 

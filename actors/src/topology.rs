@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,14 +25,14 @@ use crate::{
         census::{Census, Overview},
     },
     hub::{Hub, HubSettings},
-    messages::{Drain, EndSessions, LearnBoxes},
+    messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, ReadWords},
     protocol::Close,
     session::{Connection, Session, SessionSettings},
     shard::{
         Shard, ShardDirectory, ShardLink, ShardParts, ShardSettings, bitmap::Bitmap, gate::Gate,
     },
     stats::Stats,
-    store::{Feed, Store, StoreError},
+    store::{BoxFuture, Feed, Store, StoreError, Words},
 };
 
 /// The bounds and timings of every actor of a node.
@@ -134,6 +134,17 @@ impl Drop for Vital {
     }
 }
 
+/// Counts resets of the board, so that what was made durable on the old one is not taken for the new.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// The board was reset.
+    pub(crate) fn advance(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+    }
+}
+
 /// One running node: what its workers and its operator share.
 pub struct Node {
     /// The board it serves.
@@ -152,18 +163,45 @@ pub struct Node {
     overview: watch::Receiver<Arc<Overview>>,
     hubs: Mutex<Vec<Addr<Hub>>>,
     draining: AtomicBool,
+    /// [`Generation`] of the board, raised when a reset begins.
+    generation: Arc<AtomicU32>,
     arbiters: Vec<Arbiter>,
 }
 
-/// Passes what the store learned to the shards.
-struct FeedToShards(ShardDirectory);
+/// Passes what the store says to the shards, and a reset to everybody.
+struct FeedToNode {
+    shards: ShardDirectory,
+    broadcaster: Addr<Broadcaster>,
+    generation: Arc<AtomicU32>,
+}
 
-impl Feed for FeedToShards {
-    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) {
-        let Some(shards) = self.0.get() else { return };
-        // Waits on the store's own thread for mailbox room, which a shard always makes. One that is
-        // gone takes the node down.
-        let _ = futures_executor::block_on(shards[shard.index()].addr.send(LearnBoxes(offsets)));
+impl Feed for FeedToNode {
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<()> {
+        let Some(shards) = self.shards.get() else { return Box::pin(async {}) };
+        let taken = shards[shard.index()].addr.send(LearnBoxes(offsets));
+        Box::pin(async move {
+            // A shard that is gone takes the node down.
+            let _ = taken.await;
+        })
+    }
+
+    fn snapshot(&self, shard: ShardIndex) -> BoxFuture<Option<Words>> {
+        let Some(shards) = self.shards.get() else { return Box::pin(async { None }) };
+        let words = shards[shard.index()].addr.send(ReadWords);
+        Box::pin(async move { words.await.ok() })
+    }
+
+    fn reset(&self) -> BoxFuture<()> {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        let shards = self.shards.get().into_iter().flatten();
+        let shards = join_all(shards.map(|shard| shard.addr.send(ForgetBoxes)));
+        let broadcaster = self.broadcaster.clone();
+        Box::pin(async move {
+            // What is gone takes the node down. The order matters: the last flips of the old board
+            // reach the broadcaster before it forgets them.
+            shards.await;
+            let _ = broadcaster.send(ForgetBoard).await;
+        })
     }
 }
 
@@ -222,7 +260,12 @@ impl Node {
         }
         // Set once, here: nobody else has the directory yet.
         let _ = shards.set(links);
-        store.feed(Arc::new(FeedToShards(shards.clone())));
+        let generation = Arc::new(AtomicU32::new(0));
+        store.feed(Arc::new(FeedToNode {
+            shards: shards.clone(),
+            broadcaster: broadcaster.clone(),
+            generation: generation.clone(),
+        }));
 
         Ok(Arc::new(Self {
             board,
@@ -236,6 +279,7 @@ impl Node {
             overview,
             hubs: Mutex::default(),
             draining: AtomicBool::new(false),
+            generation,
             arbiters,
         }))
     }
@@ -243,6 +287,11 @@ impl Node {
     /// How to reach a shard.
     pub fn shard(&self, index: ShardIndex) -> &ShardLink {
         &self.shards.get().expect("set before the node exists")[index.index()]
+    }
+
+    /// Which board this is, of those that resets have made.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
     /// The store, for its state.

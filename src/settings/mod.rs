@@ -268,6 +268,7 @@ impl Settings {
                 mailbox: self.shards.mailbox,
                 queue_checks: self.shards.queue_checks,
                 commit_checks: self.shards.commit_checks,
+                commit_linger: Duration::ZERO,
             },
             broadcaster: BroadcasterSettings {
                 mailbox: self.broadcaster.mailbox,

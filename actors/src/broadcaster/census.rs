@@ -34,6 +34,13 @@ impl Census {
         Self { checked, changed: VecDeque::new(), is_changed }
     }
 
+    /// Unchecks everything: the board was reset.
+    pub fn clear(&mut self) {
+        self.checked.fill(0);
+        self.changed.clear();
+        self.is_changed.fill(false);
+    }
+
     /// Checked boxes of the whole board.
     pub fn total(&self) -> u32 {
         self.checked.iter().sum()

@@ -41,6 +41,16 @@ impl Bitmap {
         flipped
     }
 
+    /// Unchecks every box. Only a reset of the board does this.
+    pub fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// All bits, in words of 64 boxes.
+    pub fn words(&self) -> &Words {
+        &self.words
+    }
+
     /// Number of checked boxes.
     pub fn count(&self) -> u32 {
         self.words.iter().map(|word| word.count_ones()).sum()

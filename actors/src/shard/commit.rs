@@ -54,6 +54,17 @@ impl CommitQueue {
         self.waiting.extract_if(.., |asker| is_checked(asker.offset)).collect()
     }
 
+    /// The same of the batch with the store: somebody else's check of the box is durable already,
+    /// whatever becomes of this one.
+    pub fn overtaken_in_flight(&mut self, is_checked: impl Fn(Offset) -> bool) -> Vec<Asker> {
+        self.with_store.extract_if(.., |asker| is_checked(asker.offset)).collect()
+    }
+
+    /// How many checks wait for a batch.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// The batch the store has answered about, in the order its checks came.
     pub fn finish(&mut self) -> std::vec::Drain<'_, Asker> {
         self.with_store.drain(..)

@@ -19,7 +19,7 @@ use std::{
 
 use actors::{
     board::{Board, BoxId, Offset, ShardIndex},
-    store::{BoxFuture, Feed, Store, StoreError},
+    store::{BoxFuture, Feed, Store, StoreError, Words},
 };
 use tempfile::TempDir;
 
@@ -84,8 +84,17 @@ async fn stored(folder: &Path, board: &Board) -> Result<BTreeSet<BoxId>, StoreEr
 struct Learned(Mutex<Vec<(ShardIndex, Vec<Offset>)>>);
 
 impl Feed for Learned {
-    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) {
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<()> {
         self.0.lock().expect("no panic").push((shard, offsets));
+        Box::pin(async {})
+    }
+
+    fn snapshot(&self, _: ShardIndex) -> BoxFuture<Option<Words>> {
+        unreachable!("an embedded store compares nothing")
+    }
+
+    fn reset(&self) -> BoxFuture<()> {
+        unreachable!("an embedded store is not reset while it is served")
     }
 }
 

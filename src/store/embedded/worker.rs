@@ -101,9 +101,7 @@ impl Outlook {
             slot.feed = Some(Arc::clone(&feed));
             std::mem::take(&mut slot.waiting)
         };
-        for (shard, offsets) in waiting {
-            feed.learned(shard, offsets);
-        }
+        pass_on(&*feed, waiting);
     }
 
     fn set_state(&self, state: StoreState) {
@@ -119,9 +117,14 @@ impl Outlook {
             };
             feed
         };
-        for (shard, offsets) in learned {
-            feed.learned(shard, offsets);
-        }
+        pass_on(&*feed, learned);
+    }
+}
+
+/// Waits for the shards on the calling thread: they always make room.
+fn pass_on(feed: &dyn Feed, learned: Vec<(ShardIndex, Vec<Offset>)>) {
+    for (shard, offsets) in learned {
+        futures_executor::block_on(feed.learned(shard, offsets));
     }
 }
 
