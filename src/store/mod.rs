@@ -4,6 +4,7 @@
 //! reports what it learns by itself.
 
 pub mod embedded;
+pub mod cluster;
 
 #[cfg(test)]
 mod contract;

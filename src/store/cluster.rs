@@ -1,0 +1,494 @@
+//! The cluster store: one board in a Redis Cluster, shared by any number of nodes.
+//!
+//! Each shard is a key range of its own: a bitmap, its count, and an epoch, in one hash slot, written by
+//! one script. All connections live on the store's own thread. In the order a check meets them:
+//!
+//! - [`lines`]: connections for checks; [`script`]: what runs in Redis, and the messages it sends;
+//! - [`feed`]: other nodes' messages; [`lane`]: what is known of one key range, gaps included;
+//! - [`follow`]: tasks that pass messages on, look for gaps, compare, and follow a reset;
+//! - [`sync`]: bits between Redis and memory; [`layout`]: what all nodes have to agree on;
+//! - [`nodes`]: masters one by one, for loading and administration; [`access`]: how to reach them;
+//! - [`keys`]: names; [`stats`]: counters.
+//!
+//! What Redis has acknowledged may be lost in a failover: replication is asynchronous. Then every node
+//! that knew it puts it back. With `wait_replicas` a check is not acknowledged before so many replicas have it.
+
+pub mod access;
+mod feed;
+mod follow;
+mod keys;
+mod lane;
+pub mod layout;
+mod lines;
+pub mod nodes;
+mod script;
+mod stats;
+mod sync;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use actors::{
+    board::{Board, Offset, ShardIndex},
+    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words},
+};
+use prometheus_client::registry::Registry;
+use redis::RedisError;
+use tokio::{
+    runtime::{Handle, Runtime},
+    sync::{Notify, RwLock, Semaphore, mpsc, oneshot, watch},
+    time::sleep,
+};
+
+use self::{
+    access::Access,
+    lane::Lane,
+    layout::{Kept, unavailable},
+    lines::Lines,
+    nodes::{Nodes, is_passing},
+    script::{BATCH_MAX, Outcome, Scripts, Sender, Update},
+    stats::ClusterStats,
+    sync::Bits,
+};
+
+/// Key ranges compared with memory at the same moment: each holds its bits twice.
+const RESYNCS: usize = 4;
+
+/// Pauses between attempts of one batch, at first and at most.
+const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
+
+/// Time between two lines about a cluster that is not there yet.
+const TELL: Duration = Duration::from_secs(10);
+
+/// What a [`ClusterStore`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How Redis is reached.
+    pub access: Access,
+    /// The board to be kept.
+    pub board: Board,
+    /// Connections for checks.
+    pub lines: usize,
+    /// Longest time from a batch to its acknowledgement; then its checks are refused.
+    pub commit_timeout: Duration,
+    /// Replicas that must have a batch before it is acknowledged.
+    pub wait_replicas: u32,
+    /// Longest wait for a cluster at the start.
+    pub start_timeout: Duration,
+}
+
+/// What the store's tasks share.
+struct Shared {
+    options: Options,
+    board: Board,
+    /// Tells this node's messages from others'.
+    origin: u64,
+    nodes: Nodes,
+    scripts: Scripts,
+    lines: OnceLock<Lines>,
+    lanes: Vec<Lane>,
+    stats: Arc<ClusterStats>,
+    feed: OnceLock<Arc<dyn Feed>>,
+    /// Epoch of what is in memory. Whoever passes boxes on holds it for reading, a reset for writing.
+    era: RwLock<u64>,
+    /// Epoch that batches are sent with: that of `era`, for those who must not wait.
+    epoch: AtomicU64,
+    /// Highest epoch that was seen in Redis.
+    seen: watch::Sender<u64>,
+    resetting: AtomicBool,
+    closed: AtomicBool,
+    /// Asks for a look at Redis now.
+    look: Notify,
+    resyncs: Semaphore,
+}
+
+/// A board in a Redis Cluster. See the module's documentation.
+pub struct ClusterStore {
+    shared: Arc<Shared>,
+    inboxes: Mutex<Vec<mpsc::Receiver<Update>>>,
+    runtime: Handle,
+    thread: Arc<Mutex<Option<StoreThread>>>,
+}
+
+/// The thread that drives all connections, until told to stop.
+struct StoreThread {
+    stop: oneshot::Sender<()>,
+    handle: JoinHandle<()>,
+}
+
+impl ClusterStore {
+    /// Connects, waiting for a cluster that is not complete yet, agrees on the board with the other
+    /// nodes, and begins to listen to them.
+    pub async fn open(options: Options) -> Result<Self, StoreError> {
+        // One provider of cryptography per process; a second call finds it there.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (thread, runtime) = StoreThread::start()?;
+        let opened = runtime.spawn(Shared::open(options)).await;
+        let opened = opened.unwrap_or_else(|panic| {
+            Err(StoreError::Unavailable(format!("the store has ended: {panic}").into()))
+        });
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        match opened {
+            Ok((shared, inboxes)) => {
+                Ok(Self { shared, inboxes: Mutex::new(inboxes), runtime, thread })
+            }
+            Err(error) => {
+                StoreThread::end(&thread);
+                Err(error)
+            }
+        }
+    }
+
+    /// Adds the store's counters to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.shared.stats.register(registry);
+    }
+
+    /// Runs `task` on the store's thread, where its connections are.
+    fn on_thread<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> BoxFuture<Result<T, StoreError>> {
+        let running = self.runtime.spawn(task);
+        Box::pin(async move { running.await.unwrap_or_else(|_| Err(closed())) })
+    }
+}
+
+impl StoreThread {
+    fn start() -> Result<(Self, Handle), StoreError> {
+        // Failing to get a runtime or a thread is a matter of the machine's limits.
+        let limits = |error: std::io::Error| StoreError::Unusable(error.to_string().into());
+        let runtime: Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(limits)?;
+        let handle = runtime.handle().clone();
+        let (stop, stopped) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("store".to_owned())
+            .spawn(move || {
+                // An error means that nobody is left who could say so.
+                let _ = runtime.block_on(stopped);
+                // Tasks that are left are dropped with the runtime.
+            })
+            .map_err(limits)?;
+        Ok((Self { stop, handle: thread }, handle))
+    }
+
+    fn end(thread: &Mutex<Option<Self>>) {
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Self { stop, handle }) = thread {
+            let _ = stop.send(());
+            if handle.join().is_err() {
+                log::error!("the store's thread ended in a panic");
+            }
+        }
+    }
+}
+
+impl Shared {
+    async fn open(
+        options: Options,
+    ) -> Result<(Arc<Self>, Vec<mpsc::Receiver<Update>>), StoreError> {
+        let nodes = Nodes::new(options.access.clone());
+        let deadline = Instant::now() + options.start_timeout;
+        wait_for_cluster(&nodes, deadline).await?;
+        let kept = layout::agree(&nodes, &options.board, deadline).await?;
+        let board = kept.board.clone();
+        let stats = Arc::new(ClusterStats::default());
+        stats.epoch.set(kept.epoch as i64);
+        let (lanes, inboxes) = board
+            .shard_indexes()
+            .map(|shard| Lane::new(board.name(), shard, board.boxes_in(shard)))
+            .unzip();
+        let shared = Arc::new(Self {
+            origin: rand::random(),
+            nodes,
+            scripts: Scripts::default(),
+            lines: OnceLock::new(),
+            lanes,
+            stats,
+            feed: OnceLock::new(),
+            era: RwLock::new(kept.epoch),
+            epoch: AtomicU64::new(kept.epoch),
+            seen: watch::Sender::new(kept.epoch),
+            resetting: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            look: Notify::new(),
+            resyncs: Semaphore::new(RESYNCS),
+            board,
+            options,
+        });
+        let lines = shared.connect_lines(deadline).await?;
+        // Set once, here.
+        let _ = shared.lines.set(lines);
+        shared.listen(deadline).await?;
+        Ok((shared, inboxes))
+    }
+
+    async fn connect_lines(&self, deadline: Instant) -> Result<Lines, StoreError> {
+        loop {
+            let Options { access, lines, .. } = &self.options;
+            match Lines::connect(access, *lines, &self.stats).await {
+                Ok(lines) => return Ok(lines),
+                Err(error) => again(&error, deadline).await?,
+            }
+        }
+    }
+
+    /// Starts the feed. Loading begins after this, so that no message falls in between.
+    async fn listen(self: &Arc<Self>, deadline: Instant) -> Result<(), StoreError> {
+        loop {
+            let (first, heard) = oneshot::channel();
+            tokio::spawn(feed::run(self.clone(), first));
+            match heard.await.expect("the feed tells before it ends") {
+                Ok(()) => return Ok(()),
+                Err(error) => again(&error, deadline).await?,
+            }
+        }
+    }
+
+    fn bits(&self) -> Bits<'_> {
+        Bits { nodes: &self.nodes, scripts: &self.scripts }
+    }
+
+    /// The board in `epoch`.
+    fn kept(&self, epoch: u64) -> Kept {
+        Kept { board: self.board.clone(), epoch }
+    }
+
+    fn sender(&self, epoch: u64) -> Sender {
+        Sender { origin: self.origin, epoch }
+    }
+
+    fn lines(&self) -> &Lines {
+        self.lines.get().expect("connected before the store is opened")
+    }
+
+    /// Somebody has raised the epoch.
+    fn see(&self, epoch: u64) {
+        let raise = |seen: &mut u64| std::mem::replace(seen, epoch.max(*seen)) < epoch;
+        self.seen.send_if_modified(raise);
+    }
+
+    /// Why checks of a key range are refused at once, if they are.
+    fn ready(&self, lane: &Lane) -> Result<(), StoreError> {
+        if self.closed.load(Ordering::Acquire) {
+            return Err(closed());
+        }
+        if self.resetting.load(Ordering::Acquire) {
+            return Err(StoreError::Unavailable("the board is being reset".into()));
+        }
+        match lane.failing() {
+            Some((since, reason)) if since >= self.options.commit_timeout => {
+                Err(StoreError::Unavailable(reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a key range for the first time.
+    async fn load(&self, index: usize) -> Result<Words, StoreError> {
+        let lane = &self.lanes[index];
+        let epoch = *self.era.read().await;
+        let deadline = Instant::now() + self.options.start_timeout;
+        let mut made = 0;
+        let kept = self.kept(epoch);
+        let read = self.bits().read_kept(&lane.keys, lane.boxes, &kept, deadline, &mut made);
+        let (state, words) = read.await.map_err(|error| unavailable(&error))?;
+        if state.layout != kept.layout() {
+            layout::judged(&self.board, state.layout)?;
+            let text = format!("{} is kept with another geometry in shard {index}", self.board);
+            return Err(StoreError::Unusable(text.into()));
+        }
+        if state.epoch > epoch {
+            let text = "the board was reset while it was loaded: start again";
+            return Err(StoreError::Unavailable(text.into()));
+        }
+        lane.begin_at(state.position);
+        Ok(words)
+    }
+
+    /// Makes a batch durable, trying again until it is or the time is over.
+    async fn apply(&self, index: usize, batch: &[Offset]) -> Result<(), StoreError> {
+        let lane = &self.lanes[index];
+        let deadline = Instant::now() + self.options.commit_timeout;
+        let mut pause = RETRY.0;
+        loop {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            let mut synced = lane.synced.subscribe();
+            let call = self.scripts.apply(&lane.keys, self.sender(epoch), batch);
+            let replicas = self.options.wait_replicas;
+            let answer = self.lines().call(index, lane.keys.slot, &call, replicas).await;
+            let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
+                Ok(Outcome::Applied) => {
+                    lane.works();
+                    return Ok(());
+                }
+                Ok(Outcome::Foreign(Some(seen))) if seen > epoch => {
+                    self.see(seen);
+                    return Err(StoreError::Unavailable("the board was reset".into()));
+                }
+                Ok(Outcome::Foreign(_)) => {
+                    lane.want("missing");
+                    // Repaired from memory within moments.
+                    let _ = tokio::time::timeout(RETRY.1, synced.changed()).await;
+                    StoreError::Unavailable("Redis has lost the key range".into())
+                }
+                Err(error) => {
+                    lane.fails(&error.to_string());
+                    if !is_passing(&error) && !is_too_few(&error) {
+                        return Err(unavailable(&error));
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(RETRY.1);
+                    unavailable(&error)
+                }
+            };
+            if Instant::now() >= deadline {
+                return Err(problem);
+            }
+            self.ready(lane)?;
+        }
+    }
+
+    async fn commit(&self, index: usize, offsets: &[Offset]) -> Result<(), StoreError> {
+        let lane = &self.lanes[index];
+        self.ready(lane)?;
+        let mut outcome = Unknown(Some(lane));
+        for batch in offsets.chunks(BATCH_MAX) {
+            self.apply(index, batch).await?;
+        }
+        outcome.0 = None;
+        Ok(())
+    }
+}
+
+/// A batch whose outcome is not known: unless it is, its key range is compared with Redis, because
+/// this node does not learn from its own messages.
+struct Unknown<'l>(Option<&'l Lane>);
+
+impl Drop for Unknown<'_> {
+    fn drop(&mut self) {
+        if let Some(lane) = self.0 {
+            lane.want("outcome");
+        }
+    }
+}
+
+impl Store for ClusterStore {
+    fn board(&self) -> &Board {
+        &self.shared.board
+    }
+
+    fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>> {
+        if shard.0 >= self.shared.board.shards() {
+            let text = format!("{} has no shard {}", self.shared.board, shard.0);
+            return Box::pin(async { Err(StoreError::Unusable(text.into())) });
+        }
+        let shared = self.shared.clone();
+        self.on_thread(async move { shared.load(shard.index()).await })
+    }
+
+    fn commit(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
+        let boxes = self.shared.board.boxes_in(shard);
+        if let Some(Offset(past)) = offsets.iter().find(|offset| offset.0 >= boxes) {
+            let text = format!("{} has no box {past} in shard {}", self.shared.board, shard.0);
+            return Box::pin(async { Err(StoreError::Unavailable(text.into())) });
+        }
+        let shared = self.shared.clone();
+        Box::pin(async move { shared.commit(shard.index(), &offsets).await })
+    }
+
+    fn feed(&self, feed: Arc<dyn Feed>) {
+        let inboxes =
+            std::mem::take(&mut *self.inboxes.lock().unwrap_or_else(PoisonError::into_inner));
+        // Called once.
+        if self.shared.feed.set(feed).is_ok() {
+            follow::start(&self.runtime, &self.shared, inboxes);
+        }
+    }
+
+    fn state(&self) -> StoreState {
+        if self.shared.closed.load(Ordering::Acquire) {
+            return StoreState::Down("the store is closed".into());
+        }
+        self.shared.state()
+    }
+
+    fn close(&self) -> BoxFuture<()> {
+        self.shared.closed.store(true, Ordering::Release);
+        let thread = self.thread.clone();
+        Box::pin(async move { StoreThread::end(&thread) })
+    }
+}
+
+impl Drop for ClusterStore {
+    fn drop(&mut self) {
+        StoreThread::end(&self.thread);
+    }
+}
+
+fn closed() -> StoreError {
+    StoreError::Unavailable("the store is closed".into())
+}
+
+fn is_too_few(error: &RedisError) -> bool {
+    error.kind() == redis::ErrorKind::Client && error.to_string().starts_with("too few copies")
+}
+
+/// Waits until every slot has a master that answers.
+async fn wait_for_cluster(nodes: &Nodes, deadline: Instant) -> Result<(), StoreError> {
+    let mut told: Option<Instant> = None;
+    loop {
+        let problem = match nodes.masters().await {
+            Ok(masters) => {
+                let masters: Vec<_> = masters.iter().map(ToString::to_string).collect();
+                log::info!("Redis Cluster with masters {}", masters.join(", "));
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if is_hopeless(&problem) {
+            let text = format!("Redis at {}: {problem}", nodes.access().shown());
+            return Err(StoreError::Unusable(text.into()));
+        }
+        if Instant::now() > deadline {
+            let text = format!(
+                "no complete Redis Cluster at {} (redis.addresses) in time: {problem}",
+                nodes.access().shown()
+            );
+            return Err(StoreError::Unavailable(text.into()));
+        }
+        if told.is_none_or(|told| told.elapsed() > TELL) {
+            told = Some(Instant::now());
+            log::warn!("waiting for a Redis Cluster at {}: {problem}", nodes.access().shown());
+        }
+        sleep(RETRY.1).await;
+    }
+}
+
+/// Whether waiting is of no use: wrong credentials, or no cluster at all.
+fn is_hopeless(error: &RedisError) -> bool {
+    let text = error.to_string();
+    ["WRONGPASS", "NOAUTH", "NOPERM", "cluster support disabled", "AuthenticationFailed"]
+        .iter()
+        .any(|sign| text.contains(sign))
+}
+
+/// Pauses before another attempt, unless the time is over.
+async fn again(error: &RedisError, deadline: Instant) -> Result<(), StoreError> {
+    if Instant::now() > deadline {
+        return Err(unavailable(error));
+    }
+    sleep(RETRY.1).await;
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! What other nodes check: sharded Pub/Sub, one channel per key range, on a connection that is used
+//! for nothing else.
+//!
+//! The client subscribes again by itself after a disconnect, with all channels of a node in one call,
+//! which Redis refuses (CROSSSLOT) without anybody noticing. So every channel is subscribed to with a
+//! call of its own, again after each disconnect and every few seconds anyway. An end of a subscription
+//! that Redis decides, because the slot has moved, confuses the client's answers: the connection is
+//! then replaced by a new one that subscribes before the old one goes. What is missed meanwhile shows
+//! in the lanes.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, cluster_async::ClusterConnection};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{sleep, timeout},
+};
+
+use super::{Shared, script::Update, stats::PAUSE};
+
+/// Time after which every channel is subscribed to again, without a reason.
+const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Rounds of subscribing that may fail before the connection is replaced.
+const FAILURES_MAX: u32 = 5;
+
+/// What the connection has said of itself.
+#[derive(Default)]
+struct Signs {
+    unsubscribed: AtomicBool,
+    broken: AtomicBool,
+    seen: Notify,
+}
+
+/// One connection with its subscriptions.
+struct Subscriber {
+    connection: ClusterConnection,
+    signs: Arc<Signs>,
+}
+
+/// Subscribes and stays subscribed until it is dropped. Tells `first` when all channels are heard for
+/// the first time, or why not.
+pub async fn run(shared: Arc<Shared>, first: oneshot::Sender<RedisResult<()>>) {
+    let mut subscriber = match Subscriber::begin(&shared).await {
+        Ok(subscriber) => subscriber,
+        Err(error) => {
+            let _ = first.send(Err(error));
+            return;
+        }
+    };
+    let _ = first.send(Ok(()));
+    let mut failures = 0;
+    loop {
+        // Whatever they say happened before the round that begins now.
+        let broken = subscriber.signs.broken.swap(false, Ordering::AcqRel);
+        let unsubscribed = subscriber.signs.unsubscribed.swap(false, Ordering::AcqRel);
+        let heard = subscriber.subscribe(&shared).await;
+        if unsubscribed || failures >= FAILURES_MAX {
+            if let Ok(next) = Subscriber::begin(&shared).await {
+                shared.stats.feed_replaced.inc();
+                subscriber = next;
+                failures = 0;
+                shared.look.notify_one();
+            }
+        } else if heard.is_ok() {
+            failures = 0;
+            if broken {
+                shared.look.notify_one();
+            }
+        }
+        if let Err(error) = heard {
+            log::debug!("feed: {error}");
+            failures += 1;
+            sleep(PAUSE).await;
+            continue;
+        }
+        tokio::select! {
+            () = sleep(SUBSCRIBE_INTERVAL) => {}
+            () = subscriber.signs.seen.notified() => {}
+        }
+    }
+}
+
+impl Subscriber {
+    /// Connects and subscribes to everything.
+    async fn begin(shared: &Arc<Shared>) -> RedisResult<Self> {
+        let signs = Arc::new(Signs::default());
+        let channels = shared.lanes.iter().enumerate();
+        let channels: HashMap<Vec<u8>, usize> =
+            channels.map(|(at, lane)| (lane.keys.channel.clone().into_bytes(), at)).collect();
+        let receive = {
+            let (shared, signs) = (Arc::downgrade(shared), signs.clone());
+            move |push: PushInfo| -> Result<(), ()> {
+                let shared = shared.upgrade().ok_or(())?;
+                receive(&shared, &signs, &channels, &push);
+                Ok(())
+            }
+        };
+        let client = shared.nodes.access().subscriber(receive)?;
+        let mut subscriber = Self { connection: client.get_async_connection().await?, signs };
+        subscriber.subscribe(shared).await?;
+        Ok(subscriber)
+    }
+
+    /// One round: a call for each channel.
+    async fn subscribe(&mut self, shared: &Shared) -> RedisResult<()> {
+        let patience = shared.nodes.access().request_timeout();
+        let mut heard = 0;
+        let mut problem = None;
+        for lane in &shared.lanes {
+            let subscribed = self.connection.ssubscribe(&lane.keys.channel);
+            match timeout(patience, subscribed).await {
+                Ok(Ok(())) => heard += 1,
+                Ok(Err(error)) => problem = Some(error),
+                Err(_) => {
+                    // The other channels of that node would take as long.
+                    problem =
+                        Some(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)));
+                    break;
+                }
+            }
+        }
+        shared.stats.feed_subscriptions.set(heard);
+        problem.map_or(Ok(()), Err)
+    }
+}
+
+/// Takes in whatever Redis pushes, without waiting: this holds up the connection.
+fn receive(shared: &Shared, signs: &Signs, channels: &HashMap<Vec<u8>, usize>, push: &PushInfo) {
+    match (&push.kind, push.data.as_slice()) {
+        (PushKind::SMessage, [Value::BulkString(channel), Value::BulkString(message)]) => {
+            let Some(lane) = channels.get(channel).map(|at| &shared.lanes[*at]) else { return };
+            match Update::read(message, lane.boxes) {
+                Some(update) => lane.deliver(update),
+                // Of a later version: what it says is found by comparing.
+                None => lane.want("unknown"),
+            }
+        }
+        (PushKind::SUnsubscribe, _) => {
+            shared.stats.feed_unsubscribed.inc();
+            signs.unsubscribed.store(true, Ordering::Release);
+            signs.seen.notify_one();
+        }
+        (PushKind::Disconnection, _) => {
+            shared.stats.feed_disconnects.inc();
+            signs.broken.store(true, Ordering::Release);
+            signs.seen.notify_one();
+        }
+        _ => {}
+    }
+}

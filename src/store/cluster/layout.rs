@@ -1,0 +1,194 @@
+//! What a board in Redis looks like, agreed on by every node: its record, and the state of each key
+//! range, which repeats it, so that nothing is ever read with the wrong geometry.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use actors::{
+    board::{Board, ShardIndex},
+    store::StoreError,
+};
+use redis::RedisError;
+
+use super::{
+    keys::{Keys, record},
+    nodes::Nodes,
+    script::{FORMAT, Layout, Scripts, State},
+};
+
+/// KEYS record; ARGV three names and values, epoch.
+const RECORD: &str = r"
+for at = 1, 5, 2 do redis.call('HSETNX', KEYS[1], ARGV[at], ARGV[at + 1]) end
+local epoch = redis.call('HGET', KEYS[1], 'epoch')
+if not epoch or tonumber(epoch) < tonumber(ARGV[7]) then
+  redis.call('HSET', KEYS[1], 'epoch', ARGV[7])
+end
+";
+
+/// A board as it is kept: with the number of key ranges it was made with, and its epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The board.
+    pub board: Board,
+    /// Its epoch, 1 or more.
+    pub epoch: u64,
+}
+
+impl Kept {
+    /// What every key range records.
+    pub fn layout(&self) -> Layout {
+        Layout { format: FORMAT, boxes: self.board.boxes(), shards: self.board.shards() }
+    }
+}
+
+/// What is recorded of a board of this name; `None`: there is none yet.
+///
+/// The record may be lost where nothing is replicated, while the key ranges are there: then the first
+/// of them tells.
+pub async fn find(
+    nodes: &Nodes,
+    name: &str,
+    deadline: Instant,
+) -> Result<Option<(Layout, u64)>, RedisError> {
+    let (key, slot) = record(name);
+    let mut ask = redis::cmd("HGETALL");
+    let answer = nodes.command(slot, deadline, ask.arg(&key)).await?;
+    let fields: BTreeMap<String, u64> = redis::from_redis_value(answer)?;
+    let field = |name| fields.get(name).copied();
+    if let (Some(format), Some(boxes), Some(shards), Some(epoch)) =
+        (field("format"), field("boxes"), field("shards"), field("epoch"))
+    {
+        let word = |value| u32::try_from(value).unwrap_or(u32::MAX);
+        let layout = Layout { format: word(format), boxes: word(boxes), shards: word(shards) };
+        return Ok(Some((layout, epoch)));
+    }
+    let state = state(nodes, &Keys::of(name, ShardIndex(0)), deadline).await?;
+    Ok(state.map(|state| (state.layout, state.epoch)))
+}
+
+/// The state of one key range; `None`: it is missing.
+pub async fn state(
+    nodes: &Nodes,
+    keys: &Keys,
+    deadline: Instant,
+) -> Result<Option<State>, RedisError> {
+    State::read(nodes.command(keys.slot, deadline, &State::ask(keys)).await?)
+}
+
+/// The board of `wanted`'s name as it is kept, made if there is none. Another number of shards than
+/// wanted is taken as it is found: all nodes have to use the same.
+pub async fn agree(nodes: &Nodes, wanted: &Board, deadline: Instant) -> Result<Kept, StoreError> {
+    let failed = |error: RedisError| unavailable(&error);
+    let found = find(nodes, wanted.name(), deadline).await.map_err(failed)?;
+    let kept = match found {
+        Some((layout, epoch)) => Kept { board: judged(wanted, layout)?, epoch },
+        None => Kept { board: wanted.clone(), epoch: 1 },
+    };
+    write(nodes, &kept, deadline).await.map_err(failed)?;
+    // Somebody else may have made it a moment ago, differently.
+    let (layout, epoch) = find(nodes, wanted.name(), deadline)
+        .await
+        .map_err(failed)?
+        .ok_or_else(|| StoreError::Unavailable("the board's record has vanished".into()))?;
+    let board = judged(wanted, layout)?;
+    if board.shards() != wanted.shards() {
+        log::warn!(
+            "board '{}' is kept in {} key ranges: serving it with as many shards instead of {} \
+             (shards.count); to change that, export it, and import it under another board.name",
+            board.name(),
+            board.shards(),
+            wanted.shards()
+        );
+    }
+    Ok(Kept { board, epoch })
+}
+
+/// Writes a record where there is none, and raises its epoch if it is lower.
+pub async fn write(nodes: &Nodes, kept: &Kept, deadline: Instant) -> Result<(), RedisError> {
+    let (key, slot) = record(kept.board.name());
+    let Layout { format, boxes, shards } = kept.layout();
+    let mut call = redis::cmd("EVAL");
+    call.arg(RECORD).arg(1).arg(&key);
+    call.arg("format").arg(format).arg("boxes").arg(boxes).arg("shards").arg(shards);
+    nodes.command(slot, deadline, call.arg(kept.epoch)).await.map(|_| ())
+}
+
+/// The board that `found` describes, unless it cannot be served as `wanted`.
+pub fn judged(wanted: &Board, found: Layout) -> Result<Board, StoreError> {
+    let name = wanted.name();
+    let text = if found.format > FORMAT {
+        format!(
+            "board '{name}' in Redis has format {}, this version knows {FORMAT} at most: run the \
+             newer version",
+            found.format
+        )
+    } else if found.boxes != wanted.boxes() {
+        format!(
+            "board '{name}' in Redis has {} boxes, the settings say {} (board.boxes): correct them, \
+             or choose another board.name",
+            found.boxes,
+            wanted.boxes()
+        )
+    } else {
+        match Board::new(name, found.boxes, found.shards) {
+            Ok(board) if board.shards() == found.shards => return Ok(board),
+            _ => format!(
+                "board '{name}' in Redis claims {} key ranges for {} boxes, which no version of \
+                 this server makes",
+                found.shards, found.boxes
+            ),
+        }
+    };
+    Err(StoreError::Unusable(text.into()))
+}
+
+/// Makes the key range of `keys` what it should be in `kept`'s epoch; the state it then has.
+pub async fn prepare(
+    nodes: &Nodes,
+    scripts: &Scripts,
+    keys: &Keys,
+    boxes_here: u32,
+    kept: &Kept,
+    deadline: Instant,
+) -> Result<State, RedisError> {
+    let call = scripts.prepare(keys, kept.epoch, boxes_here, kept.layout());
+    let answer = nodes.call(keys.slot, deadline, &call).await?;
+    State::read(answer)?.ok_or_else(|| {
+        RedisError::from((redis::ErrorKind::UnexpectedReturnType, "a key range was not made"))
+    })
+}
+
+/// An error of Redis as the store's own.
+pub fn unavailable(error: &RedisError) -> StoreError {
+    StoreError::Unavailable(format!("Redis: {error}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted() -> Board {
+        Board::new("test", 1_000_000, 5).expect("a legal board")
+    }
+
+    fn found(format: u32, boxes: u32, shards: u32) -> Result<u32, String> {
+        let judged = judged(&wanted(), Layout { format, boxes, shards });
+        judged.map(|board| board.shards()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn another_number_of_key_ranges_is_taken_as_it_is() {
+        assert_eq!(found(FORMAT, 1_000_000, 5), Ok(5));
+        assert_eq!(found(FORMAT, 1_000_000, 2), Ok(2));
+    }
+
+    #[test]
+    fn what_cannot_be_served_is_refused_with_both_numbers() {
+        let error = found(FORMAT, 2_000_000, 5).expect_err("other boxes");
+        assert!(error.contains("2000000") && error.contains("1000000"), "{error}");
+        let error = found(FORMAT + 1, 1_000_000, 5).expect_err("a later format");
+        assert!(error.contains("format 2") && error.contains("newer"), "{error}");
+        // Ten tiles in seven ranges: ranges of two tiles, of which there are five.
+        assert!(found(FORMAT, 1_000_000, 7).is_err(), "no board has seven");
+        assert!(found(FORMAT, 1_000_000, 0).is_err());
+    }
+}
