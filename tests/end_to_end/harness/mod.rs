@@ -4,6 +4,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod cluster;
 pub mod crowd;
 pub mod nginx;
 pub mod painting;
