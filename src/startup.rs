@@ -40,7 +40,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::{
     routes::{assets, backup, health, metrics, overview, page},
     settings::{self, Settings},
-    store::embedded::{EmbeddedStore, Options, file_of, identity},
+    store::Opened,
     telemetry,
     ws::{self, Admission, AppService},
 };
@@ -110,13 +110,9 @@ impl Application {
         let connections_max = connections_within_descriptors(settings.server.max_connections);
 
         let began = Instant::now();
-        let options = Options {
-            log_bytes: settings.store.log_mib * 1024 * 1024,
-            ..Options::new(&settings.store.path, settings.board())
-        };
-        let store = Arc::new(EmbeddedStore::open(options)?);
-        let registry = telemetry::registry(&stats, store.clone());
-        let node = Node::start(settings.node(), store, stats.clone()).await?;
+        let store = Opened::open(settings).await?;
+        let registry = telemetry::registry(&stats, &store);
+        let node = Node::start(settings.node(), store.store(), stats.clone()).await?;
         info!(
             "loaded {} with {} checked in {:.0} ms",
             node.board,
@@ -141,8 +137,7 @@ impl Application {
             .disable_signals()
             .listen("players", listener, move || serve(shared.clone()))?
             .run();
-        let file = file_of(&settings.store.path, settings.board().name());
-        let operations = backup::Operations::new(settings.store.path.clone(), identity(&file)?);
+        let operations = backup::Operations::new(store.spool(settings), store.identity(settings)?);
         let admin = serve_admin(admin_listener, node.clone(), registry, operations)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Self { server, admin, address, admin_address, node, shutdown_timeout, signals })

@@ -1,24 +1,17 @@
 //! What operators see: log lines on stderr and the metrics registry. Reads counters, owns none.
 
-use std::{fmt, io::Write, sync::Arc};
+use std::{io::Write, sync::Arc};
 
-use actors::{
-    stats::Stats,
-    store::{Store, StoreState},
-};
-use prometheus_client::{
-    collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{gauge::ConstGauge, info::Info},
-    registry::Registry,
-};
+use actors::stats::Stats;
+use prometheus_client::{metrics::info::Info, registry::Registry};
 
-use crate::store::embedded::EmbeddedStore;
+use crate::store::Opened;
 
 /// Starts logging to stderr. `RUST_LOG` selects, `info` is the default.
 pub fn start_logging() {
-    // actix_http logs an error for each malformed request, which lets anybody fill the log.
-    let filter = "info,actix_server=warn,actix_http=off";
+    // actix_http logs an error for each malformed request, which lets anybody fill the log; redis one
+    // for each attempt to reach a node that is away, of which the store tells in one line.
+    let filter = "info,actix_server=warn,actix_http=off,redis=off";
     let env = env_logger::Env::default().default_filter_or(filter);
     env_logger::Builder::from_env(env)
         .format(|out, record| {
@@ -39,28 +32,8 @@ pub fn count_panics(stats: Arc<Stats>) {
     }));
 }
 
-/// What the store says of itself, asked at each scrape.
-struct StoreGauges(Arc<EmbeddedStore>);
-
-impl fmt::Debug for StoreGauges {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "StoreGauges of the {}", self.0.board())
-    }
-}
-
-impl Collector for StoreGauges {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let up = ConstGauge::new(i64::from(self.0.state() == StoreState::Up));
-        let help = "1 while checks are being taken, 0 while the store is down";
-        up.encode(encoder.encode_descriptor("store_up", help, None, up.metric_type())?)?;
-        let log = ConstGauge::new(self.0.log_bytes() as i64);
-        let help = "Bytes of log not yet folded into checkpoints";
-        log.encode(encoder.encode_descriptor("store_log_bytes", help, None, log.metric_type())?)
-    }
-}
-
 /// The registry that `/metrics` encodes. Names get the prefix `billion_`.
-pub fn registry(stats: &Stats, store: Arc<EmbeddedStore>) -> Registry {
+pub fn registry(stats: &Stats, store: &Opened) -> Registry {
     let mut registry = Registry::with_prefix("billion");
     let r = &mut registry;
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
@@ -131,6 +104,6 @@ pub fn registry(stats: &Stats, store: Arc<EmbeddedStore>) -> Registry {
     );
     r.register("announced_boxes", "Checked boxes announced to players", s.announced.clone());
     r.register("panics", "Panics caught", s.panics.clone());
-    r.register_collector(Box::new(StoreGauges(store)));
+    store.register(r);
     registry
 }

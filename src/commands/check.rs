@@ -38,7 +38,11 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
     // Rereading pages are not compressed, which is not needed to know that they are there.
     let page = settings::Page { reload: true, ..settings.page.clone() };
     let page = Page::load(&page).err().map(|error| ("page.path", format!("{error:#}")));
-    let store = folder(&settings.store.path).map(|problem| ("store.path", problem));
+    let store = if settings.redis.is_used() {
+        settings.redis.access().err().map(|error| ("redis.ca_file", format!("{error:#}")))
+    } else {
+        folder(&settings.store.path).map(|problem| ("store.path", problem))
+    };
     let found = page.into_iter().chain(store);
     found.map(|(key, told)| masked_text(&format!("{}: {key}: {told}", loaded.place(key)))).collect()
 }

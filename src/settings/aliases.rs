@@ -5,14 +5,13 @@ use config::ValueKind;
 
 use super::{
     catalogue::{Form, find, nearest},
-    layers::{Findings, Given, NO_REDIS},
+    layers::{Findings, Given},
     show::masked,
     variables::Variable,
 };
 
-const WEBSOCKET: &str = "WEBSOCKET_";
-
-const REDIS: &str = "REDIS_";
+/// What names may begin with that are not ours and yet meant for us.
+const PREFIXES: [&str; 2] = ["WEBSOCKET_", "REDIS_"];
 
 /// What a variable means here.
 #[derive(Debug, Clone, Copy)]
@@ -27,15 +26,13 @@ pub enum Meaning {
     Milliseconds(&'static str),
     /// Nothing, for this reason.
     Nothing(&'static str),
-    /// Something that must not be ignored.
-    Refused(&'static str),
 }
 
 /// Every name that is understood. Empty values count as not set.
 pub const ALIASES: &[(&str, Meaning)] = &[
     ("SERVER_ADDRESS", Meaning::Setting("server.address")),
-    ("REDIS_ADDRESSES", Meaning::Refused(NO_REDIS)),
-    ("REDIS_ADDRESSES_REMAP", Meaning::Refused(NO_REDIS)),
+    ("REDIS_ADDRESSES", Meaning::Setting("redis.addresses")),
+    ("REDIS_ADDRESSES_REMAP", Meaning::Setting("redis.addresses_remap")),
     ("ME_URL", Meaning::Setting("page.me_url")),
     ("BUY_ME_A_COFFEE_URL", Meaning::Setting("page.coffee_url")),
     ("WEBSOCKET_URL", Meaning::Setting("page.websocket_url")),
@@ -78,17 +75,16 @@ pub fn read(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
         let Variable { place, name, .. } = variable;
         match ALIASES.iter().find(|(known, _)| known == name) {
             Some((_, meaning)) => given.extend(interpret(variable, *meaning, findings)),
-            None if name.starts_with(REDIS) => {
-                let reason = "not known here and ignored: this version has no Redis";
-                findings.notices.push(format!("{place}: {reason}"));
-            }
             None => {
-                let Some(rest) = name.strip_prefix(WEBSOCKET) else { continue };
-                let known = ALIASES.iter().filter_map(|(name, _)| name.strip_prefix(WEBSOCKET));
-                let hint = nearest(rest, known)
-                    .map(|meant| format!(" (did you mean {WEBSOCKET}{meant}?)"))
-                    .unwrap_or_default();
-                findings.notices.push(format!("{place}: not known here and ignored{hint}"));
+                let told = PREFIXES.iter().find_map(|prefix| {
+                    let rest = name.strip_prefix(prefix)?;
+                    let known = ALIASES.iter().filter_map(|(name, _)| name.strip_prefix(prefix));
+                    let hint = nearest(rest, known)
+                        .map(|meant| format!(" (did you mean {prefix}{meant}?)"))
+                        .unwrap_or_default();
+                    Some(format!("{place}: not known here and ignored{hint}"))
+                });
+                findings.notices.extend(told);
             }
         }
     }
@@ -116,10 +112,6 @@ fn interpret(variable: &Variable, meaning: Meaning, findings: &mut Findings) -> 
         }
         Meaning::Nothing(reason) => {
             findings.notices.push(format!("{place}: ignored: {reason}"));
-            return None;
-        }
-        Meaning::Refused(reason) => {
-            findings.problems.push(format!("{place}: {reason}"));
             return None;
         }
     };

@@ -7,6 +7,7 @@ use actors::board::SHARDS_MAX;
 use config::{Value, ValueKind};
 
 use super::{
+    redis,
     show::{masked, toml},
     validate,
 };
@@ -37,6 +38,12 @@ pub enum Form {
     Socket,
     /// 1 to 64 letters, digits, `-` or `_`.
     Name,
+    /// A list of `host:port`, `redis://…` or `rediss://…`.
+    RedisNodes,
+    /// A list of `announced|reachable`.
+    Remap,
+    /// Text that is never shown.
+    Secret,
 }
 
 /// One setting.
@@ -96,6 +103,19 @@ pub const CATALOGUE: &[Entry] = &[
     entry("broadcaster.mailbox", "messages", Form::Whole(1, MANY)),
     entry("broadcaster.batch_updates", "updates", Form::Whole(1, MANY)),
     entry("hub.mailbox", "messages", Form::Whole(1, MANY)),
+    entry("redis.addresses", "–", Form::RedisNodes),
+    entry("redis.addresses_remap", "–", Form::Remap),
+    entry("redis.username", "–", Form::Text),
+    entry("redis.password", "–", Form::Secret),
+    entry("redis.ca_file", "–", Form::Text),
+    entry("redis.connections", "connections", Form::Whole(1, 64)),
+    entry("redis.batch_checks", "checks", Form::Whole(1, 256)),
+    entry("redis.batch_linger_ms", "ms", Form::Whole(0, 1000)),
+    entry("redis.wait_replicas", "replicas", Form::Whole(0, 5)),
+    entry("redis.connect_timeout_ms", "ms", Form::Whole(10, 60_000)),
+    entry("redis.response_timeout_ms", "ms", Form::Whole(10, 60_000)),
+    entry("redis.commit_timeout_ms", "ms", Form::Whole(100, 600_000)),
+    entry("redis.start_timeout_s", "s", Form::Whole(1, DAY_S)),
     entry("store.path", "–", Form::Folder),
     entry("store.log_mib", "MiB", Form::Whole(1, 1 << 20)),
 ];
@@ -114,6 +134,7 @@ impl Entry {
     pub fn fit(&self, value: ValueKind) -> Result<ValueKind, String> {
         let key = self.key;
         let told = match &value {
+            _ if self.form == Form::Secret => "***".to_owned(),
             ValueKind::String(text) => format!("{:?}", masked(text)),
             other => toml(other),
         };
@@ -130,7 +151,7 @@ impl Entry {
             Form::Switch => {
                 value.into_bool().map(ValueKind::Boolean).map_err(|_| wrong("true or false"))
             }
-            Form::Origins => match value.kind {
+            Form::Origins | Form::RedisNodes | Form::Remap => match value.kind {
                 ValueKind::Array(items) => {
                     let strings =
                         items.iter().all(|item| matches!(item.kind, ValueKind::String(_)));
@@ -172,9 +193,14 @@ impl Entry {
                 let wanted = "must be 0 (no limit) or from 0.001 to 1000000000";
                 return (!within).then(|| format!("{key} = {number}: {wanted}"));
             }
-            (Form::Origins, ValueKind::Array(items)) => {
+            (form, ValueKind::Array(items)) => {
+                let judge: fn(&str) -> Result<(), String> = match form {
+                    Form::RedisNodes => redis::judge_node,
+                    Form::Remap => redis::judge_remap,
+                    _ => validate::origin,
+                };
                 let items = items.iter().map(ToString::to_string);
-                let bad: Vec<_> = items.filter_map(|item| validate::origin(&item).err()).collect();
+                let bad: Vec<_> = items.filter_map(|item| judge(&item).err()).collect();
                 return (!bad.is_empty()).then(|| format!("{key}: {}", bad.join("; ")));
             }
             (Form::Address, ValueKind::String(text)) => validate::resolve(text).err(),

@@ -26,10 +26,6 @@ const DOTENV: &str = ".env";
 /// The defaults, with their documentation.
 pub const DEFAULTS: &str = include_str!("../../settings.toml");
 
-pub const NO_REDIS: &str = "Redis is not supported by this version, which keeps its board in the \
-                            embedded store only (support comes with the next release): remove the \
-                            setting to go on";
-
 /// What the settings are made of.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
@@ -191,11 +187,6 @@ fn read_file(path: &Path, findings: &mut Findings) -> Vec<Given> {
 fn layer(given: Vec<Given>, findings: &mut Findings) -> Layer {
     let mut layer = Layer::default();
     for Given { origin, key, value } in given {
-        if key == "redis" || key.starts_with("redis.") {
-            let name = if key == "redis.*" { "[redis]" } else { &key };
-            findings.problems.push(format!("{origin}: {name}: {NO_REDIS}"));
-            continue;
-        }
         let Some(entry) = find(&key) else {
             findings.problems.push(format!("{origin}: {}", unknown(&key)));
             continue;

@@ -12,6 +12,7 @@ mod dotenv;
 mod variables;
 mod aliases;
 mod validate;
+mod redis;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ use layers::Findings;
 use serde::Deserialize;
 
 pub use layers::{Flag, Sources};
+pub use redis::Secret;
 pub use show::{masked, masked_text};
 pub use validate::{host_and_port, resolve};
 
@@ -48,6 +50,7 @@ pub struct Settings {
     pub limiter: Limiter,
     pub broadcaster: Broadcaster,
     pub hub: Hub,
+    pub redis: Redis,
     pub store: Store,
 }
 
@@ -135,6 +138,24 @@ pub struct Broadcaster {
 #[serde(deny_unknown_fields)]
 pub struct Hub {
     pub mailbox: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Redis {
+    pub addresses: Vec<String>,
+    pub addresses_remap: Vec<String>,
+    pub username: String,
+    pub password: Secret,
+    pub ca_file: PathBuf,
+    pub connections: usize,
+    pub batch_checks: usize,
+    pub batch_linger_ms: u64,
+    pub wait_replicas: u32,
+    pub connect_timeout_ms: u64,
+    pub response_timeout_ms: u64,
+    pub commit_timeout_ms: u64,
+    pub start_timeout_s: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -267,8 +288,16 @@ impl Settings {
                 threads: self.shards.threads,
                 mailbox: self.shards.mailbox,
                 queue_checks: self.shards.queue_checks,
-                commit_checks: self.shards.commit_checks,
-                commit_linger: Duration::ZERO,
+                commit_checks: if self.redis.is_used() {
+                    self.redis.batch_checks
+                } else {
+                    self.shards.commit_checks
+                },
+                commit_linger: if self.redis.is_used() {
+                    Duration::from_millis(self.redis.batch_linger_ms)
+                } else {
+                    Duration::ZERO
+                },
             },
             broadcaster: BroadcasterSettings {
                 mailbox: self.broadcaster.mailbox,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use config::{Value, ValueKind};
 use url::Url;
 
-use super::catalogue::CATALOGUE;
+use super::catalogue::{CATALOGUE, Form};
 
 /// What stands in for a secret.
 const MASK: &str = "***";
@@ -21,7 +21,9 @@ pub fn print(values: &[Value]) -> String {
             current = section;
         }
         let origin = one_line(&masked_text(value.origin().unwrap_or("default")));
-        let _ = writeln!(out, "{name} = {}  # {origin}", toml(&value.kind));
+        let secret = entry.form == Form::Secret && !value.to_string().is_empty();
+        let value = if secret { format!("\"{MASK}\"") } else { toml(&value.kind) };
+        let _ = writeln!(out, "{name} = {value}  # {origin}");
     }
     out
 }

@@ -145,5 +145,8 @@ pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
             ),
         ));
     }
+    if let Some(problem) = settings.redis.relation() {
+        problems.push((["redis.addresses", "redis.ca_file"], problem));
+    }
     problems
 }

@@ -5,7 +5,7 @@ use config::ValueKind;
 use super::{
     aliases::ALIASES,
     catalogue::{CATALOGUE, find, nearest},
-    layers::{Findings, Given, NO_REDIS},
+    layers::{Findings, Given},
 };
 
 const PREFIX: &str = "BILLION__";
@@ -30,9 +30,7 @@ pub fn read_ours(variables: &[Variable], findings: &mut Findings) -> Vec<Given> 
             continue;
         };
         let key = rest.to_lowercase().replace("__", ".");
-        if key == "redis" || key.starts_with("redis.") {
-            findings.problems.push(format!("{place}: {NO_REDIS}"));
-        } else if find(&key).is_none() {
+        if find(&key).is_none() {
             let keys = CATALOGUE.iter().map(|entry| entry.key);
             let hint = match nearest(&key, keys) {
                 Some(nearest) => format!("did you mean {}?", variable(nearest)),

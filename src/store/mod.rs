@@ -8,3 +8,111 @@ pub mod cluster;
 
 #[cfg(test)]
 mod contract;
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use actors::store::{Store, StoreState};
+use anyhow::Result;
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::gauge::ConstGauge,
+    registry::Registry,
+};
+
+use self::{
+    cluster::ClusterStore,
+    embedded::{EmbeddedStore, file_of, identity},
+};
+use crate::settings::Settings;
+
+/// The store that the settings ask for.
+pub enum Opened {
+    /// A database file of this process.
+    Embedded(Arc<EmbeddedStore>),
+    /// A Redis Cluster that others use, too.
+    Cluster(Arc<ClusterStore>),
+}
+
+impl Opened {
+    /// Opens it; a cluster is waited for.
+    pub async fn open(settings: &Settings) -> Result<Self> {
+        if let Some(options) = settings.cluster()? {
+            return Ok(Self::Cluster(Arc::new(ClusterStore::open(options).await?)));
+        }
+        let options = embedded::Options {
+            log_bytes: settings.store.log_mib * 1024 * 1024,
+            ..embedded::Options::new(&settings.store.path, settings.board())
+        };
+        Ok(Self::Embedded(Arc::new(EmbeddedStore::open(options)?)))
+    }
+
+    /// It, as the game sees it.
+    pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Cluster(store) => store.clone(),
+        }
+    }
+
+    /// Tells it from every other that a server on this machine may run on.
+    pub fn identity(&self, settings: &Settings) -> Result<String> {
+        match self {
+            Self::Embedded(_) => {
+                Ok(identity(&file_of(&settings.store.path, settings.board().name()))?)
+            }
+            Self::Cluster(_) => Ok(format!("redis-{}", settings.board().name())),
+        }
+    }
+
+    /// A folder for what is too large for memory and has no name.
+    pub fn spool(&self, settings: &Settings) -> PathBuf {
+        match self {
+            Self::Embedded(_) => settings.store.path.clone(),
+            Self::Cluster(_) => std::env::temp_dir(),
+        }
+    }
+
+    /// Adds what it counts to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        registry.register_collector(Box::new(Up(self.store())));
+        match self {
+            Self::Embedded(store) => registry.register_collector(Box::new(Log(store.clone()))),
+            Self::Cluster(store) => store.register(registry),
+        }
+    }
+}
+
+/// Whether the store takes checks, asked at each scrape.
+struct Up(Arc<dyn Store>);
+
+/// How long the embedded store's log is.
+struct Log(Arc<EmbeddedStore>);
+
+impl fmt::Debug for Up {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Up of the {}", self.0.board())
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Log of the {}", self.0.board())
+    }
+}
+
+impl Collector for Up {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let up = ConstGauge::new(i64::from(self.0.state() == StoreState::Up));
+        let help = "1 while checks are being taken, 0 while the store is down";
+        up.encode(encoder.encode_descriptor("store_up", help, None, up.metric_type())?)
+    }
+}
+
+impl Collector for Log {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let log = ConstGauge::new(self.0.log_bytes() as i64);
+        let help = "Bytes of log not yet folded into checkpoints";
+        log.encode(encoder.encode_descriptor("store_log_bytes", help, None, log.metric_type())?)
+    }
+}
