@@ -201,7 +201,8 @@ impl Shared {
         let nodes = Nodes::new(options.access.clone());
         let deadline = Instant::now() + options.start_timeout;
         wait_for_cluster(&nodes, deadline).await?;
-        let kept = layout::agree(&nodes, &options.board, deadline).await?;
+        let scripts = Scripts::default();
+        let kept = layout::agree(&nodes, &scripts, &options.board, deadline).await?;
         let board = kept.board.clone();
         let stats = Arc::new(ClusterStats::default());
         stats.epoch.set(kept.epoch as i64);
@@ -212,7 +213,7 @@ impl Shared {
         let shared = Arc::new(Self {
             origin: rand::random(),
             nodes,
-            scripts: Scripts::default(),
+            scripts,
             lines: OnceLock::new(),
             lanes,
             stats,

@@ -15,6 +15,11 @@ use actors::{
 pub trait Place: Send + Sync {
     /// Opens the store on what earlier stores of this place have kept.
     fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>>;
+
+    /// What the board is called: another name for each place if they share a server.
+    fn name(&self) -> String {
+        "contract".to_owned()
+    }
 }
 
 /// Declares one test per promise; `$place` is evaluated for each.
@@ -42,17 +47,17 @@ macro_rules! contract_tests {
 }
 
 /// A board of five shards whose last is shorter and ends within a word.
-fn board() -> Board {
-    board_in(5)
+fn board(place: &impl Place) -> Board {
+    board_in(place, 5)
 }
 
-fn board_in(shards: u32) -> Board {
-    Board::new("contract", 1_350_007, shards).expect("a legal board")
+fn board_in(place: &impl Place, shards: u32) -> Board {
+    Board::new(&place.name(), 1_350_007, shards).expect("a legal board")
 }
 
 pub async fn a_new_store_is_empty(place: &impl Place) {
-    let store = place.open(&board()).await;
-    assert_eq!(store.board(), &board());
+    let store = place.open(&board(place)).await;
+    assert_eq!(store.board(), &board(place));
     assert_eq!(store.state(), StoreState::Up);
     assert_eq!(contents(&*store).await, BTreeSet::new());
     store.close().await;
@@ -61,44 +66,44 @@ pub async fn a_new_store_is_empty(place: &impl Place) {
 pub async fn what_was_committed_is_there_after_reopening(place: &impl Place) {
     let mut expected = BTreeSet::new();
     for round in 0..3 {
-        let store = place.open(&board()).await;
+        let store = place.open(&board(place)).await;
         assert_eq!(contents(&*store).await, expected, "round {round}");
-        for shard in board().shard_indexes() {
+        for shard in board(place).shard_indexes() {
             let offsets = [round, 63, 64, 70_001 + round * 64];
             commit(&*store, shard, &offsets).await.expect("the store is up");
-            expected.extend(offsets.map(|offset| board().id(shard, Offset(offset))));
+            expected.extend(offsets.map(|offset| board(place).id(shard, Offset(offset))));
         }
         store.close().await;
     }
-    let store = place.open(&board()).await;
+    let store = place.open(&board(place)).await;
     assert_eq!(contents(&*store).await, expected);
     store.close().await;
 }
 
 pub async fn duplicates_are_fine(place: &impl Place) {
     let shard = ShardIndex(1);
-    let store = place.open(&board()).await;
+    let store = place.open(&board(place)).await;
     for _ in 0..3 {
         commit(&*store, shard, &[5, 5, 6, 5]).await.expect("the store is up");
     }
     store.close().await;
-    let store = place.open(&board()).await;
-    let expected = [5, 6].map(|offset| board().id(shard, Offset(offset)));
+    let store = place.open(&board(place)).await;
+    let expected = [5, 6].map(|offset| board(place).id(shard, Offset(offset)));
     assert_eq!(contents(&*store).await, BTreeSet::from(expected));
     store.close().await;
 }
 
 pub async fn an_empty_commit_is_fine(place: &impl Place) {
-    let store = place.open(&board()).await;
+    let store = place.open(&board(place)).await;
     commit(&*store, ShardIndex(0), &[]).await.expect("nothing to fail at");
     store.close().await;
-    let store = place.open(&board()).await;
+    let store = place.open(&board(place)).await;
     assert_eq!(contents(&*store).await, BTreeSet::new());
     store.close().await;
 }
 
 pub async fn the_edges_of_every_shard_stay_apart(place: &impl Place) {
-    let board = board();
+    let board = board(place);
     let mut expected = BTreeSet::new();
     let store = place.open(&board).await;
     for shard in board.shard_indexes() {
@@ -115,7 +120,7 @@ pub async fn the_edges_of_every_shard_stay_apart(place: &impl Place) {
 }
 
 pub async fn commits_of_all_shards_at_once_all_arrive(place: &impl Place) {
-    let board = board();
+    let board = board(place);
     let store = place.open(&board).await;
     let tasks = board.shard_indexes().map(|shard| {
         let store = Arc::clone(&store);
@@ -140,7 +145,7 @@ pub async fn commits_of_all_shards_at_once_all_arrive(place: &impl Place) {
 }
 
 pub async fn commits_are_refused_after_close(place: &impl Place) {
-    let store = place.open(&board()).await;
+    let store = place.open(&board(place)).await;
     store.close().await;
     let refused = commit(&*store, ShardIndex(0), &[1]).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
@@ -148,17 +153,20 @@ pub async fn commits_are_refused_after_close(place: &impl Place) {
 }
 
 pub async fn closing_twice_is_fine(place: &impl Place) {
-    let store = place.open(&board()).await;
+    let store = place.open(&board(place)).await;
     tokio::join!(store.close(), store.close());
     store.close().await;
 }
 
+/// A store may go on with the number of shards it was made with: its board tells.
 pub async fn the_number_of_shards_may_change(place: &impl Place) {
     let mut expected = BTreeSet::new();
     for shards in [5, 1, 14, 3] {
-        let board = board_in(shards);
-        let store = place.open(&board).await;
-        assert_eq!(contents(&*store).await, expected, "with {shards} shards");
+        let wanted = board_in(place, shards);
+        let store = place.open(&wanted).await;
+        let board = store.board().clone();
+        assert_eq!((board.name(), board.boxes()), (wanted.name(), wanted.boxes()));
+        assert_eq!(contents(&*store).await, expected, "with {shards} shards wanted");
         for raw in [1, 99_999 + shards, 500_000, 500_001, board.boxes()] {
             let id = board.box_id(raw).expect("a box of the board");
             let (shard, offset) = board.locate(id);

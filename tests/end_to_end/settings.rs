@@ -181,19 +181,19 @@ fn completing_offers_files_only_where_files_belong() {
 #[test]
 fn no_password_is_printed_logged_or_told() {
     let setup = Setup::bare()
-        .with_variable("REDIS_ADDRESSES", "redis://:hunter2@10.0.0.1:6379")
+        .with_variable("REDIS_ADDRESSES", "redis://:hunter2@10.0.0.1:6379/1")
         .with_variable("WEBSOCKET_URL", "wss://me:hunter2@play.example/ws")
-        .with_file("settings.toml", "[redis]\npassword = \"hunter2\"\n")
-        .with_file(".env", "BILLION__REDIS__PASSWORD=hunter2\nhunter2 is no line\n");
+        .with_file("settings.toml", "[redis]\npassword = \"hunter2\"\nno = 1\n")
+        .with_file(".env", "BILLION__REDIS__PASSWRD=hunter2\nhunter2 is no line\n");
     for arguments in [&["--check"][..], &["--print-settings"], &[]] {
         let ran = setup.run(arguments);
         assert_eq!(ran.code, Some(2), "{ran:?}");
         assert!(!ran.said.contains("hunter2") && !ran.printed().contains("hunter2"), "{ran:?}");
         for place in [
-            "settings.toml:1: [redis]: Redis is not supported",
-            ".env:1 BILLION__REDIS__PASSWORD: Redis is not supported",
+            "settings.toml:3: redis.no: unknown setting",
+            ".env:1 BILLION__REDIS__PASSWRD: unknown setting (did you mean BILLION__REDIS__PASSWORD?)",
             ".env:2: ",
-            "environment REDIS_ADDRESSES: Redis is not supported",
+            "environment REDIS_ADDRESSES: redis.addresses: \"redis://***@10.0.0.1:6379/1\"",
             "environment WEBSOCKET_URL: page.websocket_url = \"wss://***@play.example/ws\"",
         ] {
             assert!(ran.said.contains(place), "{place}: {ran:?}");

@@ -14,7 +14,7 @@ pub fn key(meaning: Meaning) -> Option<&'static str> {
         | Meaning::Bytes(key)
         | Meaning::Seconds(key)
         | Meaning::Milliseconds(key) => Some(key),
-        Meaning::Nothing(_) | Meaning::Refused(_) => None,
+        Meaning::Nothing(_) => None,
     }
 }
 
@@ -49,6 +49,8 @@ fn an_environment_of_the_older_server_is_understood() {
         ("WEBSOCKET_PING_WORKERS", "2"),
         ("WEBSOCKET_PING_WORKER", "2"),
         ("WEBSOCKET_SOMETHING", "2"),
+        ("REDIS_ADDRESSES", "172.28.0.101:6379,172.28.0.102:6379"),
+        ("REDIS_ADDRESSES_REMAP", "172.28.0.101:6379|:6371,172.28.0.102:6379|example.org:6372"),
     ]);
     let loaded = case.load();
     let told: Vec<_> = loaded.notices.iter().filter_map(|said| said.split_once(": ")).collect();
@@ -82,6 +84,16 @@ fn an_environment_of_the_older_server_is_understood() {
     assert_eq!((session.mailbox, session.drain_timeout_s), (256, 6));
     assert_eq!((session.read_buffer_bytes, session.send_buffer_bytes), (1024, 4096));
     assert_eq!((session.message_bytes, settings.shards.count), (512, 16));
+    let access = settings.cluster().expect("nothing to read").expect("it is used").access;
+    let seeds: Vec<_> = access.seeds.iter().map(ToString::to_string).collect();
+    assert_eq!(seeds, ["172.28.0.101:6379", "172.28.0.102:6379"]);
+    let mut remap: Vec<_> =
+        access.remap.iter().map(|(from, to)| format!("{from} is {to}")).collect();
+    remap.sort();
+    assert_eq!(
+        remap,
+        ["172.28.0.101:6379 is 127.0.0.1:6371", "172.28.0.102:6379 is example.org:6372"]
+    );
 }
 
 #[test]

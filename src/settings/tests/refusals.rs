@@ -49,11 +49,11 @@ fn variables_that_look_like_ours_are_told_and_ignored() {
         ("REDIS_EMPTY", ""),
     ])
     .load();
-    let unknown = "not known here and ignored: this version has no Redis";
+    let unknown = "not known here and ignored";
     assert_eq!(
         loaded.notices,
         [
-            &format!("environment REDIS_ADDRESS: {unknown}"),
+            &format!("environment REDIS_ADDRESS: {unknown} (did you mean REDIS_ADDRESSES?)"),
             &format!("environment REDIS_PASSWORD: {unknown}"),
             "environment billion__shards__count: ignored (did you mean BILLION__SHARDS__COUNT?)",
             "environment billion__shards__cuont: ignored (did you mean BILLION__SHARDS__COUNT?)",
@@ -178,19 +178,26 @@ fn every_syntax_error_is_told_with_its_line() {
 }
 
 #[test]
-fn redis_is_refused_rather_than_ignored() {
-    for case in [
-        environment(&[("REDIS_ADDRESSES", "a:1,b:2")]),
-        environment(&[("REDIS_ADDRESSES_REMAP", "a:1,b:2")]),
-        environment(&[("BILLION__REDIS__ADDRESSES", "a:1")]),
-        file("[redis]\naddresses = [\"a:1\"]"),
-        file("redis = \"a:1\""),
-        Case { dotenv: "REDIS_ADDRESSES=a:1", ..Case::default() },
-        Case { flags: &[("--set", "redis.addresses", "a:1")], ..Case::default() },
-    ] {
-        let said = case.problem();
-        assert!(said.contains("Redis is not supported by this version"), "{said}");
+fn nodes_of_redis_are_judged_with_their_place() {
+    for good in ["a:1", "[::1]:7000", ":6379", "redis://u:p%40@a:1/0", "rediss://a"] {
+        assert!(environment(&[("REDIS_ADDRESSES", good)]).settings().redis.is_used(), "{good}");
     }
+    for (bad, why) in [
+        ("a", "no host and port"),
+        ("a:b", "no host and port"),
+        ("u:secret@a:1", "no host and port"),
+        ("redis://a:1/3", "no databases"),
+        ("http://a:1", "no address of Redis"),
+        ("redis://a:1,rediss://b:1", "for all of them or for none"),
+    ] {
+        let said = environment(&[("REDIS_ADDRESSES", bad)]).problem();
+        assert!(said.starts_with("environment REDIS_ADDRESSES: redis.addresses"), "{said}");
+        assert!(said.contains(why) && !said.contains("secret"), "{said}");
+    }
+    let said = environment(&[("REDIS_ADDRESSES_REMAP", "a:1,b:2")]).problem();
+    assert!(said.contains("write announced|reachable"), "{said}");
+    let said = file("[redis]\naddresses = [\"a:1\"]\nca_file = \"x\"").problem();
+    assert!(said.contains("redis.ca_file is for rediss:// addresses"), "{said}");
 }
 
 #[test]
@@ -235,7 +242,6 @@ fn passwords_are_never_shown() {
         "LIMITER_LIMIT",
         "REDIS_ADDRESSES",
         "WEBSOCKET_SEND_TIMEOUT_MS",
-        "BILLION__REDIS__PASSWORD",
         "BILLION__REDDIS__PASSWORD",
         "BILLION__SHARDS__COUNT",
         "BILLION__BOARD__NAME",
@@ -247,7 +253,7 @@ fn passwords_are_never_shown() {
         assert!(!printed.contains(secret) && !said.contains(secret), "{name}: {said}\n{printed}");
     }
     for text in [
-        format!("[redis]\npassword = \"{secret}\""),
+        format!("[redis]\npassword = \"{secret}\"\nno = 1"),
         format!("[redis]\npassword = \"{secret}"),
         format!("password = {secret}"),
         format!("[server]\naddress = \"redis://:{secret}@x/y:1\""),
@@ -270,6 +276,8 @@ fn passwords_are_never_shown() {
     let said = loaded.settings.expect_err("missing").to_string();
     assert!(said.starts_with("redis://***@h/x: cannot be read"), "{said}");
     assert!(!format!("{:?}", loaded.read).contains(secret));
+    assert!(loaded.print().contains("password = \"***\""), "{}", loaded.print());
+    assert!(!format!("{:?}", loaded.settings).contains(secret));
     let dotenv = format!("REDIS_ADDRESSES=redis://:{secret}@x\nbad line {secret}\nX='{secret}");
     let said = Case { dotenv: &dotenv, ..Case::default() }.problems().join("\n");
     assert!(!said.contains(secret), "{said}");

@@ -7,6 +7,7 @@ use actors::{
     board::{Board, ShardIndex},
     store::StoreError,
 };
+use futures_util::future::join_all;
 use redis::RedisError;
 
 use super::{
@@ -76,7 +77,12 @@ pub async fn state(
 
 /// The board of `wanted`'s name as it is kept, made if there is none. Another number of shards than
 /// wanted is taken as it is found: all nodes have to use the same.
-pub async fn agree(nodes: &Nodes, wanted: &Board, deadline: Instant) -> Result<Kept, StoreError> {
+pub async fn agree(
+    nodes: &Nodes,
+    scripts: &Scripts,
+    wanted: &Board,
+    deadline: Instant,
+) -> Result<Kept, StoreError> {
     let failed = |error: RedisError| unavailable(&error);
     let found = find(nodes, wanted.name(), deadline).await.map_err(failed)?;
     let kept = match found {
@@ -99,7 +105,42 @@ pub async fn agree(nodes: &Nodes, wanted: &Board, deadline: Instant) -> Result<K
             wanted.shards()
         );
     }
-    Ok(Kept { board, epoch })
+    let mut kept = Kept { board, epoch };
+    // A reset may be under way, or have died with its record.
+    loop {
+        let highest = prepare_all(nodes, scripts, &kept, deadline).await?;
+        if highest == kept.epoch {
+            return Ok(kept);
+        }
+        kept.epoch = highest;
+        write(nodes, &kept, deadline).await.map_err(failed)?;
+    }
+}
+
+/// Makes every key range what it should be; the highest epoch that was found.
+async fn prepare_all(
+    nodes: &Nodes,
+    scripts: &Scripts,
+    kept: &Kept,
+    deadline: Instant,
+) -> Result<u64, StoreError> {
+    let board = &kept.board;
+    let prepared = join_all(board.shard_indexes().map(async |shard| {
+        let keys = Keys::of(board.name(), shard);
+        let state = prepare(nodes, scripts, &keys, board.boxes_in(shard), kept, deadline).await;
+        (shard, state)
+    }));
+    let mut highest = kept.epoch;
+    for (shard, state) in prepared.await {
+        let state = state.map_err(|error| unavailable(&error))?;
+        if state.layout != kept.layout() {
+            judged(board, state.layout)?;
+            let text = format!("{board} is kept with another geometry in shard {}", shard.0);
+            return Err(StoreError::Unusable(text.into()));
+        }
+        highest = highest.max(state.epoch);
+    }
+    Ok(highest)
 }
 
 /// Writes a record where there is none, and raises its epoch if it is lower.

@@ -378,7 +378,7 @@ mod tests {
         for length in 0..good.len() {
             assert!(length == MESSAGE_BYTES || Update::read(&good[..length], 100).is_none());
         }
-        assert!(Update::read(&message(&[100]), 100).is_none(), "past the shard");
+        assert!(Update::read(&message(&[104]), 100).is_none(), "past the shard");
         let mut later = good;
         later[0] = 2;
         assert!(Update::read(&later, 100).is_none(), "of another version");
