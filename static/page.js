@@ -1,5 +1,6 @@
 /*
- * Owns the words around the board: total, players, connection, notices. Everything is written as text, as markup. It tells nobody anything.
+ * Owns the words around the board: total, players, connection, notices. Everything is written as text, never as
+ * markup. It tells nobody anything.
  */
 
 import { nextTotalMilestone } from './milestones.js';

@@ -87,6 +87,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// By their numbers.
+    #[cfg(test)]
+    const ALL: [Self; 5] =
+        [Self::StorageUnavailable, Self::Busy, Self::ReadOnly, Self::Rate, Self::Reserved];
+
     /// The `reason` label of the refusal in metrics.
     pub fn label(self) -> &'static str {
         match self {
@@ -363,14 +368,7 @@ mod tests {
 
     #[test]
     fn refusals_carry_the_numbers_of_the_protocol() {
-        let all = [
-            Refusal::StorageUnavailable,
-            Refusal::Busy,
-            Refusal::ReadOnly,
-            Refusal::Rate,
-            Refusal::Reserved,
-        ];
-        assert_eq!(all.map(|refusal| refusal as u8), [1, 2, 3, 4, 5]);
+        assert_eq!(Refusal::ALL.map(|refusal| refusal as u8), [1, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -128,6 +128,13 @@ pub struct Vital {
     fatal: Arc<Fatal>,
 }
 
+impl Vital {
+    /// Reports to `fatal` that `what` has ended.
+    pub(crate) fn new(what: impl Into<String>, fatal: Arc<Fatal>) -> Self {
+        Self { what: what.into(), fatal }
+    }
+}
+
 impl Drop for Vital {
     fn drop(&mut self) {
         self.fatal.raise(&self.what);
@@ -214,7 +221,7 @@ impl Node {
     ) -> Result<Arc<Self>, StartError> {
         let board = Arc::new(store.board().clone());
         let fatal = Arc::new(Fatal::default());
-        let vital = |what: String| Vital { what, fatal: fatal.clone() };
+        let vital = |what: String| Vital::new(what, fatal.clone());
 
         let loads = board.shard_indexes().map(|shard| store.load(shard));
         let mut bitmaps = Vec::new();

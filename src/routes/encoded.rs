@@ -16,7 +16,8 @@ const COMPRESS_MIN: usize = 256;
 /// How hard to compress.
 #[derive(Debug, Clone, Copy)]
 pub enum Effort {
-    /// For what changes every second: brotli 5, gzip 6. An overview of 30 KB takes 1 ms.
+    /// For what changes every second: brotli 5, gzip 6. An overview of 30 KB takes 0.6 ms as
+    /// brotli and 0.2 ms as gzip, 1.2 ms each when its counts are random.
     Quick,
     /// For what is sent for months: brotli 11, gzip 9.
     Thorough,

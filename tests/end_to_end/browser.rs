@@ -5,6 +5,7 @@ use std::time::Duration;
 use fantoccini::key::Key;
 
 use crate::harness::{
+    TILE, TILE_COLUMNS,
     browser::{Browser, Screen, Window},
     client::Told,
     eventually,
@@ -14,8 +15,6 @@ use crate::harness::{
 
 /// Three tiles side by side: 1 ..= 100,000, then to 200,000, then half a tile to the last box.
 const BOXES: u32 = 250_000;
-const TILE: u32 = 100_000;
-const TILE_COLUMNS: u32 = 400;
 
 /// What one player checks, the others see within this time.
 const SOON: Duration = Duration::from_secs(2);

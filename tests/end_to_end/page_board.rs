@@ -3,14 +3,12 @@
 use std::time::Duration;
 
 use crate::harness::{
+    BILLION, TILE,
     browser::{Browser, Screen},
     eventually,
     server::Setup,
     within,
 };
-
-const BILLION: u32 = 1_000_000_000;
-const TILE: u32 = 100_000;
 
 /// Pulses come once a second, and a busy machine may be late with one.
 const SOON: Duration = Duration::from_secs(4);
@@ -79,9 +77,9 @@ fn the_page_says_where_one_is_and_how_many_are_there() {
     assert_eq!(window.text_of("#where"), "row 1, column 1, box 1 of 1,000,000,000");
     let here = || {
         ["x", "y"].map(|axis| {
-        let name = format!("parseFloat(document.getElementById('overview').style.getPropertyValue('--here-{axis}'))");
-        window.number(&name)
-    })
+            let style = "document.getElementById('overview').style";
+            window.number(&format!("parseFloat({style}.getPropertyValue('--here-{axis}'))"))
+        })
     };
     assert!(here().iter().all(|share| *share < 0.01), "{:?}", here());
     window.jump("50%");

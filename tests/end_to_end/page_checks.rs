@@ -2,6 +2,7 @@
 //! breaks before the answer, not by a reload.
 
 use crate::harness::{
+    BILLION, TILE, TILE_COLUMNS,
     browser::{Browser, Screen, Window},
     client::Told,
     eventually,
@@ -10,8 +11,6 @@ use crate::harness::{
 };
 
 const BOXES: u32 = 250_000;
-const TILE: u32 = 100_000;
-const TILE_COLUMNS: u32 = 400;
 
 #[test]
 fn checks_without_an_answer_are_sent_again() {
@@ -124,7 +123,7 @@ fn boxes_of_mine_are_shown_and_remembered() {
 
 #[test]
 fn the_first_box_the_last_box_and_tile_edges_can_be_checked() {
-    let server = Setup::new(1_000_000_000, 50).start();
+    let server = Setup::new(BILLION, 50).start();
     let browser = Browser::start();
     let window = browser.open(&server);
     window.until_live();
@@ -133,7 +132,7 @@ fn the_first_box_the_last_box_and_tile_edges_can_be_checked() {
     // The corner where four tiles meet: of tiles 0, 1, 100 and 101.
     let corner =
         [TILE, 2 * TILE - TILE_COLUMNS + 1, 101 * TILE - TILE + TILE_COLUMNS, 101 * TILE + 1];
-    for ids in [&[1][..], &[1_000_000_000], &corner, &[999_900_001]] {
+    for ids in [&[1][..], &[BILLION], &corner, &[999_900_001]] {
         for id in ids {
             window.jump(&id.to_string());
             window.until_landed();

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
+    BILLION,
     browser::{Browser, Frames, Screen},
     crowd::Crowd,
     eventually, long,
@@ -11,16 +12,13 @@ use crate::harness::{
     server::Setup,
 };
 
-const BILLION: u32 = 1_000_000_000;
-const PHONE: Screen = Screen { phone: true, dark: false };
-
 /// Half of what a screen of 60 Hz leaves.
 const SCRIPT_MS: f64 = 8.;
 
 #[test]
 fn the_first_boxes_come_soon_over_a_slow_line_and_take_few_bytes() {
     let server = Setup::new(BILLION, 50).start();
-    for screen in [Screen::default(), PHONE] {
+    for screen in [Screen::default(), Screen::PHONE] {
         let proxy = Proxy::start(server.address, Line::SLOW);
         let browser = Browser::start();
         let window = browser.open_at(screen, proxy.address, "/#b=500000000");
@@ -52,7 +50,7 @@ fn the_first_boxes_come_soon_over_a_slow_line_and_take_few_bytes() {
 fn a_hundred_jumps_leave_few_elements() {
     let server = Setup::new(BILLION, 50).start();
     let browser = Browser::start();
-    for screen in [Screen::default(), PHONE] {
+    for screen in [Screen::default(), Screen::PHONE] {
         let window = browser.open_on(screen, &server, "/");
         window.until_live();
         // Without flights, a hundred jumps take no longer than their answers do.

@@ -4,19 +4,19 @@
 use fantoccini::key::Key;
 
 use crate::harness::{
+    BILLION, TILE,
     browser::{Browser, Screen, Window},
     client::Told,
     eventually,
     server::Setup,
 };
 
-const BILLION: u32 = 1_000_000_000;
 const THERE: u32 = 123_456_789;
 
 /// Presses Tab until the element with that id has the focus.
 fn tab_to(window: &Window, id: &str) {
     for _ in 0..40 {
-        if window.evaluate("return document.activeElement.id", ()) == id {
+        if window.focused() == id {
             return;
         }
         window.press(Key::Tab);
@@ -58,15 +58,9 @@ fn keys_alone_suffice_for_a_round_trip() {
     window.press(Key::Enter);
     eventually("the flight", || (window.level() != "board").then_some(()));
     window.until_landed();
-    assert!(window.place().expect("a place") > BILLION - 100_000, "{:?}", window.place());
+    assert!(window.place().expect("a place") > BILLION - TILE, "{:?}", window.place());
     // On from the map to the board itself, and down to its boxes.
-    for _ in 0..40 {
-        if window.evaluate("return document.activeElement.id", ()) == "board" {
-            break;
-        }
-        window.press(Key::Tab);
-    }
-    assert_eq!(window.evaluate("return document.activeElement.id", ()), "board");
+    tab_to(&window, "board");
     window.press(Key::Enter);
     eventually("the boxes", || (window.level() == "close").then_some(()));
     window.until_landed();
@@ -100,7 +94,7 @@ fn fingers_alone_suffice_for_a_round_trip() {
 
     // The keyboard of a phone is a finger's as well.
     window.tap_on("#jump");
-    assert_eq!(window.evaluate("return document.activeElement.id", ()), "jump");
+    assert_eq!(window.focused(), "jump");
     for key in THERE.to_string().chars() {
         window.press(key);
     }

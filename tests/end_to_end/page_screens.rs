@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use crate::harness::{
+    BILLION, PATIENCE, TILE,
     browser::{Browser, Screen},
     crowd::Crowd,
-    eventually, painting,
+    painting,
     server::{Server, Setup},
+    within,
 };
-
-const BILLION: u32 = 1_000_000_000;
 
 #[test]
 fn every_level_suits_every_screen_by_day_and_by_night() {
@@ -31,7 +31,7 @@ fn every_level_suits_every_screen_by_day_and_by_night() {
         window.until_landed();
         let night = "return matchMedia('(prefers-color-scheme: dark)').matches";
         assert_eq!(window.evaluate(night, ()), dark);
-        window.until(&format!("billion.census({}) > 10", (painting::HERE - 1) / 100_000));
+        window.until(&format!("billion.census({}) > 10", (painting::HERE - 1) / TILE));
         // Some of one's own.
         for id in painting::MINE {
             window.click(id);
@@ -71,19 +71,6 @@ fn paint(server: &Server, peak: f64) {
     let boxes = painting::boxes(peak);
     let count = boxes.len() as u32;
     let _crowd = Crowd::start(server.address, 200_000, boxes.into_iter());
-    eventually_long("the painting", || (server.client().greeted == count).then_some(()));
-}
-
-/// Painting for pictures takes longer than anything in a test may.
-fn eventually_long(what: &str, mut condition: impl FnMut() -> Option<()>) {
-    for _ in 0..10 {
-        let started = std::time::Instant::now();
-        while started.elapsed() < crate::harness::PATIENCE {
-            if condition().is_some() {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-    }
-    eventually(what, condition);
+    // For pictures it takes longer than anything in a test may.
+    within(10 * PATIENCE, "the painting", || (server.client().greeted == count).then_some(()));
 }

@@ -3,26 +3,19 @@
 use fantoccini::key::Key;
 
 use crate::harness::{
+    BILLION, TILE,
     browser::{Browser, Screen, Stroke, Window},
     client::Told,
     eventually,
-    server::Setup,
+    server::{Server, Setup},
 };
 
-const BILLION: u32 = 1_000_000_000;
-const TILE: u32 = 100_000;
 /// A box somewhere in the middle, with its tile.
 const THERE: u32 = 456_712_345;
 /// The middle of the board on a desktop of 1280 x 800.
 const MIDDLE: (f64, f64) = (460., 400.);
 
-const PHONE: Screen = Screen { phone: true, dark: false };
-
-fn open<'a>(
-    browser: &'a Browser,
-    server: &crate::harness::server::Server,
-    screen: Screen,
-) -> Window<'a> {
+fn open<'a>(browser: &'a Browser, server: &Server, screen: Screen) -> Window<'a> {
     let window = browser.open_on(screen, server, &format!("/#b={THERE}"));
     window.until_live();
     window.until_landed();
@@ -226,7 +219,7 @@ fn jumps_links_and_history_carry_place_and_zoom() {
     window.press('-');
     window.until_landed();
     eventually("the address to follow", || window.hash().contains("z=").then_some(()));
-    let other = browser.open_on(PHONE, &server, &format!("/{}", window.hash()));
+    let other = browser.open_on(Screen::PHONE, &server, &format!("/{}", window.hash()));
     other.until_live();
     other.until_landed();
     assert_eq!(other.place(), window.place());
@@ -240,7 +233,7 @@ fn jumps_links_and_history_carry_place_and_zoom() {
 fn a_tap_checks_a_drag_moves_and_a_pinch_zooms() {
     let server = Setup::new(BILLION, 50).start();
     let browser = Browser::start();
-    let window = open(&browser, &server, PHONE);
+    let window = open(&browser, &server, Screen::PHONE);
     window.until_state(THERE, "unchecked");
     let at = window.middle_of(&format!("[data-id='{THERE}']"));
     window.swipe(Stroke { from: at, to: (at.0 - 108., at.1 - 72.) });

@@ -64,14 +64,8 @@ fn written(meaning: &Value) -> Bytes {
 }
 
 fn refusal(reason: &Value) -> Refusal {
-    let all = [
-        Refusal::StorageUnavailable,
-        Refusal::Busy,
-        Refusal::ReadOnly,
-        Refusal::Rate,
-        Refusal::Reserved,
-    ];
-    all.into_iter()
+    Refusal::ALL
+        .into_iter()
         .find(|refusal| *refusal as u64 == reason.as_u64().expect("a number"))
         .expect("a known reason")
 }

@@ -51,13 +51,8 @@ impl Bitmap {
         &self.words
     }
 
-    /// Number of checked boxes.
-    pub fn count(&self) -> u32 {
-        self.words.iter().map(|word| word.count_ones()).sum()
-    }
-
     /// Numbers of checked boxes in consecutive stretches of `stretch` boxes, the last one maybe
-    /// shorter. 10 ms for a billion boxes.
+    /// shorter. 17 ms for a billion boxes.
     pub fn counts(&self, stretch: u32) -> impl Iterator<Item = u32> + '_ {
         (0..self.boxes).step_by(stretch as usize).map(move |first| {
             let end = (first + stretch).min(self.boxes);
@@ -161,7 +156,7 @@ mod tests {
         assert!(bitmap.insert(Offset(129)));
         assert!(!bitmap.insert(Offset(129)));
         assert!(bitmap.contains(Offset(129)) && !bitmap.contains(Offset(128)));
-        assert_eq!(bitmap.count(), 1);
+        assert!(bitmap.counts(130).eq([1]));
     }
 
     #[test]

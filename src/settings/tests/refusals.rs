@@ -276,6 +276,7 @@ fn passwords_are_never_shown() {
     let said = loaded.settings.expect_err("missing").to_string();
     assert!(said.starts_with("redis://***@h/x: cannot be read"), "{said}");
     assert!(!format!("{:?}", loaded.read).contains(secret));
+    let loaded = environment(&[("BILLION__REDIS__PASSWORD", secret)]).load();
     assert!(loaded.print().contains("password = \"***\""), "{}", loaded.print());
     assert!(!format!("{:?}", loaded.settings).contains(secret));
     let dotenv = format!("REDIS_ADDRESSES=redis://:{secret}@x\nbad line {secret}\nX='{secret}");

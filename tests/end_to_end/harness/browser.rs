@@ -66,6 +66,9 @@ pub struct Screen {
 }
 
 impl Screen {
+    /// A phone by daylight.
+    pub const PHONE: Self = Self { phone: true, dark: false };
+
     fn capabilities(self, profile: &Path) -> Value {
         let mut arguments: Vec<_> = FLAGS.iter().map(ToString::to_string).collect();
         arguments.push(format!("--user-data-dir={}", profile.display()));

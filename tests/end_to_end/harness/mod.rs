@@ -13,6 +13,15 @@ pub mod server;
 
 use std::time::{Duration, Instant};
 
+/// Boxes of the board that players play on.
+pub const BILLION: u32 = 1_000_000_000;
+
+/// Boxes of a tile.
+pub const TILE: u32 = 100_000;
+
+/// Columns of a tile on the map.
+pub const TILE_COLUMNS: u32 = 400;
+
 /// Longest time any single thing is waited for; far more than it takes, so that only a hang fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

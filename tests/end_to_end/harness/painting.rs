@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-const TILE: u32 = 100_000;
+use super::TILE;
 
 /// Where to stand for all of it: the middle of a tile in one of its arms.
 pub const HERE: u32 = 3_655 * TILE + 125 * 400 + 200;

@@ -4,9 +4,7 @@
 use serde_json::Value;
 
 use super::Window;
-use crate::harness::{eventually, server::Server};
-
-const TILE: u32 = 100_000;
+use crate::harness::{TILE, eventually, server::Server};
 
 impl Window<'_> {
     /// Waits until a script returns something true.
@@ -18,6 +16,11 @@ impl Window<'_> {
     /// Waits until the map stands still.
     pub fn until_landed(&self) {
         self.until("!billion.flying");
+    }
+
+    /// The id of the element that has the focus; empty if it has none.
+    pub fn focused(&self) -> String {
+        self.text("return document.activeElement.id", Value::Null)
     }
 
     /// How the map is drawn: `board`, `boxes` or `close`.
