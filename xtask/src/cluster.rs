@@ -129,8 +129,9 @@ impl Place {
     /// Asks whoever has the place to end, and waits until everything has.
     fn down(&self) -> Result<()> {
         let deadline = Instant::now() + DOWN_WITHIN;
-        let mut told = false;
+        let (mut told, mut waited) = (false, false);
         while !self.take()? {
+            waited = true;
             if let (false, Some(holder)) = (told, self.holder()) {
                 kill_process(holder, Signal::TERM).context("the cluster cannot be stopped")?;
                 println!("stopping the cluster of process {}", holder.as_raw_nonzero());
@@ -139,10 +140,9 @@ impl Place {
             ensure!(Instant::now() < deadline, "it has not ended within {DOWN_WITHIN:?}");
             sleep(POLL);
         }
-        if !told {
-            println!("no cluster was up");
-        }
-        self.sweep()
+        self.sweep()?;
+        println!("{}", if waited { "everything has ended" } else { "no cluster was up" });
+        Ok(())
     }
 
     /// The process of `up`, if it is the one that wrote its id: that has our lock open.
@@ -216,10 +216,10 @@ impl Up {
             false => Entrance::start(workspace, folder, ports)?,
         };
         // Until here a signal ends this process, and the guardian the others; from here on it ends
-        // them in order. A second one is for the impatient.
+        // them in order. A second Ctrl-C is for the impatient.
         let asked = Arc::new(AtomicBool::new(false));
+        flag::register_conditional_shutdown(SIGINT, 1, asked.clone())?;
         for signal in [SIGINT, SIGTERM, SIGHUP] {
-            flag::register_conditional_shutdown(signal, 1, asked.clone())?;
             flag::register(signal, asked.clone())?;
         }
         self.tell(&redis, &nodes, entrance.as_ref(), guardian);
