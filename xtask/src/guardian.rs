@@ -7,7 +7,7 @@
 //! Nothing is found by name, and no process id is remembered that could be somebody else's by then.
 
 use std::{
-    fs,
+    fs::{self, File},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
@@ -60,6 +60,17 @@ impl Guardian {
     /// Creates `folder` and guards it from now on. Processes that outlive us are asked to end, and
     /// killed after `grace`.
     pub fn over(folder: &Path, grace: Duration, at_end: Folder) -> Result<Self> {
+        Self::start(folder, grace, at_end, Stdio::null())
+    }
+
+    /// Likewise, and keeps a copy of `lock` open until all is done.
+    pub fn with_lock(folder: &Path, grace: Duration, at_end: Folder, lock: &File) -> Result<Self> {
+        let lock = lock.try_clone().context("cannot copy the lock")?;
+        // It says nothing there; any descriptor would do that a child is given.
+        Self::start(folder, grace, at_end, lock.into())
+    }
+
+    fn start(folder: &Path, grace: Duration, at_end: Folder, output: Stdio) -> Result<Self> {
         let shown = folder.display();
         fs::create_dir_all(folder).with_context(|| format!("cannot create {shown}"))?;
         // As the kernel shows working folders: whole, and without links.
@@ -70,7 +81,7 @@ impl Guardian {
         shell.arg(if at_end == Folder::Remove { "remove" } else { "keep" });
         // Not inside the folder, and not reached by the Ctrl-C that ends us.
         shell.current_dir("/").process_group(0);
-        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        shell.stdin(Stdio::piped()).stdout(output).stderr(Stdio::null());
         let mut shell = shell.spawn().context("cannot run sh")?;
         let alive = shell.stdin.take();
         Ok(Self { folder, shell, alive })

@@ -8,6 +8,7 @@ mod axe;
 mod cargo_test;
 mod conformance;
 mod image;
+mod cluster;
 mod python;
 mod process;
 
@@ -44,6 +45,9 @@ enum Command {
     Conformance,
     /// Builds the image and tries it; needs Docker
     Image,
+    /// Several nodes that share one board, on this machine, to try and to measure
+    #[command(subcommand)]
+    Cluster(cluster::Command),
 }
 
 fn main() -> ExitCode {
@@ -65,6 +69,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Page => only_page(&workspace),
         Command::Conformance => only_conformance(&workspace),
         Command::Image => only_image(&workspace),
+        Command::Cluster(command) => cluster::run(&workspace, command)?,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::{
     env::{current_exe, var_os, vars_os},
     ffi::OsString,
+    os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     thread::sleep,
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 
 const POLL: Duration = Duration::from_millis(20);
 
@@ -85,6 +87,17 @@ impl Running {
     pub fn start(command: &mut Command) -> Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot run {}", shown(command)))?;
         Ok(Self(child))
+    }
+
+    /// Starts a command whose end is ours to time: the Ctrl-C that reaches us does not reach it.
+    pub fn start_apart(command: &mut Command) -> Result<Self> {
+        Self::start(command.process_group(0))
+    }
+
+    /// SIGTERM.
+    pub fn ask_to_end(&self) -> Result<()> {
+        // Unless it was waited for, its id is nobody else's.
+        kill_process(Pid::from_child(&self.0), Signal::TERM).context("it cannot be signalled")
     }
 
     /// Waits for its end, which must come within `limit`.

@@ -24,6 +24,8 @@ pub struct Tool {
 enum Found {
     /// A program on the path.
     Program(&'static str),
+    /// A program on the path, under either of two names.
+    Either(&'static str, &'static str),
     /// A file.
     File(&'static str),
     /// A command that succeeds.
@@ -60,6 +62,14 @@ const NGINX: Tool = tool(
     "to serve the page with TLS",
     Source::Debian("nginx-light"),
 );
+/// The package `redis-server` would start a service; see where the tests start theirs.
+const REDIS: Tool = tool(
+    Found::Either("redis-server", "redis-check-rdb"),
+    "to run Redis Clusters",
+    Source::Debian("redis-tools"),
+);
+const REDIS_CLI: Tool =
+    tool(Found::Program("redis-cli"), "to form Redis Clusters", Source::Debian("redis-tools"));
 const OPENSSL: Tool =
     tool(Found::Program("openssl"), "to make a certificate", Source::Debian("openssl"));
 const PYTHON: Tool =
@@ -78,13 +88,19 @@ const CLIPPY: Tool =
     tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
 
 /// For everything.
-pub const ALL: [Tool; 15] = [
-    COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL, TYPES, NODE, PYTHON,
-    VENV, RUSTFMT, CLIPPY,
+pub const ALL: [Tool; 17] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, BROWSER, DRIVER, NGINX, OPENSSL, TYPES,
+    NODE, PYTHON, VENV, RUSTFMT, CLIPPY,
 ];
 /// For `cargo test` alone.
-pub const FOR_TESTS: [Tool; 11] =
-    [COMPILER, HEADERS, MAKE, KILL, MOUNT, BROWSER, DRIVER, NGINX, OPENSSL, PYTHON, VENV];
+pub const FOR_TESTS: [Tool; 13] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, BROWSER, DRIVER, NGINX, OPENSSL,
+    PYTHON, VENV,
+];
+/// For a Redis Cluster alone.
+pub const FOR_REDIS: [Tool; 2] = [REDIS, REDIS_CLI];
+/// For nodes on a Redis Cluster.
+pub const FOR_CLUSTER: [Tool; 6] = [COMPILER, HEADERS, MAKE, REDIS, REDIS_CLI, NGINX];
 /// For the page without a browser.
 pub const FOR_PAGE: [Tool; 2] = [TYPES, NODE];
 /// For the conformance suite alone.
@@ -126,6 +142,7 @@ impl Found {
     fn is_there(self) -> bool {
         match self {
             Self::Program(name) => on_path(name),
+            Self::Either(name, other) => on_path(name) || on_path(other),
             Self::File(path) => Path::new(path).exists(),
             Self::Running(words) => Command::new(words[0])
                 .args(&words[1..])
@@ -139,7 +156,7 @@ impl Found {
 
     fn shown(self) -> String {
         match self {
-            Self::Program(name) | Self::File(name) => name.to_owned(),
+            Self::Program(name) | Self::Either(name, _) | Self::File(name) => name.to_owned(),
             Self::Running(words) => words.join(" "),
         }
     }

@@ -7,10 +7,12 @@
 mod board;
 mod slots;
 mod tests;
+pub mod wires;
 
 use std::{
     fs,
     net::SocketAddr,
+    path::Path,
     sync::LazyLock,
     time::{Duration, Instant},
 };
@@ -33,7 +35,7 @@ const TICKS_PER_SECOND: f64 = 100.;
 pub struct Cluster {
     redis: RedisCluster,
     // After the processes, whose files are in it.
-    _guardian: Guardian,
+    guardian: Guardian,
 }
 
 /// The cluster for every test that does no more than use it, under a board name of its own. Formed
@@ -53,7 +55,12 @@ impl Cluster {
         let guardian = Guardian::over(&folder, Duration::ZERO, Folder::Remove).expect("sh runs");
         let redis = RedisCluster::start_anywhere(guardian.folder());
         let redis = redis.unwrap_or_else(|failure| panic!("no cluster: {failure:#}"));
-        Self { redis, _guardian: guardian }
+        Self { redis, guardian }
+    }
+
+    /// Where everything that it writes is.
+    pub fn folder(&self) -> &Path {
+        self.guardian.folder()
     }
 
     /// Its six processes; the first three began as masters.
@@ -74,6 +81,24 @@ impl Cluster {
     /// Runs a command on one node; the reply may be a refusal.
     pub fn command<W: AsRef<[u8]>>(&self, index: usize, words: &[W]) -> Reply {
         self.node(index).call(words).unwrap_or_else(|failure| panic!("{failure:#}"))
+    }
+
+    /// Waits until every replica has what its master had when this was called.
+    pub fn wait_until_replicated(&self) {
+        let members = self.members();
+        let masters = members.iter().filter(|member| member.is_master() && !member.is_failing());
+        for master in masters.map(|master| self.index_of(&master.address)) {
+            let written = self.offset(master, "master_repl_offset");
+            for replica in self.replicas_of(master) {
+                eventually("a replica to catch up", || {
+                    (self.offset(replica, "slave_repl_offset") >= written).then_some(())
+                });
+            }
+        }
+    }
+
+    fn offset(&self, index: usize, field: &str) -> u64 {
+        self.info(index, field).parse().expect("an offset is a number")
     }
 
     /// Runs a command where `key` is, as a client would: follows redirections, and waits for a new
@@ -112,7 +137,7 @@ impl Cluster {
 
     /// Whether a node takes itself for a master.
     pub fn is_master(&self, index: usize) -> bool {
-        eventually("a role", || self.node(index).is_replica().ok()) == false
+        !eventually("a role", || self.node(index).is_replica().ok())
     }
 
     /// The master that serves the slot of `key`, according to everybody who runs.

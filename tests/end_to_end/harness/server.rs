@@ -11,7 +11,12 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, client::Client, eventually};
+use super::{
+    PATIENCE,
+    client::Client,
+    cluster::{Cluster, wires::Wires},
+    eventually,
+};
 
 /// What a server is started with. Small board, free ports, a data folder of its own.
 pub struct Setup {
@@ -35,6 +40,20 @@ impl Setup {
             .with("SHARDS__COUNT", shards)
             .with("LIMITER__LIMIT", 0)
             .with("LIMITER__RANGE_LIMIT", 0)
+    }
+
+    /// A node of a board that lies in a Redis Cluster; whoever is set up with the same name shares
+    /// it.
+    pub fn on(cluster: &Cluster, name: &str, boxes: u32, shards: u32) -> Self {
+        let mut setup = Self::new(boxes, shards).with("BOARD__NAME", name);
+        setup.environment.remove("BILLION__STORE__PATH");
+        setup.with_variable("REDIS_ADDRESSES", &list(&cluster.addresses()))
+    }
+
+    /// Reaches Redis through lines of its own only.
+    pub fn through(self, wires: &Wires) -> Self {
+        let setup = self.with_variable("REDIS_ADDRESSES", &list(&wires.addresses()));
+        setup.with_variable("REDIS_ADDRESSES_REMAP", &wires.remap())
     }
 
     /// Nothing set at all: only a folder to start in.
@@ -71,6 +90,11 @@ impl Setup {
     pub fn with_variable(mut self, name: &str, value: &str) -> Self {
         self.environment.insert(name.to_owned(), value.to_owned());
         self
+    }
+
+    /// An environment variable that was set.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(String::as_str)
     }
 
     /// Lets the server open at most so many files.
@@ -170,6 +194,10 @@ impl Setup {
         server.admin = server.announced("metrics on http://");
         server
     }
+}
+
+fn list(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// What became of a command that ended by itself.

@@ -17,6 +17,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{Connection, Member, NodePorts, Reply, members, poll};
 
+const SERVER: &str = "redis-server";
+/// The very same program under another name; it becomes what it is called. Debian has it in
+/// `redis-tools`, while its package `redis-server` starts a service on port 6379, now and at every
+/// boot, which nobody who runs tests has asked for.
+const SAME_PROGRAM: &str = "redis-check-rdb";
+
 /// How long a reply may take when it is only asked how things are.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A board of a billion boxes is read back within a second or two.
@@ -97,8 +103,18 @@ impl Node {
         let mut process = self.process();
         ensure!(process.child.is_none(), "{} runs already", self.address());
         fs::create_dir_all(&self.folder)?;
+        let child = match self.run(SERVER) {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.run(SAME_PROGRAM),
+            ran => ran,
+        };
+        process.child = Some(child.map_err(cannot_run(SERVER))?);
+        Ok(())
+    }
+
+    fn run(&self, program: &str) -> std::io::Result<Child> {
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file())?;
-        let mut command = Command::new("redis-server");
+        let mut command = Command::new(program);
+        command.arg0(SERVER);
         let (port, bus) = (self.ports.clients.to_string(), self.ports.bus.to_string());
         for (name, value) in [
             ("bind", "127.0.0.1"),
@@ -119,9 +135,7 @@ impl Node {
         }
         // A group of its own: the Ctrl-C that ends us is not for it, we end it in our order.
         command.current_dir(&self.folder).process_group(0);
-        command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
-        process.child = Some(command.spawn().map_err(cannot_run("redis-server"))?);
-        Ok(())
+        command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log).spawn()
     }
 
     pub(super) fn wait_until_it_answers(&self) -> Result<()> {
@@ -195,6 +209,11 @@ impl Node {
         Connection::open(self.address(), patience)
     }
 
+    /// How it ended by itself, told once.
+    pub fn has_ended(&self) -> Result<Option<String>> {
+        if self.pid().is_none() { Ok(None) } else { self.ended() }
+    }
+
     /// Who is in the cluster, as it sees it.
     pub fn members(&self) -> Result<Vec<Member>> {
         members(&self.call(&["CLUSTER", "NODES"])?.text()?)
@@ -233,9 +252,9 @@ impl Node {
 /// Names what is missing, and where it comes from.
 pub(super) fn cannot_run(program: &'static str) -> impl Fn(std::io::Error) -> anyhow::Error {
     move |error| match error.kind() {
-        ErrorKind::NotFound => anyhow!(
-            "{program} is not installed; on Debian: apt-get install redis-server redis-tools"
-        ),
+        ErrorKind::NotFound => {
+            anyhow!("{program} is not installed; on Debian: apt-get install redis-tools")
+        }
         _ => anyhow!("cannot run {program}: {error}"),
     }
 }

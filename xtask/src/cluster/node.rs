@@ -1,0 +1,139 @@
+//! A node of the cluster: the server itself, on the Redis Cluster's board.
+
+use std::{
+    env::vars_os,
+    fmt,
+    fs::{self, File},
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, bail};
+use xtask::redis::RedisCluster;
+
+use super::{POLL, ports::Listeners};
+use crate::process::{Running, Workspace};
+
+/// Reading a board of a billion boxes takes a second.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+/// More than its server.shutdown_timeout_s.
+const ENDS_WITHIN: Duration = Duration::from_secs(12);
+
+/// A node that was started. Killed when dropped.
+pub struct Node {
+    process: Running,
+    at: Listeners,
+    log: PathBuf,
+    over: bool,
+}
+
+impl Node {
+    /// Starts one in a folder of its own inside `folder`.
+    pub fn start(
+        workspace: &Workspace,
+        program: &Path,
+        folder: &Path,
+        at: Listeners,
+        redis: &RedisCluster,
+    ) -> Result<Self> {
+        let folder = folder.join(format!("node-{}", at.number));
+        fs::create_dir_all(&folder)?;
+        let log = folder.join("billion.log");
+        let addresses: Vec<_> = redis.addresses().iter().map(ToString::to_string).collect();
+        let mut command = Command::new(program);
+        for (name, _) in vars_os() {
+            let known = name.to_str().unwrap_or_default();
+            if known.starts_with("REDIS_") || known.starts_with("BILLION__REDIS__") {
+                command.env_remove(name);
+            }
+        }
+        command
+            .env("BILLION__SERVER__ADDRESS", format!("127.0.0.1:{}", at.players))
+            .env("BILLION__ADMIN__ADDRESS", format!("127.0.0.1:{}", at.admin))
+            .env("BILLION__PAGE__PATH", &workspace.root)
+            .env("REDIS_ADDRESSES", addresses.join(","));
+        command.current_dir(&folder).stdin(Stdio::null());
+        command.stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
+        let process = Running::start_apart(&mut command)?;
+        Ok(Self { process, at, log, over: false })
+    }
+
+    /// Waits until it takes players.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while !self.is_ready() {
+            let number = self.at.number;
+            if let Some(status) = self.process.0.try_wait()? {
+                bail!("node {number} ended, {status}:\n{}", self.last_words());
+            }
+            if Instant::now() > deadline {
+                bail!("node {number} is not ready after {READY_WITHIN:?}:\n{}", self.last_words());
+            }
+            sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Says so once, if it has ended.
+    pub fn tell_if_ended(&mut self) -> Result<()> {
+        if self.over {
+            return Ok(());
+        }
+        if let Some(status) = self.process.0.try_wait()? {
+            self.over = true;
+            println!("node {}  ended, {status}; its log: {}", self.at.number, self.log.display());
+        }
+        Ok(())
+    }
+
+    /// Whether it was told to have ended.
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// It saves what it has, tells its players and ends.
+    pub fn ask_to_end(&self) -> Result<()> {
+        if self.over { Ok(()) } else { self.process.ask_to_end() }
+    }
+
+    /// Waits for that; says so if it takes too long, in which case it is going to be killed.
+    pub fn wait_for_its_end(&mut self) {
+        if let Err(failure) = self.process.wait(ENDS_WITHIN) {
+            println!("node {}: {failure:#}; its log: {}", self.at.number, self.log.display());
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        let ask = || -> std::io::Result<bool> {
+            let mut stream = TcpStream::connect(("127.0.0.1", self.at.players))?;
+            stream.set_read_timeout(Some(READY_WITHIN))?;
+            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer)?;
+            Ok(answer.starts_with("HTTP/1.1 200 "))
+        };
+        ask().unwrap_or(false)
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(&self.log).context("no log").unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Listeners { number, players, admin } = self.at;
+        write!(
+            f,
+            "node {number}  http://127.0.0.1:{players}/  log {}\n        metrics \
+             http://127.0.0.1:{admin}/metrics",
+            self.log.display()
+        )
+    }
+}
