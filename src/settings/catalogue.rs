@@ -31,6 +31,8 @@ pub enum Form {
     Address,
     /// A list of `scheme://host[:port]`.
     Origins,
+    /// A list of addresses and networks as in `10.0.0.0/8`.
+    Networks,
     /// An `http(s)://` URL, or empty.
     Link,
     /// A `ws(s)://` URL, an absolute path, or empty.
@@ -61,6 +63,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("server.allow_missing_origin", "–", Form::Switch),
     entry("server.max_connections", "connections", Form::Whole(1, 10_000_000)),
     entry("server.max_connections_per_address", "connections", Form::Whole(0, 10_000_000)),
+    entry("server.trusted_proxies", "–", Form::Networks),
     entry("server.shutdown_timeout_s", "s", Form::Whole(2, DAY_S)),
     entry("admin.address", "host:port", Form::Address),
     entry("page.path", "–", Form::Text),
@@ -130,7 +133,7 @@ impl Entry {
             Form::Switch => {
                 value.into_bool().map(ValueKind::Boolean).map_err(|_| wrong("true or false"))
             }
-            Form::Origins => match value.kind {
+            Form::Origins | Form::Networks => match value.kind {
                 ValueKind::Array(items) => {
                     let strings =
                         items.iter().all(|item| matches!(item.kind, ValueKind::String(_)));
@@ -172,9 +175,12 @@ impl Entry {
                 let wanted = "must be 0 (no limit) or from 0.001 to 1000000000";
                 return (!within).then(|| format!("{key} = {number}: {wanted}"));
             }
-            (Form::Origins, ValueKind::Array(items)) => {
-                let items = items.iter().map(ToString::to_string);
-                let bad: Vec<_> = items.filter_map(|item| validate::origin(&item).err()).collect();
+            (Form::Origins | Form::Networks, ValueKind::Array(items)) => {
+                let wrong = |item: String| match self.form {
+                    Form::Origins => validate::origin(&item).err(),
+                    _ => validate::network(&item).err(),
+                };
+                let bad: Vec<_> = items.iter().map(ToString::to_string).filter_map(wrong).collect();
                 return (!bad.is_empty()).then(|| format!("{key}: {}", bad.join("; ")));
             }
             (Form::Address, ValueKind::String(text)) => validate::resolve(text).err(),
