@@ -293,7 +293,12 @@ mod tests {
             }
         }
         // A proxy that writes the Host it was asked for, escaped as it should be.
-        for host in [r#""a, for=6.6.6.6""#, r#""a\", for=6.6.6.6\"""#, r#""\", for=6.6.6.6, \"""#] {
+        for host in [
+            r#""a, for=6.6.6.6""#,
+            r#""a\", for=6.6.6.6\"""#,
+            r#""\", for=6.6.6.6, \"""#,
+            r#""\", for=6.6.6.6;a=\"""#,
+        ] {
             let said = found(&[], &[&format!("for=192.0.2.1;host={host}")]);
             assert!(said == "192.0.2.1" || said == "10.0.0.1", "{host}: {said}");
         }
@@ -315,6 +320,7 @@ mod tests {
         let padded = |spaces: usize| format!("6.6.6.6,{}192.0.2.1", " ".repeat(spaces));
         assert_eq!(found(&[&padded(100)], &[]), "192.0.2.1");
         assert_eq!(found(&[&padded(100_000)], &[]), "10.0.0.1");
+        assert_eq!(found(&[padded(100_000).trim_start_matches("6.6.6.6,")], &[]), "10.0.0.1");
         let lines = vec!["10.0.0.2"; 50_000];
         assert_eq!(found(&lines, &[]), "10.0.0.2");
         assert_eq!(found(&[&"\"".repeat(1 << 20)], &[&",".repeat(1 << 20)]), "10.0.0.1");
