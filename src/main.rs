@@ -2,6 +2,7 @@
 
 mod arguments;
 mod backup;
+mod client_address;
 mod commands;
 #[cfg(feature = "echo")]
 mod echo;

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr},
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -37,6 +37,11 @@ use log::debug;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
+use crate::{
+    client_address::{Hearsay, TrustedProxies},
+    settings,
+};
+
 /// Who may connect, and how many.
 #[derive(Debug)]
 pub struct Admission {
@@ -44,18 +49,24 @@ pub struct Admission {
     allow_missing_origin: bool,
     connections_max: usize,
     per_address_max: usize,
+    trusted_proxies: TrustedProxies,
     open: AtomicUsize,
+    /// By what [`counted_as`] makes of the client's address.
     by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
 impl Admission {
     /// The rules of `[server]`, for at most `connections_max` connections.
-    pub fn new(server: &crate::settings::Server, connections_max: usize) -> Arc<Self> {
+    pub fn new(server: &settings::Server, connections_max: usize) -> Arc<Self> {
+        let validated = "validated when the settings were loaded";
+        let trusted = server.trusted_proxies.iter();
+        let trusted = trusted.map(|text| settings::network(text).expect(validated));
         Arc::new(Self {
             allowed_origins: server.allowed_origins.clone(),
             allow_missing_origin: server.allow_missing_origin,
             connections_max,
             per_address_max: server.max_connections_per_address,
+            trusted_proxies: TrustedProxies::new(trusted),
             open: AtomicUsize::new(0),
             by_address: Mutex::default(),
         })
@@ -72,6 +83,7 @@ impl Admission {
         if self.per_address_max == 0 {
             return Ok(permit);
         }
+        let address = counted_as(address);
         let mut by_address = self.by_address.lock().expect("nothing panics under this lock");
         let count = by_address.entry(address).or_default();
         if *count >= self.per_address_max {
@@ -95,6 +107,15 @@ impl Admission {
             (Some(own), Some(host)) => own.eq_ignore_ascii_case(host),
             _ => false,
         }
+    }
+}
+
+/// An IPv6 address stands for its network of 64 bits: that much belongs to one household at least,
+/// and counted singly nobody would ever reach a limit.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 
@@ -197,10 +218,11 @@ fn decide(
         node.stats.refused("origin");
         return HttpResponse::Forbidden().body("this Origin may not connect\n");
     }
-    let address = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let address = client_address(request, &admission.trusted_proxies);
     let permit = match admission.admit(address) {
         Ok(permit) => permit,
         Err(status) => {
+            debug!("{address} was refused: too many connections ({status})");
             node.stats.refused("connections");
             return retry_later(status, "too many connections\n");
         }
@@ -214,6 +236,16 @@ fn decide(
         // Checked above; whatever it still finds is the client's fault.
         Err(error) => HttpResponse::BadRequest().body(format!("{error}\n")),
     }
+}
+
+fn client_address(request: &HttpRequest, trusted: &TrustedProxies) -> IpAddr {
+    let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
+    let lines = |name| request.headers().get_all(name).map(header::HeaderValue::as_bytes).collect();
+    let hearsay = Hearsay {
+        x_forwarded_for: lines(header::X_FORWARDED_FOR),
+        forwarded: lines(header::FORWARDED),
+    };
+    trusted.client(peer, &hearsay)
 }
 
 fn header(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
@@ -335,6 +367,7 @@ mod tests {
             allow_missing_origin: allow_missing,
             connections_max: 2,
             per_address_max: 1,
+            trusted_proxies: TrustedProxies::default(),
             open: AtomicUsize::new(0),
             by_address: Mutex::default(),
         }
@@ -372,6 +405,31 @@ mod tests {
         drop((first, second));
         assert!(admission.admit(a).is_ok());
         assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
+    }
+
+    #[test]
+    fn a_network_of_64_bits_counts_as_one_address() {
+        let admission = Arc::new(admission(&[], false));
+        let ip = |text: &str| text.parse().expect("an address");
+        let first = admission.admit(ip("2001:db8:0:1::1")).expect("room");
+        let neighbour = admission.admit(ip("2001:db8:0:1:ffff::2"));
+        assert_eq!(neighbour.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+        let elsewhere = admission.admit(ip("2001:db8:0:2::1")).expect("room");
+        drop((first, elsewhere));
+        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
+    }
+
+    #[test]
+    fn the_lines_of_a_header_are_taken_in_their_order() {
+        let request = actix_web::test::TestRequest::default()
+            .peer_addr(([10, 0, 0, 1], 4711).into())
+            .append_header(("X-Forwarded-For", "192.0.2.1"))
+            .append_header(("X-Forwarded-For", "192.0.2.2"))
+            .to_http_request();
+        let trusted = TrustedProxies::new(["10.0.0.0/8".parse().expect("a network")]);
+        assert_eq!(client_address(&request, &trusted), IpAddr::from([192, 0, 2, 2]));
+        let nobody = TrustedProxies::default();
+        assert_eq!(client_address(&request, &nobody), IpAddr::from([10, 0, 0, 1]));
     }
 
     #[test]

@@ -82,7 +82,8 @@ fn content_type(name: &str) -> String {
     if mime.type_() == "text" { format!("{mime}; charset=utf-8") } else { mime.to_string() }
 }
 
-/// `GET /static/<hash>/<file>`.
+/// `GET /static/<hash>/<file>`, or with `?exact` that version of the file or none: what a proxy in
+/// front of nodes of two versions asks for, which can still find the node that has it.
 pub async fn asset(
     request: HttpRequest,
     path: web::Path<(String, String)>,
@@ -93,9 +94,16 @@ pub async fn asset(
     let assets = &loaded.assets;
     match assets.files.get(&name) {
         Some(file) if hash == assets.hash => file.respond(&request),
+        Some(_) if is_exact(request.query_string()) => {
+            HttpResponse::NotFound().body("this node has another version of that file\n")
+        }
         Some(file) => file.respond_with(&request, NOT_AT_ALL),
         None => HttpResponse::NotFound().body("there is no such file\n"),
     }
+}
+
+fn is_exact(query: &str) -> bool {
+    query.split('&').any(|pair| pair == "exact")
 }
 
 #[cfg(test)]

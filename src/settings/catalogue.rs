@@ -32,6 +32,8 @@ pub enum Form {
     Address,
     /// A list of `scheme://host[:port]`.
     Origins,
+    /// A list of addresses and networks as in `10.0.0.0/8`.
+    Networks,
     /// An `http(s)://` URL, or empty.
     Link,
     /// A `ws(s)://` URL, an absolute path, or empty.
@@ -68,6 +70,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("server.allow_missing_origin", "–", Form::Switch),
     entry("server.max_connections", "connections", Form::Whole(1, 10_000_000)),
     entry("server.max_connections_per_address", "connections", Form::Whole(0, 10_000_000)),
+    entry("server.trusted_proxies", "–", Form::Networks),
     entry("server.shutdown_timeout_s", "s", Form::Whole(2, DAY_S)),
     entry("admin.address", "host:port", Form::Address),
     entry("page.path", "–", Form::Text),
@@ -151,7 +154,7 @@ impl Entry {
             Form::Switch => {
                 value.into_bool().map(ValueKind::Boolean).map_err(|_| wrong("true or false"))
             }
-            Form::Origins | Form::RedisNodes | Form::Remap => match value.kind {
+            Form::Origins | Form::Networks | Form::RedisNodes | Form::Remap => match value.kind {
                 ValueKind::Array(items) => {
                     let strings =
                         items.iter().all(|item| matches!(item.kind, ValueKind::String(_)));
@@ -197,6 +200,7 @@ impl Entry {
                 let judge: fn(&str) -> Result<(), String> = match form {
                     Form::RedisNodes => redis::judge_node,
                     Form::Remap => redis::judge_remap,
+                    Form::Networks => |text| validate::network(text).map(|_| ()),
                     _ => validate::origin,
                 };
                 let items = items.iter().map(ToString::to_string);

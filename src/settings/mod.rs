@@ -35,7 +35,7 @@ use serde::Deserialize;
 pub use layers::{Flag, Sources};
 pub use redis::Secret;
 pub use show::{masked, masked_text};
-pub use validate::{host_and_port, resolve};
+pub use validate::{host_and_port, network, resolve};
 
 /// Everything that can be set. Units and meaning: `settings.toml`.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,6 +63,7 @@ pub struct Server {
     pub allow_missing_origin: bool,
     pub max_connections: usize,
     pub max_connections_per_address: usize,
+    pub trusted_proxies: Vec<String>,
     pub shutdown_timeout_s: u64,
 }
 

@@ -1,8 +1,9 @@
 //! What a value must be beyond its kind, and what two settings mean to each other.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
 use actors::board::Board;
+use ipnet::IpNet;
 use url::Url;
 
 use super::{Settings, show::masked};
@@ -58,6 +59,38 @@ pub fn origin(text: &str) -> Result<(), String> {
         && !host.is_empty()
         && !host.contains(['/', '?', '#', '@', '*', ' ', ',']);
     legal.then_some(()).ok_or_else(wanted)
+}
+
+/// An address, or a network as in `10.0.0.0/8`. Names are not looked up: what they lead to may change
+/// while the server runs.
+pub fn network(text: &str) -> Result<IpNet, String> {
+    let wrong = |why: &str| {
+        let wanted = "write an address, as in 10.0.0.7, or a network, as in 10.0.0.0/8 or fd00::/8";
+        Err(format!("{:?} {why}: {wanted}", masked(text)))
+    };
+    let (address, prefix) =
+        text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
+    let Ok(address) = address.parse::<IpAddr>() else {
+        return wrong("does not begin with an IP address (names are not looked up)");
+    };
+    if address != address.to_canonical() {
+        return wrong("is IPv4 written as IPv6; clients of either kind match the IPv4 form");
+    }
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let bits = match prefix.map(str::parse::<u8>) {
+        None => most,
+        Some(Ok(bits)) if (1..=most).contains(&bits) => bits,
+        Some(Ok(0)) => return wrong("trusts everybody, who could then choose their address"),
+        Some(_) => return wrong(&format!("has no prefix length from 1 to {most} after its /")),
+    };
+    let network = IpNet::new(address, bits).expect("the length was checked");
+    if network != network.trunc() {
+        let (first, only) = (network.trunc(), network.addr());
+        let why =
+            format!("has bits set behind its prefix (the network is {first}, the address {only})");
+        return wrong(&why);
+    }
+    Ok(network)
 }
 
 /// A link on the page: empty, or an `http(s)://` URL.

@@ -4,6 +4,7 @@ mod harness;
 
 mod backup;
 mod bad_input;
+mod behind_nginx;
 mod board_model;
 mod browser;
 mod crash;

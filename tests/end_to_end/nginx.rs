@@ -104,7 +104,8 @@ fn the_close_of_a_stopping_server_reaches_the_player_through_tls() {
     drop(player);
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
     let (head, _) = nginx.get("/", &[]);
-    assert!(head.starts_with("http/1.1 502"), "{head}");
+    assert!(head.starts_with("http/1.1 503"), "{head}");
+    assert_eq!(fields(&head, "retry-after"), ["5"]);
 }
 
 #[test]

@@ -74,9 +74,14 @@ fn files_of_the_page_are_compressed_and_kept_for_ever() {
     let css = linked.iter().find(|path| path.ends_with(".css")).expect("a style sheet");
     let hash = css.split('/').nth(2).expect("a hash");
     // A page of another version, from a node that was or will be upgraded.
-    let stale = server.get(&css.replace(hash, "0123456789abcdef"));
+    let other = css.replace(hash, "0123456789abcdef");
+    let stale = server.get(&other);
     assert_eq!(stale.status, 200);
     assert!(stale.head.contains("cache-control: no-store"), "{}", stale.head);
+    assert_eq!(server.get(&format!("{other}?exact")).status, 404);
+    let exact = server.get(&format!("{css}?exact"));
+    assert_eq!(exact.status, 200);
+    assert!(exact.head.contains("immutable"), "{}", exact.head);
     assert_eq!(server.get(&format!("/static/{hash}/nothing.js")).status, 404);
     assert_eq!(server.get(&format!("/static/{hash}/..%2f..%2fCargo.toml")).status, 404);
 }

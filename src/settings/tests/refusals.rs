@@ -75,6 +75,8 @@ fn values_of_another_kind_are_refused_even_where_they_are_overridden() {
     for (text, kind) in [
         ("[server]\nallowed_origins = 3", "a list"),
         ("[server]\nallowed_origins = [3]", "every entry must be text"),
+        ("[server]\ntrusted_proxies = [10.1]", "every entry must be text"),
+        ("[server]\ntrusted_proxies = true", "a list"),
         ("[server]\nallow_missing_origin = \"maybe\"", "true or false"),
         (
             "[server]\naddress = 8080",
@@ -198,6 +200,38 @@ fn nodes_of_redis_are_judged_with_their_place() {
     assert!(said.contains("write announced|reachable"), "{said}");
     let said = file("[redis]\naddresses = [\"a:1\"]\nca_file = \"x\"").problem();
     assert!(said.contains("redis.ca_file is for rediss:// addresses"), "{said}");
+}
+
+#[test]
+fn only_addresses_and_whole_networks_can_be_trusted() {
+    let name = "BILLION__SERVER__TRUSTED_PROXIES";
+    let good = "127.0.0.1, 10.0.0.0/8,172.28.0.0/24,::1,fd00::/8,0.0.0.0/1";
+    let trusted = environment(&[(name, good)]).settings().server.trusted_proxies;
+    assert_eq!(trusted.join(","), good.replace(", ", ","));
+    for (bad, why) in [
+        ("nginx", "names are not looked up"),
+        ("nginx.example/24", "names are not looked up"),
+        ("10.0.0", "does not begin with an IP address"),
+        ("10.0.0.0:80", "does not begin with an IP address"),
+        ("[::1]", "does not begin with an IP address"),
+        ("10.0.0.0/33", "no prefix length from 1 to 32"),
+        ("fd00::/129", "no prefix length from 1 to 128"),
+        ("10.0.0.0/", "no prefix length"),
+        ("10.0.0.0/-8", "no prefix length"),
+        ("10.0.0.0/255.0.0.0", "no prefix length"),
+        ("0.0.0.0/0", "trusts everybody"),
+        ("::/0", "trusts everybody"),
+        ("::ffff:10.0.0.0/104", "is IPv4 written as IPv6"),
+        ("10.1.0.0/8", "the network is 10.0.0.0/8, the address 10.1.0.0"),
+        ("fd00::1/8", "the network is fd00::/8, the address fd00::1"),
+    ] {
+        let value = format!("127.0.0.1,{bad}");
+        let said = environment(&[(name, &value)]).problem();
+        let start = format!("environment {name}: server.trusted_proxies: \"{bad}\" ");
+        assert!(said.starts_with(&start) && said.contains(why), "{said}");
+    }
+    let said = file("[server]\ntrusted_proxies = [\"a\", \"b\"]").problem();
+    assert!(said.starts_with("settings.toml:2: ") && said.contains("\"b\""), "all: {said}");
 }
 
 #[test]

@@ -1,13 +1,14 @@
-//! A real nginx with the repository's own TLS configuration, in front of one server; and a client
-//! that speaks TLS to it. The nginx is gone when dropped.
+//! A real nginx with the repository's own configuration: for TLS in front of one server, with a client
+//! that speaks TLS to it; or in front of many. The nginx is gone when dropped.
 
 use std::{
     fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use rustls::{
@@ -18,9 +19,10 @@ use tempfile::TempDir;
 
 use super::{PATIENCE, eventually, server::Server};
 
-/// The file that operators are told to use.
-const CONFIGURATION: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-tls.conf"));
+/// The files that operators are told to use.
+const TLS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-tls.conf"));
+const MANY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx.conf"));
+const PROXY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-proxy.conf"));
 
 /// Where Debian puts it, which is not on everybody's path.
 const NGINX: &str = "/usr/sbin/nginx";
@@ -28,10 +30,9 @@ const NGINX: &str = "/usr/sbin/nginx";
 /// A connection to nginx inside which TLS is spoken.
 pub type TlsStream = StreamOwned<ClientConnection, TcpStream>;
 
-/// A running nginx.
+/// One that speaks TLS.
 pub struct Nginx {
-    child: Child,
-    folder: TempDir,
+    _process: Process,
     /// Where it speaks TLS, for `localhost`.
     pub address: SocketAddr,
     /// Where it speaks plain HTTP.
@@ -45,30 +46,12 @@ impl Nginx {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [address, plain] = free_addresses();
         let roots = make_certificate(folder.path());
-        fs::write(folder.path().join("site.conf"), site(folder.path(), server, address, plain))
-            .expect("a file can be written");
-        fs::write(folder.path().join("nginx.conf"), main(folder.path())).expect("written");
-        let mut command = Command::new(NGINX);
-        command.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
-        let log = fs::File::create(folder.path().join("stderr.log")).expect("created");
-        let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
-            panic!(
-                "cannot start {NGINX}: {error}; if it is not installed: apt-get install \
-                 nginx-light, on Debian (cargo xtask test does that)"
-            )
-        });
-        let mut nginx = Self { child, folder, address, plain, roots };
-        eventually("nginx", || {
-            let ended = nginx.child.try_wait().expect("a child can be asked");
-            assert_eq!(ended, None, "nginx ended:\n{}", nginx.log());
-            TcpStream::connect(address).ok()
-        });
-        nginx
-    }
-
-    /// What it complained about.
-    pub fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("stderr.log")).expect("the log can be read")
+        let files = [
+            ("site.conf", site(folder.path(), server, address, plain)),
+            ("nginx-proxy.conf", PROXY.to_owned()),
+            ("nginx.conf", main(folder.path())),
+        ];
+        Self { _process: Process::start(folder, &files, address), address, plain, roots }
     }
 
     /// The origin of pages that it serves.
@@ -117,9 +100,97 @@ impl Nginx {
     }
 }
 
-impl Drop for Nginx {
+/// One in front of many nodes, with two worker processes.
+pub struct Balancer {
+    _process: Process,
+    /// Where players connect.
+    pub address: SocketAddr,
+}
+
+impl Balancer {
+    /// Starts one in front of `nodes`, which need not be there.
+    pub fn start(nodes: &[SocketAddr]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [address] = free_addresses();
+        let own = folder.path().display();
+        let changed = [
+            ("pid /run/nginx.pid;", format!("pid {own}/pid;")),
+            ("worker_processes auto;", "worker_processes 2;".to_owned()),
+            ("listen 8080 ", format!("listen {address} ")),
+            ("http {\n", format!("http {{\n{}", temporary_folders(folder.path()))),
+        ];
+        let main = replaced("docker/nginx.conf", MANY, &changed);
+        let files =
+            [("nginx-proxy.conf", PROXY.to_owned()), ("nginx.conf", with_nodes(&main, nodes))];
+        Self { _process: Process::start(folder, &files, address), address }
+    }
+}
+
+/// The lines of the first node once for each of these, those of the others gone.
+fn with_nodes(main: &str, nodes: &[SocketAddr]) -> String {
+    let mut lines = Vec::new();
+    for line in main.lines() {
+        match line.split_once("server 172.28.0.") {
+            None => lines.push(format!("{line}\n")),
+            Some((indent, node)) => {
+                let Some(rest) = node.strip_prefix("11:8080 ") else { continue };
+                lines.extend(nodes.iter().map(|node| format!("{indent}server {node} {rest}\n")));
+            }
+        }
+    }
+    assert!(lines.len() > main.lines().count() - 6, "docker/nginx.conf has no such nodes");
+    lines.concat()
+}
+
+/// A running nginx and its folder.
+struct Process {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts one with these files in its folder, `nginx.conf` among them, and waits until it listens.
+    fn start(folder: TempDir, files: &[(&str, String)], address: SocketAddr) -> Self {
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).expect("a file can be written");
+        }
+        let mut command = Command::new(NGINX);
+        command.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
+        command.args(["-g", "daemon off;"]);
+        let log = fs::File::create(folder.path().join("stderr.log")).expect("created");
+        let child = command.stdin(Stdio::null()).stderr(log).spawn().unwrap_or_else(|error| {
+            panic!(
+                "cannot start {NGINX}: {error}; if it is not installed: apt-get install \
+                 nginx-light, on Debian (cargo xtask test does that)"
+            )
+        });
+        let mut process = Self { child, folder };
+        eventually("nginx", || {
+            let ended = process.child.try_wait().expect("a child can be asked");
+            assert_eq!(ended, None, "nginx ended:\n{}", process.log());
+            TcpStream::connect(address).ok()
+        });
+        process
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr.log")).expect("the log can be read")
+    }
+}
+
+impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already. One process, so nothing is left behind.
+        // Asked to end, a master takes its workers along; killed, it would leave them behind.
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status();
+        let deadline = Instant::now() + PATIENCE;
+        while asked.as_ref().is_ok_and(ExitStatus::success)
+            && Instant::now() < deadline
+            && matches!(self.child.try_wait(), Ok(None))
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // It has ended, unless something went wrong.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
@@ -144,41 +215,47 @@ fn dechunked(mut chunks: &[u8]) -> Vec<u8> {
 }
 
 /// Ports that were free a moment ago: nginx cannot tell which one it took.
-fn free_addresses() -> [SocketAddr; 2] {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+fn free_addresses<const N: usize>() -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound"))
 }
 
 /// The repository's configuration with this test's names, ports and paths in it.
 fn site(folder: &Path, server: &Server, address: SocketAddr, plain: SocketAddr) -> String {
-    let mut site = CONFIGURATION.to_owned();
     let folder = folder.display();
-    for (from, to) in [
+    let changed = [
         ("listen 80;", format!("listen {plain};")),
         ("listen 443 ssl http2;\n", format!("listen {address} ssl http2;\n")),
         ("server_name play.example.org;", "server_name localhost;".to_owned()),
         ("/etc/ssl/play.example.org/fullchain.pem", format!("{folder}/certificate.pem")),
         ("/etc/ssl/play.example.org/privkey.pem", format!("{folder}/key.pem")),
         ("server 127.0.0.1:8080 ", format!("server {} ", server.address)),
-    ] {
-        assert!(site.contains(from), "docker/nginx-tls.conf has changed: no {from}");
-        site = site.replace(from, &to);
-    }
-    site
+    ];
+    replaced("docker/nginx-tls.conf", TLS, &changed)
+}
+
+fn replaced(file: &str, text: &str, changed: &[(&str, String)]) -> String {
+    changed.iter().fold(text.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{file} has changed: no {from}");
+        text.replace(from, to)
+    })
 }
 
 /// What is around it: one process in the foreground, everything it writes in `folder`. `gzip` and
 /// `mime.types` as on Debian, to see that the site's own settings win.
 fn main(folder: &Path) -> String {
-    let folder = folder.display();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|name| format!("    {name}_temp_path {folder}/{name};\n"))
-        .concat();
+    let (folder, temporary) = (folder.display(), temporary_folders(folder));
     format!(
-        "daemon off;\nmaster_process off;\npid {folder}/pid;\nerror_log stderr warn;\n\
+        "master_process off;\npid {folder}/pid;\nerror_log stderr warn;\n\
          events {{ worker_connections 512; }}\nhttp {{\n{temporary}    access_log off;\n    \
          gzip on;\n    gzip_types *;\n    gzip_proxied any;\n    include {folder}/site.conf;\n}}\n"
     )
+}
+
+/// Where it would keep large bodies, which is made at start.
+fn temporary_folders(folder: &Path) -> String {
+    let line = |name: &str| format!("    {name}_temp_path {}/{name};\n", folder.display());
+    ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(line).concat()
 }
 
 /// A certificate for `localhost` that signs itself, and the store that trusts it.
