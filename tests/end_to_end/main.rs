@@ -13,6 +13,7 @@ mod faults;
 mod health;
 mod image;
 mod manual;
+mod moving;
 mod nginx;
 mod operating;
 mod settings;
