@@ -6,7 +6,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint, error::Erro
 use clap_complete::Shell;
 
 use crate::{
-    commands::{export, health, import, inspect},
+    commands::{export, health, import, inspect, reset},
     settings::{Flag, Sources, masked, masked_text},
 };
 
@@ -61,6 +61,7 @@ pub enum Command {
     Export(export::Arguments),
     Import(import::Arguments),
     Inspect(inspect::Arguments),
+    Reset(reset::Arguments),
     /// Print a completion script for a shell
     #[command(after_long_help = "\
 bash:  billion completions bash > ~/.local/share/bash-completion/completions/billion

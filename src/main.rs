@@ -37,5 +37,6 @@ fn main() -> ExitCode {
         Some(Command::Export(export)) => commands::export::run(&export, &arguments.settings),
         Some(Command::Import(import)) => commands::import::run(&import, &arguments.settings),
         Some(Command::Inspect(inspect)) => commands::inspect::run(&inspect, &arguments.settings),
+        Some(Command::Reset(reset)) => commands::reset::run(&reset, &arguments.settings),
     }
 }

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use clap::Args;
 
 use super::{
@@ -20,19 +20,19 @@ use crate::{
     arguments::SettingsArguments,
     backup::{Header, Summary, encoder::Encoder, reader::Reader, tiles_of},
     settings::Settings,
-    store::embedded::snapshot::Snapshot,
+    store::embedded::merge::Tiles,
 };
 
 /// Bytes gathered before they are written.
 const WRITE_BYTES: usize = 256 * 1024;
 
-/// Copy the board into a file, also from a running server.
+/// Copy the board into a file, also while it is being played.
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file to write; - is standard output
     file: PathBuf,
     /// Ask the server whose admin listener this is, as http://host:port [default: the store of the
-    /// settings, or the server running on it]
+    /// settings, or the server running on it; a Redis Cluster is read itself]
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// Replace the file if there is one, once the new one is whole
@@ -51,8 +51,17 @@ fn export(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let name = output.name();
     let source = source::find(settings, arguments.from.as_deref())?;
     let summary = match source {
-        Source::Store(snapshot) => cold(*snapshot, &mut output)
-            .with_context(|| format!("nothing was written to {name}"))?,
+        Source::Store(mut snapshot) => {
+            let header = Header::now(snapshot.name(), snapshot.boxes());
+            cold(header, &mut |bits| Ok(snapshot.next(bits)?), &mut output)
+                .with_context(|| format!("nothing was written to {name}"))?
+        }
+        Source::Cluster(mut cluster) => {
+            let board = cluster.admin().board();
+            let header = Header::now(board.name(), board.boxes());
+            cold(header, &mut |bits| cluster.next(bits), &mut output)
+                .with_context(|| format!("nothing was written to {name}"))?
+        }
         Source::Server(remote) => {
             let expected = arguments.from.is_none().then_some(settings);
             hot(&remote, expected, &mut output).with_context(|| {
@@ -73,15 +82,13 @@ fn export(arguments: &Arguments, settings: &Settings) -> Result<()> {
     Ok(())
 }
 
-/// From the store of a stopped server.
-fn cold(mut snapshot: Snapshot, output: &mut Output) -> Result<Summary> {
-    let tiles = tiles_of(snapshot.boxes());
-    let mut progress = Progress::new("exporting", u64::from(tiles));
+/// From the tiles of a store, as `next` yields them.
+fn cold(header: Header, next: Tiles<'_, Error>, output: &mut Output) -> Result<Summary> {
+    let mut progress = Progress::new("exporting", u64::from(tiles_of(header.boxes)));
     let mut out = Vec::with_capacity(WRITE_BYTES * 2);
-    let header = Header::now(snapshot.name(), snapshot.boxes());
     let mut encoder = Encoder::begin(header, &mut out);
     let mut bits = Vec::new();
-    while let Some(tile) = snapshot.next(&mut bits)? {
+    while let Some(tile) = next(&mut bits)? {
         encoder.tile(tile, &bits, &mut out);
         if out.len() >= WRITE_BYTES {
             output.write_all(&out)?;

@@ -1,4 +1,5 @@
-//! `billion import FILE`: merges a backup into the store of a stopped server, or into a running one.
+//! `billion import FILE`: merges a backup into the store of a stopped server, into a running one, or
+//! into a Redis Cluster, whose servers follow.
 //!
 //! The file is verified to its end before anything is written. Merging never unchecks a box, so an
 //! import that was cut short is simply done again.
@@ -15,7 +16,7 @@ use anyhow::{Context, Error, Result, bail};
 use clap::Args;
 use serde::Deserialize;
 
-use super::{interrupt, progress::Progress, remote::Remote, source};
+use super::{cluster::ClusterBoard, interrupt, progress::Progress, remote::Remote, source};
 use crate::{
     arguments::SettingsArguments,
     backup::{Summary, reader::Reader},
@@ -38,7 +39,7 @@ pub struct Arguments {
     /// The file to read; - is standard input
     file: PathBuf,
     /// Merge into the server whose admin listener this is, as http://host:port [default: the store
-    /// of the settings, or the server running on it]
+    /// of the settings, or the server running on it; into a Redis Cluster itself]
     #[arg(long, value_name = "URL")]
     to: Option<String>,
     /// Take a file of a board of another name, too
@@ -64,13 +65,13 @@ fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
     } else {
         source::expect_board(settings, &summary.header, arguments.any_name)
             .with_context(|| arguments.file.display().to_string())?;
-        match cold(settings, &file, &summary) {
+        match stored(settings, &file, &summary) {
             Err(error) if in_use(&error) => {
                 let remote = source::running(settings)?;
                 file.seek(SeekFrom::Start(0))?;
                 (hot(&remote, file, arguments)?, remote.name())
             }
-            done => (done?, settings.store.path.display().to_string()),
+            done => done?,
         }
     };
     log::info!(
@@ -103,18 +104,26 @@ fn verify(mut file: &mut File) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Into the store of a stopped server, in one transaction.
-fn cold(settings: &Settings, file: &File, summary: &Summary) -> Result<Merged> {
+/// Into the store of the settings: what was done, and where.
+fn stored(settings: &Settings, file: &File, summary: &Summary) -> Result<(Merged, String)> {
     let mut progress = Progress::new("importing", u64::from(summary.tiles));
     let mut reader = Reader::open(BufReader::with_capacity(READ_BYTES, file))?;
     let mut done = 0;
-    let board = settings.board();
-    interrupt::remove_on_interrupt(&unpublished(&file_of(&settings.store.path, board.name())));
-    merge(&settings.store.path, &board, &mut |bits| {
+    let mut next = |bits: &mut Vec<u8>| {
         done += 1;
         progress.at(done);
         Ok::<_, Error>(reader.next(bits)?)
-    })
+    };
+    if let Some(options) = settings.cluster()? {
+        let mut cluster = ClusterBoard::make(&options)?;
+        let place = cluster.admin().place();
+        let merged = cluster.merge(&mut next).context("not all was merged: import again")?;
+        return Ok((merged, place));
+    }
+    // Of a stopped server, in one transaction.
+    let (board, folder) = (settings.board(), &settings.store.path);
+    interrupt::remove_on_interrupt(&unpublished(&file_of(folder, board.name())));
+    Ok((merge(folder, &board, &mut next)?, folder.display().to_string()))
 }
 
 fn in_use(error: &Error) -> bool {

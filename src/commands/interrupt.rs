@@ -1,6 +1,7 @@
 //! Ctrl-C and SIGTERM during a command: remove what is not finished, and end.
 //!
-//! A store needs no help: an import is one transaction, which is undone when the process ends.
+//! A store needs no help: an import is one transaction, which is undone when the process ends. Nor does
+//! a Redis Cluster: what was merged stays, and is merged again by whoever imports again.
 
 use std::{
     fs,

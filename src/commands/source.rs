@@ -1,8 +1,10 @@
 //! Where a board is to be found: in the store of the settings, or with the server that runs on it.
+//!
+//! A Redis Cluster is read itself, whether servers run on it or not.
 
 use anyhow::{Context, Result, bail};
 
-use super::remote::Remote;
+use super::{cluster::ClusterBoard, remote::Remote};
 use crate::{
     backup::Header,
     settings::Settings,
@@ -14,6 +16,8 @@ use actors::store::StoreError;
 pub enum Source {
     /// Nobody runs on the store.
     Store(Box<Snapshot>),
+    /// Kept in a Redis Cluster.
+    Cluster(Box<ClusterBoard>),
     /// Named, or found in the settings because the store is in use.
     Server(Remote),
 }
@@ -22,6 +26,9 @@ pub enum Source {
 pub fn find(settings: &Settings, from: Option<&str>) -> Result<Source> {
     if let Some(url) = from {
         return Ok(Source::Server(Remote::at(url)?));
+    }
+    if let Some(options) = settings.cluster()? {
+        return Ok(Source::Cluster(Box::new(ClusterBoard::find(&options)?)));
     }
     match Snapshot::open(&file_of(&settings.store.path, &settings.board.name)) {
         Ok(snapshot) => Ok(Source::Store(Box::new(snapshot))),

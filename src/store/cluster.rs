@@ -8,12 +8,14 @@
 //! - [`follow`]: tasks that pass messages on, look for gaps, compare, and follow a reset;
 //! - [`sync`]: bits between Redis and memory; [`layout`]: what all nodes have to agree on;
 //! - [`nodes`]: masters one by one, for loading and administration; [`access`]: how to reach them;
+//! - [`admin`]: what operators' commands do to a board, without serving it;
 //! - [`keys`]: names; [`stats`]: counters.
 //!
 //! What Redis has acknowledged may be lost in a failover: replication is asynchronous. Then every node
 //! that knew it puts it back. With `wait_replicas` a check is not acknowledged before so many replicas have it.
 
 pub mod access;
+pub mod admin;
 mod feed;
 mod follow;
 mod keys;

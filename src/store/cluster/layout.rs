@@ -118,7 +118,7 @@ pub async fn agree(
 }
 
 /// Makes every key range what it should be; the highest epoch that was found.
-async fn prepare_all(
+pub async fn prepare_all(
     nodes: &Nodes,
     scripts: &Scripts,
     kept: &Kept,
