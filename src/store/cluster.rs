@@ -333,7 +333,7 @@ impl Shared {
             let replicas = self.options.wait_replicas;
             let answer = self.lines().call(index, lane.keys.slot, &call, replicas).await;
             let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
-                Ok(Outcome::Applied) => {
+                Ok(Outcome::Applied { .. }) => {
                     lane.works();
                     return Ok(());
                 }

@@ -7,6 +7,7 @@ mod bad_input;
 mod behind_nginx;
 mod board_model;
 mod browser;
+mod cluster;
 mod crash;
 #[cfg(feature = "faults")]
 mod faults;

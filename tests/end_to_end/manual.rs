@@ -163,6 +163,7 @@ fn whoever_stops_the_server_waits_longer_than_it_takes() {
     let timeout: u64 = timeout.lines().next().expect("a line").parse().expect("a number");
     for (file, key) in [
         ("docker/compose.yml", "stop_grace_period: "),
+        ("docker/compose.cluster.yml", "stop_grace_period: "),
         ("docker/billion.service", "TimeoutStopSec="),
     ] {
         let text = read(file);
@@ -179,7 +180,12 @@ fn what_the_operators_files_set_are_settings() {
     let ours = variables(&read("docker/billion.toml"));
     assert!(ours.len() == 2 && ours.is_subset(&known), "{ours:?}");
     let mut set = 0;
-    for file in ["docker/compose.yml", "docker/billion.service", "docker/Dockerfile"] {
+    for file in [
+        "docker/compose.yml",
+        "docker/compose.cluster.yml",
+        "docker/billion.service",
+        "docker/Dockerfile",
+    ] {
         let text = read(file);
         for (at, _) in text.match_indices("BILLION__") {
             let legal = |c: char| c.is_ascii_uppercase() || c == '_';
@@ -189,6 +195,52 @@ fn what_the_operators_files_set_are_settings() {
         }
     }
     assert!(set >= 1, "{set}");
+}
+
+/// What follows `key` in every line of `text` that has it, up to the end of the word.
+fn values<'text>(text: &'text str, key: &str) -> Vec<&'text str> {
+    let value = |line: &'text str| {
+        let (_, value) = line.split_once(key)?;
+        value.split([' ', ';', '}']).next()
+    };
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).filter_map(value).collect()
+}
+
+#[test]
+fn nginx_the_nodes_and_redis_have_one_address_each_in_all_files() {
+    let (nginx, compose) = (read("docker/nginx.conf"), read("docker/compose.cluster.yml"));
+    let own = values(&compose, "BILLION__SERVER__TRUSTED_PROXIES: ");
+    let mut nodes: BTreeSet<_> =
+        values(&compose, "players: { ipv4_address: ").into_iter().collect();
+    assert!(own.len() == 1 && nodes.remove(own[0]) && nodes.len() == 3, "{own:?} {nodes:?}");
+    for role in [" max_fails=1", " backup"] {
+        let asked = nginx.lines().filter(|line| line.contains(role));
+        let asked = asked.flat_map(|line| values(line, "server "));
+        let asked: BTreeSet<_> = asked.map(|node| node.trim_end_matches(":8080")).collect();
+        assert_eq!(asked, nodes, "asked by nginx, {role} (left), nodes (right)");
+    }
+
+    let redis = values(&compose, "{ board: { ipv4_address: 172.28.0.10");
+    let redis: BTreeSet<_> = redis.iter().map(|last| format!("172.28.0.10{last}:6379")).collect();
+    let listed = compose.lines().filter(|line| line.trim_start().starts_with("172.28.0."));
+    let listed: BTreeSet<_> =
+        listed.flat_map(str::split_whitespace).map(ToOwned::to_owned).collect();
+    assert_eq!(listed, redis, "made a cluster of (left), servers (right)");
+    assert_eq!(redis.len(), 6);
+}
+
+#[test]
+fn nginx_is_more_patient_with_players_than_a_node() {
+    let (settings, proxy) = (read("settings.toml"), read("docker/nginx-proxy.conf"));
+    let (_, players) = proxy.split_once("location = /ws {").expect("a location for players");
+    for (ours, theirs) in [
+        ("idle_timeout_s = ", "proxy_read_timeout "),
+        ("drain_timeout_s = ", "proxy_send_timeout "),
+    ] {
+        let ours: u64 = values(&settings, ours)[0].parse().expect("seconds");
+        let theirs = values(players, theirs)[0].trim_end_matches('s');
+        assert!(theirs.parse::<u64>().expect("seconds") > ours, "{theirs} is not above {ours}");
+    }
 }
 
 /// What the keys of settings in TOML are called in the environment.

@@ -288,7 +288,7 @@ impl Told {
         if failing > 0 {
             return;
         }
-        if self.longest >= WORTH_TELLING {
+        if self.down > 0 || self.longest >= WORTH_TELLING {
             let (most, seconds) = (self.most, self.longest.as_secs_f64());
             log::warn!(
                 "Redis: all {all} key ranges take checks; {most} did not for {seconds:.1} s"

@@ -219,19 +219,24 @@ fn new_tail() -> String {
 /// What became of a call that may change a key range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// All of its boxes are checked now.
-    Applied,
+    /// All of its boxes are checked now. So many were not before, as far as the answer knows: the
+    /// client may have repeated the call by itself.
+    Applied {
+        /// Boxes that were new.
+        fresh: u32,
+    },
     /// Nothing was changed: the key range is of another epoch, or has none.
     Foreign(Option<u64>),
 }
 
 impl Outcome {
-    /// Reads the answer of `apply` and `merge`. How many boxes were new is not looked at: the client
-    /// may have repeated the call by itself.
+    /// Reads the answer of `apply`, `merge` and `probe`.
     pub fn read(value: &Value) -> RedisResult<Self> {
         let Value::Array(parts) = value else { return Err(unexpected(value)) };
         match parts.as_slice() {
-            [Value::Int(1), Value::Int(_), Value::Int(_)] => Ok(Self::Applied),
+            [Value::Int(1), Value::Int(_), Value::Int(fresh)] => {
+                Ok(Self::Applied { fresh: u32::try_from(*fresh).unwrap_or(0) })
+            }
             [Value::Int(0)] | [Value::Int(0), Value::Nil] => Ok(Self::Foreign(None)),
             [Value::Int(0), epoch] => {
                 Ok(Self::Foreign(Some(redis::from_redis_value(epoch.clone())?)))
@@ -388,7 +393,7 @@ mod tests {
     fn an_answer_says_whether_everything_is_checked() {
         let read = |parts| Outcome::read(&Value::Array(parts)).ok();
         let int = Value::Int;
-        assert_eq!(read(vec![int(1), int(5), int(0)]), Some(Outcome::Applied));
+        assert_eq!(read(vec![int(1), int(5), int(2)]), Some(Outcome::Applied { fresh: 2 }));
         let epoch = Value::BulkString(b"4".to_vec());
         assert_eq!(read(vec![int(0), epoch]), Some(Outcome::Foreign(Some(4))));
         assert_eq!(read(vec![int(0), Value::Nil]), Some(Outcome::Foreign(None)));

@@ -73,7 +73,7 @@ impl Bits<'_> {
         Ok(Some((state, words(&bytes, boxes))))
     }
 
-    /// Puts boxes that Redis lacks into a key range.
+    /// Puts boxes that Redis seemed to lack into a key range; how many it did lack by now.
     pub async fn put_back(
         self,
         keys: &Keys,
@@ -82,37 +82,38 @@ impl Bits<'_> {
         deadline: Instant,
     ) -> RedisResult<u64> {
         let count: u64 = lacking.iter().map(|word| u64::from(word.count_ones())).sum();
-        if count <= APPLY_BOXES as u64 {
-            let offsets: Vec<Offset> = offsets(lacking).collect();
-            for batch in offsets.chunks(BATCH_MAX) {
-                let call = self.scripts.apply(keys, sender, batch);
-                accepted(&self.nodes.call(keys.slot, deadline, &call).await?)?;
-            }
-            return Ok(count);
+        if count > APPLY_BOXES as u64 {
+            let bytes: Vec<u8> = lacking.iter().flat_map(|word| word.to_le_bytes()).collect();
+            return self.merge(keys, sender, &bytes, deadline).await;
         }
-        let bytes: Vec<u8> = lacking.iter().flat_map(|word| word.to_le_bytes()).collect();
-        self.merge(keys, sender, &bytes, deadline).await?;
-        Ok(count)
+        let offsets: Vec<Offset> = offsets(lacking).collect();
+        let mut fresh = 0;
+        for batch in offsets.chunks(BATCH_MAX) {
+            let call = self.scripts.apply(keys, sender, batch);
+            fresh += accepted(&self.nodes.call(keys.slot, deadline, &call).await?)?;
+        }
+        Ok(fresh)
     }
 
-    /// ORs `bytes` into a key range, piece by piece.
+    /// ORs `bytes` into a key range, piece by piece; how many boxes were new to it.
     pub async fn merge(
         self,
         keys: &Keys,
         sender: Sender,
         bytes: &[u8],
         deadline: Instant,
-    ) -> RedisResult<()> {
+    ) -> RedisResult<u64> {
+        let mut fresh = 0;
         for (at, piece) in bytes.chunks(MERGE_BYTES).enumerate() {
             // Bytes of nothing at the end would lengthen the bitmap.
             let used = piece.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             if used > 0 {
                 let first = at * MERGE_BYTES;
                 let call = self.scripts.merge(keys, sender, first, &piece[..used]);
-                accepted(&self.nodes.call(keys.slot, deadline, &call).await?)?;
+                fresh += accepted(&self.nodes.call(keys.slot, deadline, &call).await?)?;
             }
         }
-        Ok(())
+        Ok(fresh)
     }
 
     /// Reads a key range of `kept`, making it first if it is missing or of an earlier epoch. How often
@@ -141,9 +142,9 @@ impl Bits<'_> {
     }
 }
 
-fn accepted(answer: &Value) -> RedisResult<()> {
+fn accepted(answer: &Value) -> RedisResult<u64> {
     match Outcome::read(answer)? {
-        Outcome::Applied => Ok(()),
+        Outcome::Applied { fresh } => Ok(u64::from(fresh)),
         Outcome::Foreign(epoch) => {
             let text = format!("the key range is of epoch {epoch:?} by now");
             Err(RedisError::from((ErrorKind::Client, "reset", text)))

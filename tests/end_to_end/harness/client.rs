@@ -69,8 +69,17 @@ impl Client {
         Self::over(stream, to, path)
     }
 
+    /// The same, unless the server is away or turns everybody away just now.
+    pub fn try_connect(to: SocketAddr, path: &str) -> Option<Self> {
+        Self::shake_hands(TcpStream::connect(to).ok()?, to, path).ok()
+    }
+
     /// The same over a socket that was prepared by the caller.
     pub fn over(stream: TcpStream, to: SocketAddr, path: &str) -> Self {
+        Self::shake_hands(stream, to, path).expect("the server upgrades and says the total")
+    }
+
+    fn shake_hands(stream: TcpStream, to: SocketAddr, path: &str) -> Result<Self, String> {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("an option can be set");
         let request = Request::builder()
@@ -85,13 +94,14 @@ impl Client {
             .expect("a legal request");
         let config = WebSocketConfig::default();
         let (socket, _) =
-            client_with_config(request, stream, Some(config)).expect("the server upgrades");
+            client_with_config(request, stream, Some(config)).map_err(|error| error.to_string())?;
         let mut client = Self { socket, greeted: 0 };
         match client.next() {
             Told::Total(total) => client.greeted = total,
+            Told::Cut | Told::Closed(..) => return Err("ended before it began".to_owned()),
             other => panic!("the first message is the total, not {other:?}"),
         }
-        client
+        Ok(client)
     }
 
     /// Sends a check.
@@ -102,6 +112,12 @@ impl Client {
     /// Sends a check, if the connection still takes one.
     pub fn try_check(&mut self, id: u32) -> bool {
         self.socket.send(Message::binary(id.to_le_bytes().to_vec())).is_ok()
+    }
+
+    /// Sends a range request, if the connection still takes one.
+    pub fn try_ask(&mut self, first: u32, last: u32) -> bool {
+        let words = [first.to_le_bytes(), last.to_le_bytes()].concat();
+        self.socket.send(Message::binary(words)).is_ok()
     }
 
     /// Sends a range request.

@@ -4,7 +4,7 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::Arc,
@@ -44,7 +44,7 @@ impl Nginx {
     /// Starts one in front of `server`, with a certificate of its own making.
     pub fn start(server: &Server) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let [address, plain] = free_addresses();
+        let [address, plain] = free_addresses(Ipv4Addr::LOCALHOST);
         let roots = make_certificate(folder.path());
         let files = [
             ("site.conf", site(folder.path(), server, address, plain)),
@@ -111,7 +111,8 @@ impl Balancer {
     /// Starts one in front of `nodes`, which need not be there.
     pub fn start(nodes: &[SocketAddr]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let [address] = free_addresses();
+        // Not 127.0.0.1, where connections that others make take ports away.
+        let [address] = free_addresses(Ipv4Addr::new(127, 0, 1, 1));
         let own = folder.path().display();
         let changed = [
             ("pid /run/nginx.pid;", format!("pid {own}/pid;")),
@@ -130,7 +131,7 @@ impl Balancer {
 fn with_nodes(main: &str, nodes: &[SocketAddr]) -> String {
     let mut lines = Vec::new();
     for line in main.lines() {
-        match line.split_once("server 172.28.0.") {
+        match line.split_once("server 172.28.1.") {
             None => lines.push(format!("{line}\n")),
             Some((indent, node)) => {
                 let Some(rest) = node.strip_prefix("11:8080 ") else { continue };
@@ -215,8 +216,8 @@ fn dechunked(mut chunks: &[u8]) -> Vec<u8> {
 }
 
 /// Ports that were free a moment ago: nginx cannot tell which one it took.
-fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
+fn free_addresses<const N: usize>(on: Ipv4Addr) -> [SocketAddr; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind((on, 0)).expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("it is bound"))
 }
 

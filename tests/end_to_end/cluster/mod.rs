@@ -1,0 +1,5 @@
+//! Many nodes, one board: real Redis Clusters and what may happen to them.
+
+mod faults;
+mod play;
+pub mod world;
