@@ -330,6 +330,9 @@ impl Shared {
             let mut synced = lane.synced.subscribe();
             let call = self.scripts.apply(&lane.keys, self.sender(epoch), batch);
             let replicas = self.options.wait_replicas;
+            #[cfg(feature = "faults")]
+            let replicas =
+                if actors::faults::active(actors::faults::Fault::NoWait) { 0 } else { replicas };
             let answer = self.lines().call(index, lane.keys.slot, &call, replicas).await;
             let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
                 Ok(Outcome::Applied { .. }) => {

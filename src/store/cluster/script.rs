@@ -171,6 +171,10 @@ impl Sender {
         let mut header = [MESSAGE_VERSION; HEADER_BYTES];
         header[1..9].copy_from_slice(&self.origin.to_le_bytes());
         header[9..].copy_from_slice(&self.epoch.to_le_bytes());
+        #[cfg(feature = "faults")]
+        if actors::faults::active(actors::faults::Fault::LaterMessages) {
+            header[0] += 1;
+        }
         header
     }
 }

@@ -1,5 +1,7 @@
 //! Many nodes, one board: real Redis Clusters and what may happen to them.
 
 mod faults;
+#[cfg(feature = "faults")]
+mod guards;
 mod play;
 pub mod world;
