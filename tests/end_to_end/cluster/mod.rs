@@ -3,5 +3,6 @@
 mod faults;
 #[cfg(feature = "faults")]
 mod guards;
+mod page;
 mod play;
 pub mod world;
