@@ -1,8 +1,12 @@
 //! `billion import FILE`: merges a backup into the store of a stopped server, into a running one, or
 //! into a Redis Cluster, whose servers follow.
 //!
+//! The board of the older server is one more file ([`go`]).
+//!
 //! The file is verified to its end before anything is written. Merging never unchecks a box, so an
 //! import that was cut short is simply done again.
+
+mod go;
 
 use std::{
     fs::File,
@@ -37,7 +41,16 @@ const READ_BYTES: usize = 256 * 1024;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// The file to read; - is standard input
-    file: PathBuf,
+    #[arg(required_unless_present = "from_go")]
+    file: Option<PathBuf>,
+    /// Take the board of the older server, written in Go, from its Redis Cluster (checks_0 to
+    /// checks_9), which is only read and may go on being used; run again to catch up
+    #[arg(long, conflicts_with_all = ["file", "any_name"])]
+    from_go: bool,
+    /// Nodes of the older server's cluster, as in redis.addresses [default: redis.addresses or
+    /// REDIS_ADDRESSES: the two boards may share a cluster]
+    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', requires = "from_go")]
+    source: Vec<String>,
     /// Merge into the server whose admin listener this is, as http://host:port [default: the store
     /// of the settings, or the server running on it; into a Redis Cluster itself]
     #[arg(long, value_name = "URL")]
@@ -55,47 +68,79 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     super::with_settings(settings, |settings| import(arguments, settings))
 }
 
+/// What is to be imported, verified to its end.
+struct Backup {
+    file: File,
+    summary: Summary,
+    /// What messages call it.
+    name: String,
+}
+
 fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let began = Instant::now();
-    let mut file = open(&arguments.file, &settings.store.path)?;
-    let summary = verify(&mut file).with_context(|| arguments.file.display().to_string())?;
-    let (merged, target) = if let Some(url) = &arguments.to {
-        let remote = Remote::at(url)?;
-        (hot(&remote, file, arguments)?, remote.name())
-    } else {
-        source::expect_board(settings, &summary.header, arguments.any_name)
-            .with_context(|| arguments.file.display().to_string())?;
-        match stored(settings, &file, &summary) {
-            Err(error) if in_use(&error) => {
-                let remote = source::running(settings)?;
-                file.seek(SeekFrom::Start(0))?;
-                (hot(&remote, file, arguments)?, remote.name())
-            }
-            done => done?,
-        }
+    let backup = match &arguments.file {
+        Some(path) => verified(path, settings)?,
+        None => go::copy(arguments, settings)?,
     };
+    let (merged, target) = merge_into_target(&backup, arguments, settings)?;
+    let Backup { summary, name, .. } = &backup;
     log::info!(
-        "imported {} into {target}: {} boxes, {} of them new, in {:.1?}, file {}",
-        arguments.file.display(),
+        "imported {name} into {target}: {} boxes, {} of them new, in {:.1?}, file {}",
         merged.seen,
         merged.added,
         began.elapsed(),
         summary.digest
     );
+    if arguments.from_go {
+        go::verify(&backup, arguments.to.as_deref(), settings)?;
+    }
     Ok(())
 }
 
-/// The file, or a copy of standard input, which cannot be read twice. Where there is no room for
-/// temporary files (a container with a read-only root), the copy is made in the store's `folder`.
+fn verified(path: &Path, settings: &Settings) -> Result<Backup> {
+    let mut file = open(path, &settings.store.path)?;
+    let name = path.display().to_string();
+    let summary = verify(&mut file).with_context(|| name.clone())?;
+    Ok(Backup { file, summary, name })
+}
+
+/// What was done, and where.
+fn merge_into_target(
+    backup: &Backup,
+    arguments: &Arguments,
+    settings: &Settings,
+) -> Result<(Merged, String)> {
+    if let Some(url) = &arguments.to {
+        let remote = Remote::at(url)?;
+        return Ok((hot(&remote, backup, arguments)?, remote.name()));
+    }
+    source::expect_board(settings, &backup.summary.header, arguments.any_name)
+        .with_context(|| backup.name.clone())?;
+    match stored(settings, backup) {
+        Err(error) if in_use(&error) => {
+            let remote = source::running(settings)?;
+            Ok((hot(&remote, backup, arguments)?, remote.name()))
+        }
+        done => done,
+    }
+}
+
+/// The file, or a copy of standard input, which cannot be read twice.
 fn open(path: &Path, folder: &Path) -> Result<File> {
     if path != Path::new("-") {
         return File::open(path).with_context(|| format!("cannot read {}", path.display()));
     }
-    let copy = tempfile::tempfile().or_else(|_| tempfile::tempfile_in(folder));
-    let mut copy = copy.context("no room for a copy of standard input")?;
+    let mut copy = spool(folder)?;
     io::copy(&mut io::stdin().lock(), &mut copy).context("cannot copy standard input")?;
     copy.seek(SeekFrom::Start(0))?;
     Ok(copy)
+}
+
+/// A file without a name. Where there is no room for temporary files (a container with a read-only
+/// root), it is made in the store's `folder`.
+fn spool(folder: &Path) -> Result<File> {
+    let file = tempfile::tempfile().or_else(|_| tempfile::tempfile_in(folder));
+    file.context("no room for a temporary file")
 }
 
 fn verify(mut file: &mut File) -> Result<Summary> {
@@ -104,10 +149,10 @@ fn verify(mut file: &mut File) -> Result<Summary> {
     Ok(summary)
 }
 
-/// Into the store of the settings: what was done, and where.
-fn stored(settings: &Settings, file: &File, summary: &Summary) -> Result<(Merged, String)> {
-    let mut progress = Progress::new("importing", u64::from(summary.tiles));
-    let mut reader = Reader::open(BufReader::with_capacity(READ_BYTES, file))?;
+/// Into the store of the settings.
+fn stored(settings: &Settings, backup: &Backup) -> Result<(Merged, String)> {
+    let mut progress = Progress::new("importing", u64::from(backup.summary.tiles));
+    let mut reader = Reader::open(BufReader::with_capacity(READ_BYTES, &backup.file))?;
     let mut done = 0;
     let mut next = |bits: &mut Vec<u8>| {
         done += 1;
@@ -140,8 +185,12 @@ enum Line {
 }
 
 /// Into a running server, whose players see the boxes appear.
-fn hot(remote: &Remote, file: File, arguments: &Arguments) -> Result<Merged> {
-    let Arguments { rate, any_name, .. } = arguments;
+fn hot(remote: &Remote, backup: &Backup, arguments: &Arguments) -> Result<Merged> {
+    let rate = arguments.rate;
+    // The older server's board has no name.
+    let any_name = arguments.any_name || arguments.from_go;
+    let mut file = backup.file.try_clone()?;
+    file.seek(SeekFrom::Start(0))?;
     let answer = remote.post(&format!("/import?rate={rate}&any_name={any_name}"), file)?;
     let mut progress = None;
     for line in BufReader::new(answer).lines() {

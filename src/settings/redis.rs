@@ -1,6 +1,6 @@
 //! `[redis]`: what its addresses mean, and what a cluster store is opened with.
 
-use std::{collections::HashMap, fmt, fs, time::Duration};
+use std::{collections::HashMap, fmt, fs, path::PathBuf, time::Duration};
 
 use redis::cluster::NodeAddress;
 use serde::Deserialize;
@@ -120,6 +120,11 @@ impl Redis {
         None
     }
 
+    /// How long a cluster is waited for.
+    pub fn start_timeout(&self) -> Duration {
+        Duration::from_secs(self.start_timeout_s)
+    }
+
     /// How the cluster is reached.
     ///
     /// # Errors
@@ -145,6 +150,27 @@ impl Redis {
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
             response_timeout: Duration::from_millis(self.response_timeout_ms),
         })
+    }
+
+    /// How another cluster is reached, whose nodes are `addresses`. Users and passwords are those of the
+    /// addresses: ours are not for strangers.
+    ///
+    /// # Errors
+    /// What is wrong with the addresses, or as [`Redis::access`].
+    pub fn elsewhere(&self, addresses: &[String]) -> anyhow::Result<Access> {
+        for address in addresses {
+            judge_node(address).map_err(anyhow::Error::msg)?;
+        }
+        let tls = addresses.iter().any(|address| address.starts_with("rediss:"));
+        let other = Self {
+            addresses: addresses.to_vec(),
+            username: String::new(),
+            password: Secret::default(),
+            ca_file: if tls { self.ca_file.clone() } else { PathBuf::new() },
+            ..self.clone()
+        };
+        other.relation().map_or(Ok(()), |problem| Err(anyhow::Error::msg(problem)))?;
+        other.access()
     }
 
     fn tls(&self) -> anyhow::Result<Tls> {
@@ -174,7 +200,7 @@ impl Settings {
             lines: redis.connections,
             commit_timeout: Duration::from_millis(redis.commit_timeout_ms),
             wait_replicas: redis.wait_replicas,
-            start_timeout: Duration::from_secs(redis.start_timeout_s),
+            start_timeout: redis.start_timeout(),
         }))
     }
 }

@@ -9,7 +9,7 @@
 //! - [`sync`]: bits between Redis and memory; [`layout`]: what all nodes have to agree on;
 //! - [`nodes`]: masters one by one, for loading and administration; [`access`]: how to reach them;
 //! - [`admin`]: what operators' commands do to a board, without serving it;
-//! - [`keys`]: names; [`stats`]: counters.
+//! - [`keys`]: names; [`stats`]: counters; [`go`]: the older server's board, to be taken over.
 //!
 //! What Redis has acknowledged may be lost in a failover: replication is asynchronous. Then every node
 //! that knew it puts it back. With `wait_replicas` a check is not acknowledged before so many replicas have it.
@@ -18,6 +18,7 @@ pub mod access;
 pub mod admin;
 mod feed;
 mod follow;
+pub mod go;
 mod keys;
 mod lane;
 pub mod layout;

@@ -1,6 +1,6 @@
 //! Export, import and inspect, as an operator uses them: cold and hot, interrupted, with bad files.
 
-mod file;
+pub mod file;
 mod trouble;
 
 use std::{
@@ -32,14 +32,14 @@ fn setup() -> Setup {
 }
 
 /// A folder for backups.
-struct Folder(TempDir);
+pub struct Folder(TempDir);
 
 impl Folder {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self(tempfile::tempdir().expect("a temporary folder"))
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
@@ -56,13 +56,13 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(name).collect()
 }
 
-fn text(path: &Path) -> &str {
+pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of ours is text")
 }
 
 /// Runs a command that has to succeed.
 #[track_caller]
-fn done(setup: &Setup, arguments: &[&str]) -> Ran {
+pub fn done(setup: &Setup, arguments: &[&str]) -> Ran {
     let ran = setup.run(arguments);
     assert_eq!(ran.code, Some(0), "{arguments:?}: {}", ran.said);
     ran
@@ -70,7 +70,7 @@ fn done(setup: &Setup, arguments: &[&str]) -> Ran {
 
 /// What `inspect --json` says of something sound.
 #[track_caller]
-fn inspect(setup: &Setup, arguments: &[&str]) -> Value {
+pub fn inspect(setup: &Setup, arguments: &[&str]) -> Value {
     let ran = done(setup, &[&["inspect", "--json"], arguments].concat());
     let facts: Value = serde_json::from_slice(&ran.output).expect("JSON");
     assert_eq!(facts["sound"], true, "{facts}");
@@ -78,16 +78,16 @@ fn inspect(setup: &Setup, arguments: &[&str]) -> Value {
 }
 
 /// The URL of a server's admin listener.
-fn admin(server: &Server) -> String {
+pub fn admin(server: &Server) -> String {
     format!("http://{}", server.admin)
 }
 
-fn stop(mut server: Server) {
+pub fn stop(mut server: Server) {
     server.signal("-TERM");
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
 }
 
-fn check_all(server: &Server, ids: impl IntoIterator<Item = u32>) {
+pub fn check_all(server: &Server, ids: impl IntoIterator<Item = u32>) {
     let mut client = server.client_v2();
     for id in ids {
         client.check(id);

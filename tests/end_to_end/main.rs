@@ -14,6 +14,7 @@ mod guards;
 mod health;
 mod image;
 mod manual;
+mod moving;
 mod nginx;
 mod operating;
 mod settings;

@@ -128,23 +128,26 @@ impl Admin {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let read = self.bits().read(&keys, boxes, deadline).await;
-            match read.map_err(|error| unavailable(&error))? {
-                Some((state, words)) if state.epoch == self.kept.epoch => {
-                    self.judge(shard, &state)?;
-                    let after = layout::state(&self.nodes, &keys, deadline).await;
-                    let after = after.map_err(|error| unavailable(&error))?;
-                    let before = state.position.count;
-                    let after = after.map_or(before, |after| after.position.count);
-                    return Ok(Read { words, counted: before..=after });
+            let after = layout::state(&self.nodes, &keys, deadline).await;
+            let after = after.map_err(|error| unavailable(&error))?;
+            match (read.map_err(|error| unavailable(&error))?, after) {
+                (Some((state, _)), _) | (_, Some(state)) if state.epoch > self.kept.epoch => {
+                    return Err(was_reset("read"));
                 }
                 // A reset did not come that far.
-                Some((state, _)) if state.epoch < self.kept.epoch => {
+                (Some((state, _)), _) if state.epoch < self.kept.epoch => {
                     return Ok(Read { words: vec![0; words_for(boxes)], counted: 0..=0 });
                 }
-                Some(_) => return Err(was_reset("read")),
-                // A running node makes it again within moments.
-                None if Instant::now() < deadline => sleep(PAUSE).await,
-                None => return Err(self.missing(shard)),
+                (Some((before, words)), Some(after)) if follows(&before, &after) => {
+                    self.judge(shard, &before)?;
+                    return Ok(Read {
+                        words,
+                        counted: before.position.count..=after.position.count,
+                    });
+                }
+                // Missing, or lost in part with a master: a running node puts it back within moments.
+                _ if Instant::now() < deadline => sleep(PAUSE).await,
+                _ => return Err(self.missing(shard)),
             }
         }
     }
@@ -250,6 +253,11 @@ impl Admin {
         );
         StoreError::Unavailable(text.into())
     }
+}
+
+/// Whether nothing was lost between two looks at a key range.
+fn follows(before: &State, after: &State) -> bool {
+    after.epoch == before.epoch && after.position.count >= before.position.count
 }
 
 fn was_reset(what: &str) -> StoreError {

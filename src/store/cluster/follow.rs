@@ -15,6 +15,7 @@ use tokio::{runtime::Handle, sync::mpsc, time::sleep};
 
 use super::{
     Shared,
+    keys::record,
     lane::Lane,
     layout,
     script::{Outcome, State, Update},
@@ -86,8 +87,7 @@ async fn look(shared: Arc<Shared>) {
             () = sleep(pause) => {}
             () = shared.look.notified() => {}
         }
-        let lanes = stream::iter(shared.lanes.iter().enumerate());
-        lanes.for_each_concurrent(LOOKS, |(index, lane)| shared.look_at(index, lane)).await;
+        tokio::join!(shared.look_at_lanes(), shared.look_at_record());
         told.tell(&shared);
     }
 }
@@ -127,6 +127,11 @@ impl Shared {
         }
     }
 
+    async fn look_at_lanes(&self) {
+        let lanes = stream::iter(self.lanes.iter().enumerate());
+        lanes.for_each_concurrent(LOOKS, |(index, lane)| self.look_at(index, lane)).await;
+    }
+
     /// Asks Redis how far a key range has come, and whether it takes anything.
     async fn look_at(&self, index: usize, lane: &Lane) {
         let before = lane.heard();
@@ -150,6 +155,19 @@ impl Shared {
                     _ => lane.want("missing"),
                 }
             }
+        }
+    }
+
+    /// Asks for the epoch that the board's record names. A reset raises it there first, and may have ended
+    /// before it came to any key range.
+    async fn look_at_record(&self) {
+        let (key, slot) = record(self.board.name());
+        let mut ask = redis::cmd("HGET");
+        let answer = self.lines().command(0, slot, ask.arg(&key).arg("epoch")).await;
+        let epoch = answer.and_then(|answer| Ok(redis::from_redis_value::<Option<u64>>(answer)?));
+        // What is not answered now is a second later.
+        if let Ok(Some(epoch)) = epoch {
+            self.see(epoch);
         }
     }
 

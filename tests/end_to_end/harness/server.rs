@@ -170,6 +170,25 @@ impl Setup {
         Ran { code: output.status.code(), output: output.stdout, said }
     }
 
+    /// Runs a command of the binary on a terminal, where `typed` is typed: its exit code and all that
+    /// is shown.
+    pub fn run_on_terminal(&self, arguments: &[&str], typed: &str) -> (Option<i32>, String) {
+        let plain = self.command();
+        let words = [plain.get_program()].into_iter().chain(plain.get_args());
+        let words = words.map(|word| word.to_str().expect("text")).chain(arguments.iter().copied());
+        let line: Vec<_> = words.map(|word| format!("'{word}'")).collect();
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line.join(" "), "/dev/null"]);
+        command.env_clear().current_dir(self.data.path());
+        let set = plain.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        command.envs(set).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("script (bsdutils) can be started");
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        stdin.write_all(typed.as_bytes()).expect("the terminal takes it");
+        let output = child.wait_with_output().expect("it ends");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     fn start_command(&self, mut command: Command) -> Server {
         let mut child = command.spawn().expect("the server can be started");
         let stderr = BufReader::new(child.stderr.take().expect("stderr is piped"));
