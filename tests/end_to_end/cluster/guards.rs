@@ -89,7 +89,7 @@ fn without_forgetting_a_reset_brings_old_boxes_back() {
         "forgetting",
         reset_while_cut_off,
         |setup| setup.with_variable("BILLION_FAULT", "no-forgetting"),
-        "",
+        "nothing came",
     );
 }
 

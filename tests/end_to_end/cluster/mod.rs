@@ -1,5 +1,6 @@
 //! Many nodes, one board: real Redis Clusters and what may happen to them.
 
+mod access;
 mod faults;
 #[cfg(feature = "faults")]
 mod guards;
