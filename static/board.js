@@ -3,7 +3,9 @@
  * an answer. The session feeds it, the view and the overview read it and are told of every change.
  *
  * Boxes are never unchecked, so news is merged with OR: hearing twice or late changes nothing, and a tile that was
- * let go and comes back can only have gained boxes. Nothing here may ever clear a bit.
+ * let go and comes back can only have gained boxes. The one exception is a board that was reset, which nobody may
+ * have told us of while there was no connection: what is known from the last one is shown, but doubted, until the
+ * new one answers for its tile.
  */
 
 import { RANGE_BOXES_MAX, maskBytes } from './protocol.js';
@@ -12,8 +14,9 @@ import { RANGE_BOXES_MAX, maskBytes } from './protocol.js';
 /** @typedef {'unknown' | 'unchecked' | 'waiting' | 'checked'} BoxState */
 
 /**
- * `whole` is false while only single boxes of the tile are known, from updates for a tile that was never loaded.
- * @typedef {{ bits: Uint8Array, whole: boolean, checked: number }} Tile
+ * `whole` is false while only single boxes of the tile are known, from updates for a tile that was never loaded. A
+ * doubted tile is from an earlier connection; `heard` are the boxes that this one has told of since.
+ * @typedef {{ bits: Uint8Array, whole: boolean, checked: number, doubted: boolean, heard?: Uint8Array }} Tile
  */
 
 /** 400 x 12,500 bytes = 5 MB, a hundred screens of four tiles each. */
@@ -55,6 +58,22 @@ export class Board {
     return this.tiles.get(tile)?.whole ?? false;
   }
 
+  /** A new connection begins: it has the last word on every tile, once it was asked. */
+  doubt() {
+    for (const tile of this.tiles.values()) {
+      tile.doubted = true;
+      tile.heard = undefined;
+    }
+  }
+
+  /**
+   * Whether what is known of a tile is from an earlier connection.
+   * @param {number} tile
+   */
+  doubts(tile) {
+    return this.tiles.get(tile)?.doubted ?? false;
+  }
+
   /**
    * The bits of a tile, for reading only, or `undefined` while the tile was not loaded as a whole.
    * @param {number} tile
@@ -92,6 +111,10 @@ export class Board {
     const tile = this.geometry.tileOf(id);
     const known = this.tiles.get(tile) ?? this.blank(tile);
     const wasWaiting = this.waiting.delete(id);
+    if (known.doubted) {
+      known.heard ??= new Uint8Array(known.bits.length);
+      setBit(known.heard, (id - 1) % RANGE_BOXES_MAX);
+    }
     if (setBit(known.bits, (id - 1) % RANGE_BOXES_MAX)) known.checked += 1;
     else if (!wasWaiting) return;
     this.keep(tile, known);
@@ -112,12 +135,15 @@ export class Board {
     if (mask.length !== maskBytes(boxes)) return undefined;
 
     const known = this.tiles.get(tile) ?? this.blank(tile);
+    const before = known.doubted ? known.heard : known.bits;
     known.checked = 0;
     for (let at = 0; at < known.bits.length; at++) {
-      known.bits[at] |= mask[at];
+      known.bits[at] = mask[at] | (before?.[at] ?? 0);
       known.checked += BITS_IN_BYTE[known.bits[at]];
     }
     known.whole = true;
+    known.doubted = false;
+    known.heard = undefined;
     this.keep(tile, known);
     for (const id of this.waiting) {
       if (geometry.tileOf(id) === tile && hasBit(known.bits, id - first)) this.waiting.delete(id);
@@ -152,7 +178,7 @@ export class Board {
    */
   blank(tile) {
     const boxes = this.geometry.lastOf(tile) - this.geometry.firstOf(tile) + 1;
-    return { bits: new Uint8Array(Math.ceil(boxes / 8)), whole: false, checked: 0 };
+    return { bits: new Uint8Array(Math.ceil(boxes / 8)), whole: false, checked: 0, doubted: false };
   }
 
   /**

@@ -3,7 +3,8 @@
  * pulses and the loaded tiles feed it; the overview panel and the zoomed-out map draw from it.
  *
  * Counts are merged with max: boxes are never unchecked, so the highest number heard of a tile is the newest, in
- * whatever order news arrives. Pure, apart from a clock that can be passed in: no document, no socket.
+ * whatever order news arrives. Only what is known from an earlier connection is doubted, since the board may have been
+ * reset meanwhile, and gives way to the next overview. Pure, apart from a clock that can be passed in: no document, no socket.
  */
 
 import { TILE_BOXES } from './geometry.js';
@@ -35,6 +36,11 @@ export class Census {
     this.learnedAtMs = -Infinity;
     this.counts = new Uint32Array(geometry.tiles);
     /**
+     * What was heard since the counts are doubted; `undefined` while they are not.
+     * @type {Map<number, number> | undefined}
+     */
+    this.heard = undefined;
+    /**
      * Tiles that may still be warm. Bounded by the number of tiles; `warmTiles` lets the cold ones go.
      * @type {Map<number, { level: number, atMs: number }>}
      */
@@ -53,6 +59,11 @@ export class Census {
     return this.counts[tile] ?? 0;
   }
 
+  /** A new connection begins: the next overview has the last word. */
+  doubt() {
+    this.heard = new Map();
+  }
+
   /**
    * @param {number} tile
    * @param {number} checked
@@ -61,6 +72,7 @@ export class Census {
    */
   learn(tile, checked, isNews = this.known) {
     if (!(tile >= 0 && tile < this.counts.length)) return;
+    if (this.heard) this.heard.set(tile, Math.max(checked, this.heard.get(tile) ?? 0));
     const rise = Math.min(checked, this.boxesIn(tile)) - this.counts[tile];
     if (!(rise > 0)) return;
     this.counts[tile] += rise;
@@ -78,8 +90,10 @@ export class Census {
     const counts = decodeOverview(bytes, this.geometry);
     if (!counts) return false;
     for (let tile = 0; tile < counts.length; tile++) {
-      if (counts[tile] > this.counts[tile]) this.counts[tile] = counts[tile];
+      const before = this.heard ? Math.min(this.heard.get(tile) ?? 0, this.boxesIn(tile)) : this.counts[tile];
+      this.counts[tile] = Math.max(counts[tile], before);
     }
+    this.heard = undefined;
     this.known = true;
     this.learnedAtMs = nowMs;
     for (const listener of this.listeners) listener(undefined);

@@ -81,7 +81,7 @@ function countSoon(tile) {
 
 function countTiles() {
   for (const tile of uncounted) {
-    const checked = board.checkedIn(tile);
+    const checked = board.doubts(tile) ? undefined : board.checkedIn(tile);
     if (checked !== undefined) census.learn(tile, checked);
   }
   uncounted.clear();
@@ -130,7 +130,9 @@ const session = new Session(url, board, pending, isBehind, {
   },
   connectionChanged(connection) {
     showConnection(connection);
-    if (connection.state !== 'live') feed.lost();
+    if (connection.state === 'live') return;
+    feed.lost();
+    census.doubt();
   },
   greeted: () => feed.greeted(),
   confirmed(id) {

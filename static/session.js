@@ -106,6 +106,7 @@ export class Session {
 
   opened() {
     this.greeted = false;
+    this.board.doubt();
     this.ranges.reset();
     this.ask();
     // Whether an unanswered check was stored before the line broke is unknown; asking again is harmless.

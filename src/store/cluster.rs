@@ -67,6 +67,10 @@ use self::{
 /// Key ranges compared with memory at the same moment: each holds its bits twice.
 const RESYNCS: usize = 4;
 
+/// Key ranges loaded at the same moment. More of them only wait for each other's bytes, and a slow
+/// network would take longer for one answer than `redis.response_timeout_ms`.
+const LOADS: usize = 8;
+
 /// Pauses between attempts of one batch, at first and at most.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(250));
 
@@ -113,6 +117,7 @@ struct Shared {
     /// Asks for a look at Redis now.
     look: Notify,
     resyncs: Semaphore,
+    loads: Semaphore,
 }
 
 /// A board in a Redis Cluster. See the module's documentation.
@@ -180,7 +185,8 @@ impl StoreThread {
             .spawn(move || {
                 // An error means that nobody is left who could say so.
                 let _ = runtime.block_on(stopped);
-                // Tasks that are left are dropped with the runtime.
+                // Tasks that are left are dropped; the resolver may hang for longer than anybody waits.
+                runtime.shutdown_background();
             })
             .map_err(limits)?;
         Ok((Self { stop, handle: thread }, handle))
@@ -228,6 +234,7 @@ impl Shared {
             closed: AtomicBool::new(false),
             look: Notify::new(),
             resyncs: Semaphore::new(RESYNCS),
+            loads: Semaphore::new(LOADS),
             board,
             options,
         });
@@ -301,6 +308,7 @@ impl Shared {
 
     /// Reads a key range for the first time.
     async fn load(&self, index: usize) -> Result<Words, StoreError> {
+        let _permit = self.loads.acquire().await.expect("never closed");
         let lane = &self.lanes[index];
         let epoch = *self.era.read().await;
         let deadline = Instant::now() + self.options.start_timeout;
@@ -331,6 +339,9 @@ impl Shared {
             let mut synced = lane.synced.subscribe();
             let call = self.scripts.apply(&lane.keys, self.sender(epoch), batch);
             let replicas = self.options.wait_replicas;
+            #[cfg(feature = "faults")]
+            let replicas =
+                if actors::faults::active(actors::faults::Fault::NoWait) { 0 } else { replicas };
             let answer = self.lines().call(index, lane.keys.slot, &call, replicas).await;
             let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
                 Ok(Outcome::Applied { .. }) => {

@@ -10,7 +10,7 @@ mod browser;
 mod cluster;
 mod crash;
 #[cfg(feature = "faults")]
-mod faults;
+mod guards;
 mod health;
 mod image;
 mod manual;

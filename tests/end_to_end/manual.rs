@@ -10,6 +10,7 @@ use std::{
 
 use crate::harness::{
     client::Told,
+    cluster::shared,
     eventually,
     server::{Server, Setup, request},
 };
@@ -25,14 +26,30 @@ type Kind = (String, BTreeSet<String>);
 
 #[test]
 fn the_manual_lists_every_metric_and_no_other() {
-    let server = Setup::new(250_000, 2).start();
-    provoke_every_family(&server);
-    let exposed = exposed(&request(server.admin, "GET", "/metrics", &[]).body);
+    let on_redis = Setup::on(shared(), "manual", 250_000, 2);
+    let other = on_redis.start();
+    let servers = [Setup::new(250_000, 2).start(), on_redis.start()];
+    servers.iter().for_each(provoke_every_family);
+    other.client().check(8);
+    eventually("a gap", || {
+        lose_a_key_range();
+        (servers[1].metric("billion_redis_resyncs_total{result=\"ok\"}") > 0.).then_some(())
+    });
+    let exposed: BTreeMap<_, _> = servers
+        .iter()
+        .flat_map(|server| exposed(&request(server.admin, "GET", "/metrics", &[]).body))
+        .collect();
     let listed = listed(&read("docs/OPERATING.md"));
     for name in exposed.keys().chain(listed.keys()) {
         assert_eq!(exposed.get(name), listed.get(name), "{name}: server (left), manual (right)");
     }
     assert!(listed.len() > 20, "{listed:?}");
+}
+
+/// Makes a key range of the board in Redis go missing.
+fn lose_a_key_range() {
+    let key = "billion:{manual:1}:state";
+    shared().command_on(key, &["DEL", key]);
 }
 
 /// Metrics that are split by a label are absent until something happened.

@@ -133,3 +133,16 @@ test('shades tell one box from none and half full from more', () => {
   assert.ok(Math.abs(shadeOf(100_000) - 1) < 1e-9);
   for (let checked = 1; checked < 100_000; checked *= 2) assert.ok(shadeOf(checked * 2) > shadeOf(checked));
 });
+
+test('after a reconnect the next overview may say less, but not less than was heard since', () => {
+  const { census: known } = census();
+  known.learnOverview(overview([50, 60, 70]), 0);
+  known.doubt();
+  assert.equal(known.checkedIn(0), 50, 'shown until then');
+  known.learn(1, 5, true);
+  known.learn(2, 2, true);
+  known.learnOverview(overview([1, 3, 4]), 1);
+  assert.deepEqual([0, 1, 2].map((tile) => known.checkedIn(tile)), [1, 5, 4]);
+  known.learnOverview(overview([0, 0, 0]), 2);
+  assert.deepEqual([0, 1, 2].map((tile) => known.checkedIn(tile)), [1, 5, 4], 'on one connection counts only grow');
+});

@@ -60,7 +60,7 @@ pub fn all(workspace: &Workspace, long: bool, filter: &[String]) -> Result<(Coun
 /// can fail. Comes after those, because it replaces the server they run.
 pub fn faults(workspace: &Workspace, long: bool) -> Result<(Counted, Result<()>)> {
     let mut command = workspace.cargo(&["test", "--workspace", "--locked"]);
-    command.args(["--features", "faults", "--test", "end_to_end", "--", "faults::"]);
+    command.args(["--features", "faults", "--test", "end_to_end", "--", "guards::"]);
     run(command, long)
 }
 

@@ -38,6 +38,8 @@ pub(crate) enum Command {
     Checks(ChecksArgs),
     /// Ask for ranges as fast as they are answered: answers and bytes per second.
     Ranges(RangesArgs),
+    /// Check boxes on one server at a steady rate: latency until another server of the same board tells of them.
+    Relay(RelayArgs),
 }
 
 /// What every command takes.
@@ -89,8 +91,8 @@ pub(crate) struct Common {
     pub(crate) allow_close: bool,
 
     /// Nobody else plays on the board, so totals must be exactly ours: the final total is the initial one plus the
-    /// checks acknowledged, and no other box may appear [default: true for fanout and checks if the
-    /// board was empty]
+    /// checks acknowledged, and no other box may appear [default: true for fanout, checks and relay if
+    /// the board was empty]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) exclusive: Option<bool>,
 
@@ -243,6 +245,40 @@ pub(crate) struct RangesArgs {
     pub(crate) v2: bool,
 }
 
+/// Checkers connect to /ws?v=2 of --url and hear of their own checks only; listeners connect to plain /ws of --to and
+/// hear every check. Both servers must serve the same board, at rest when the run begins. Every acknowledged check must
+/// come to every listener exactly once. Boxes and totals are read from --to.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct RelayArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) common: Common,
+
+    /// The other server.
+    #[arg(long, value_name = "WS-URL")]
+    pub(crate) to: String,
+
+    /// Connections to --to that listen.
+    #[arg(long, short = 'n', default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) listeners: u32,
+
+    /// Connections to --url that check boxes.
+    #[arg(long, short = 'c', default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) checkers: u32,
+
+    /// Checks per second, of all checkers together: distinct random boxes that were unchecked.
+    #[arg(long, short = 'r', value_name = "PER-SECOND", default_value_t = 1000.0, value_parser = positive)]
+    pub(crate) rate: f64,
+
+    /// Seconds to measure.
+    #[arg(long, default_value_t = 10.0, value_parser = seconds)]
+    pub(crate) seconds: f64,
+
+    /// Seconds of the same load before; booked but not measured.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds_or_none)]
+    pub(crate) warmup: f64,
+}
+
 impl Common {
     /// How to open `connections`, or why this process cannot.
     pub(crate) fn pace(&self, connections: u32) -> Result<Pace> {
@@ -299,6 +335,8 @@ mod tests {
             Swarm::try_parse_from(["swarm", command, "--seconds", "1801"]).unwrap_err();
             Swarm::try_parse_from(["swarm", command, "--seconds", "NaN"]).unwrap_err();
         }
+        Swarm::try_parse_from(["swarm", "relay", "--to", "ws://127.0.0.1:1"]).unwrap();
+        Swarm::try_parse_from(["swarm", "relay"]).unwrap_err();
         let parsed = Swarm::try_parse_from(["swarm", "fanout", "--exclusive", "-n", "5"]).unwrap();
         let Command::Fanout(args) = parsed.command else { panic!("not fanout") };
         assert_eq!((args.common.exclusive, args.listeners), (Some(true), 5));

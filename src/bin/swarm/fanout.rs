@@ -131,7 +131,7 @@ impl Listener {
 
 /// Checks boxes at its share of the rate. Checker `me` of `all` takes the places `me`, `me + all`, … of the shuffle.
 #[derive(Debug)]
-struct Checker {
+pub(crate) struct Checker {
     me: u32,
     all: u32,
     next_place: u64,
@@ -145,11 +145,42 @@ struct Checker {
 }
 
 impl Checker {
-    fn is_mine(&self, place: u32) -> bool {
+    /// Checker `me` of `all`, which together check `rate` boxes a second.
+    pub(crate) fn new(
+        me: u32,
+        all: u32,
+        rate: f64,
+        places_end: u64,
+        taken: Option<Arc<Bitmap>>,
+    ) -> Self {
+        Self {
+            me,
+            all,
+            next_place: u64::from(me),
+            places_end,
+            taken,
+            interval_us: f64::from(all) * 1e6 / rate,
+            sent: 0,
+            began_us: None,
+            late_us_max: 0,
+        }
+    }
+
+    pub(crate) fn is_mine(&self, place: u32) -> bool {
         place % self.all == self.me
     }
 
-    fn fill(&mut self, desk: &mut Desk, out: &mut Outgoing) -> Next {
+    /// How many it has sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How late it was at worst.
+    pub(crate) fn late_us_max(&self) -> u32 {
+        self.late_us_max
+    }
+
+    pub(crate) fn fill(&mut self, desk: &mut Desk, out: &mut Outgoing) -> Next {
         match desk.run.stage() {
             Stage::Opening => return Next::At(desk.now_us + STAGE_LOOK_US),
             Stage::Running => {}
@@ -219,24 +250,14 @@ fn listeners(
     places_end: u64,
 ) -> impl Fn(usize) -> Listener + Send + Sync + 'static {
     let (all, v2, watch) = (args.checkers, args.v2, u32::from(args.watch));
-    let interval_us = f64::from(all) * 1e6 / args.rate;
+    let rate = args.rate;
     let taken = scene.taken.clone();
     let boxes = scene.common.boxes;
     let seed = scene.common.seed.unwrap_or_default();
     move |index| {
         let me = index as u32;
         if me < all {
-            let checker = Checker {
-                me,
-                all,
-                next_place: u64::from(me),
-                places_end,
-                taken: taken.clone(),
-                interval_us,
-                sent: 0,
-                began_us: None,
-                late_us_max: 0,
-            };
+            let checker = Checker::new(me, all, rate, places_end, taken.clone());
             return Listener {
                 ears: Ears::Plain(PlainView::default()),
                 checker: Some(Box::new(checker)),

@@ -30,6 +30,7 @@ pub(crate) enum Fault {
     BadRange,
     Unanswered,
     Behind,
+    NotRelayed,
     NotOnBoard,
     StrangerOnBoard,
     FinalTotal,
@@ -69,6 +70,7 @@ impl Fault {
             }
             Self::Unanswered => "a check was never answered",
             Self::Behind => "a listener had not reached the final total when the run was over",
+            Self::NotRelayed => "the other server never told of an acknowledged check",
             Self::NotOnBoard => "an acknowledged check is not set on the board",
             Self::StrangerOnBoard => {
                 "a box is set that nobody here had checked, on a board that is ours alone"

@@ -1,7 +1,7 @@
 //! `swarm`, the load generator: plays against any server of the protocol, measures it and keeps exact books.
 //!
-//! In reading order: `args` says what to do; `scene` is the course of every run, and `connect`, `fanout`, `checks` and
-//! `ranges` are what can be run. `crew` puts players on threads, `client` is one player's connection, `wire` its bytes.
+//! In reading order: `args` says what to do; `scene` is the course of every run, and `connect`, `fanout`, `checks`,
+//! `ranges` and `relay` are what can be run. `crew` puts players on threads, `client` is one player's connection, `wire` its bytes.
 //! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong);
 //! `latency`, `procfs` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
 
@@ -32,6 +32,7 @@ mod latency;
 mod observer;
 mod procfs;
 mod ranges;
+mod relay;
 mod report;
 mod scene;
 mod shuffle;
@@ -104,10 +105,11 @@ async fn play(
             let scene = Scene::set("ranges", parameters(&args)?, common, pace, target).await?;
             ranges::run(args, scene).await
         }
+        Command::Relay(args) => relay::run(args, common, pace, target).await,
     }
 }
 
-fn parameters(args: &impl Serialize) -> Result<serde_json::Value> {
+pub(crate) fn parameters(args: &impl Serialize) -> Result<serde_json::Value> {
     Ok(serde_json::to_value(args)?)
 }
 
@@ -118,6 +120,7 @@ impl Command {
             Self::Fanout(args) => &mut args.common,
             Self::Checks(args) => &mut args.common,
             Self::Ranges(args) => &mut args.common,
+            Self::Relay(args) => &mut args.common,
         }
     }
 
@@ -127,6 +130,7 @@ impl Command {
             Self::Fanout(args) => args.listeners + args.checkers,
             Self::Checks(args) => args.connections,
             Self::Ranges(args) => args.connections,
+            Self::Relay(args) => args.listeners + args.checkers,
         }
     }
 }

@@ -69,7 +69,7 @@ impl Scene {
             report.note("--pid: no such process, or it cannot be measured");
         }
         // Who checks nothing cannot be surprised that somebody else does.
-        let checks = matches!(command, "fanout" | "checks");
+        let checks = matches!(command, "fanout" | "checks" | "relay");
         let exclusive = common.exclusive.unwrap_or(base == 0 && checks);
         let run = Run::new(Books::new(shuffle, base, exclusive));
         Ok(Self { common, pace, target, run, observer, report, taken: None, memory_before })
@@ -111,23 +111,34 @@ impl Scene {
         &mut self,
         make: impl Fn(usize) -> P + Send + Sync + 'static,
     ) -> Result<Crew<P>> {
-        let crew = Crew::muster(&self.run, &self.target, &self.pace, make)?;
-        let opening =
-            Duration::from_secs_f64(self.pace.connections as f64 / self.pace.connect_rate);
-        let limit = opening.mul_f64(1.5) + self.pace.connect_timeout + Duration::from_secs(10);
-        let all = self.pace.connections;
+        let (target, pace) = (self.target.clone(), self.pace.clone());
+        self.gather_at(&target, &pace, "connections", make).await
+    }
+
+    /// The same at any server, with `what` as the connections' name in the report.
+    pub(crate) async fn gather_at<P: Player + Send>(
+        &mut self,
+        target: &Target,
+        pace: &Pace,
+        what: &'static str,
+        make: impl Fn(usize) -> P + Send + Sync + 'static,
+    ) -> Result<Crew<P>> {
+        let crew = Crew::muster(&self.run, target, pace, make)?;
+        let opening = Duration::from_secs_f64(pace.connections as f64 / pace.connect_rate);
+        let limit = opening.mul_f64(1.5) + pace.connect_timeout + Duration::from_secs(10);
+        let all = pace.connections;
         let line = || {
             let sums = crew.sums();
-            format!("opening connections: {} of {all}, {} failed", sums.open, sums.failed)
+            format!("opening {what}: {} of {all}, {} failed", sums.open, sums.failed)
         };
         let waited = self.observer.wait(limit, || crew.sums().unsettled == Some(0), line).await;
         let sums = crew.sums();
         if waited == Waited::TimedOut {
             self.report.note(format!("{:?} connections were not ready in time", sums.unsettled));
         }
-        self.report.section("connections");
-        self.report.count("connections_open", sums.open);
-        self.report.count("connections_not_open", all as u64 - sums.open);
+        self.report.section(what);
+        self.report.count(&format!("{what}_open"), sums.open);
+        self.report.count(&format!("{what}_not_open"), all as u64 - sums.open);
         let open = sums.open.max(1) as f64;
         let grown = self.observer.memory().zip(self.memory_before);
         let grown = grown

@@ -56,6 +56,10 @@ pub async fn run(shared: Arc<Shared>, first: oneshot::Sender<RedisResult<()>>) {
         }
     };
     let _ = first.send(Ok(()));
+    #[cfg(feature = "faults")]
+    if actors::faults::active(actors::faults::Fault::NoResubscribe) {
+        return std::future::pending().await;
+    }
     let mut failures = 0;
     loop {
         // Whatever they say happened before the round that begins now.

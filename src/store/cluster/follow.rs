@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "faults")]
+use actors::faults::{Fault, active};
 use actors::store::{Feed, StoreState};
 use futures_util::{StreamExt, stream};
 use redis::{RedisError, RedisResult};
@@ -57,6 +59,10 @@ async fn follow(shared: Arc<Shared>, index: usize, mut inbox: mpsc::Receiver<Upd
             () = lane.wake.notified() => {}
         }
         let Some(reason) = lane.take_wanted() else { continue };
+        #[cfg(feature = "faults")]
+        if active(Fault::NoResync) {
+            continue;
+        }
         shared.stats.gap(reason);
         let compared = shared.resync(lane, &*feed).await;
         shared.stats.resynced(compared.is_ok());
@@ -133,6 +139,10 @@ impl Shared {
             Err(error) => lane.fails(&error.to_string()),
             Ok(state) => {
                 lane.works();
+                #[cfg(feature = "faults")]
+                if active(Fault::NoLook) {
+                    return;
+                }
                 let epoch = self.epoch.load(Ordering::Acquire);
                 match state {
                     Some(state) if state.epoch > epoch => self.see(state.epoch),
@@ -198,6 +208,10 @@ impl Shared {
         for piece in found.chunks(PIECE) {
             feed.learned(lane.shard, piece.to_vec()).await;
         }
+        #[cfg(feature = "faults")]
+        if active(Fault::NoPutBack) {
+            return Ok(());
+        }
         let lacking = without(&memory, &redis);
         let sender = self.sender(*era);
         let pushed = self.bits().put_back(&lane.keys, sender, &lacking, deadline).await?;
@@ -212,7 +226,13 @@ impl Shared {
         self.resetting.store(true, Ordering::Release);
         let mut era = self.era.write().await;
         let feed = self.feed.get().expect("given before this was started");
-        feed.reset().await;
+        #[cfg(feature = "faults")]
+        let forgetting = !active(Fault::NoForgetting);
+        #[cfg(not(feature = "faults"))]
+        let forgetting = true;
+        if forgetting {
+            feed.reset().await;
+        }
         *era = epoch;
         self.epoch.store(epoch, Ordering::Release);
         self.stats.epoch.set(epoch as i64);

@@ -16,6 +16,9 @@ use super::{
     script::{FORMAT, Layout, Scripts, State},
 };
 
+/// Key ranges made at the same moment, over a handful of connections.
+const PREPARED_AT_ONCE: usize = 16;
+
 /// KEYS record; ARGV three names and values, epoch.
 const RECORD: &str = r"
 for at = 1, 5, 2 do redis.call('HSETNX', KEYS[1], ARGV[at], ARGV[at + 1]) end
@@ -125,20 +128,22 @@ pub async fn prepare_all(
     deadline: Instant,
 ) -> Result<u64, StoreError> {
     let board = &kept.board;
-    let prepared = join_all(board.shard_indexes().map(async |shard| {
-        let keys = Keys::of(board.name(), shard);
-        let state = prepare(nodes, scripts, &keys, board.boxes_in(shard), kept, deadline).await;
-        (shard, state)
-    }));
+    let shards: Vec<ShardIndex> = board.shard_indexes().collect();
     let mut highest = kept.epoch;
-    for (shard, state) in prepared.await {
-        let state = state.map_err(|error| unavailable(&error))?;
-        if state.layout != kept.layout() {
-            judged(board, state.layout)?;
-            let text = format!("{board} is kept with another geometry in shard {}", shard.0);
-            return Err(StoreError::Unusable(text.into()));
+    for some in shards.chunks(PREPARED_AT_ONCE) {
+        let prepared = join_all(some.iter().map(async |shard| {
+            let keys = Keys::of(board.name(), *shard);
+            prepare(nodes, scripts, &keys, board.boxes_in(*shard), kept, deadline).await
+        }));
+        for (shard, state) in some.iter().zip(prepared.await) {
+            let state = state.map_err(|error| unavailable(&error))?;
+            if state.layout != kept.layout() {
+                judged(board, state.layout)?;
+                let text = format!("{board} is kept with another geometry in shard {}", shard.0);
+                return Err(StoreError::Unusable(text.into()));
+            }
+            highest = highest.max(state.epoch);
         }
-        highest = highest.max(state.epoch);
     }
     Ok(highest)
 }

@@ -37,18 +37,23 @@ const MESSAGE_BYTES: usize = HEADER_BYTES + 4 + 4 + 2 * TAIL_BYTES;
 /// KEYS bits, state; ARGV epoch, channel, header, boxes (`u32` each, as Redis numbers bits).
 ///
 /// The channel is no key: as a key it would make Redis answer TRYAGAIN while the slot migrates.
+///
+/// What goes into `BITFIELD` are strings, because Redis prints a Lua number with `%.17g`, which took a
+/// fifth of a master's time (170 boxes: 347 µs with numbers, 281 with strings). The chain costs 20 µs of
+/// that, the message 25. Boxes sent in decimal beside the packed ones would save 16 more, for two
+/// spellings that have to agree; `SETBIT` box by box costs four times as much.
 const APPLY: &str = r"
 local state = redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail')
 if state[1] ~= ARGV[1] then return {0, state[1]} end
 local boxes = ARGV[4]
-local set = {}
+local set, decimal, number = {}, string.format, struct.unpack
 for at = 1, #boxes, 4 do
-  local n = at - 1
-  set[n + 1], set[n + 2], set[n + 3], set[n + 4] = 'SET', 'u1', struct.unpack('<I4', boxes, at), 1
+  local bit = decimal('%d', (number('<I4', boxes, at)))
+  set[at], set[at + 1], set[at + 2], set[at + 3] = 'SET', 'u1', bit, '1'
 end
 local before = redis.call('BITFIELD', KEYS[1], unpack(set))
-local fresh = 0
-for _, bit in ipairs(before) do fresh = fresh + 1 - bit end
+local fresh = #before
+for at = 1, #before do fresh = fresh - before[at] end
 local count = tonumber(state[2])
 if fresh > 0 then
   count = count + fresh
@@ -171,6 +176,10 @@ impl Sender {
         let mut header = [MESSAGE_VERSION; HEADER_BYTES];
         header[1..9].copy_from_slice(&self.origin.to_le_bytes());
         header[9..].copy_from_slice(&self.epoch.to_le_bytes());
+        #[cfg(feature = "faults")]
+        if actors::faults::active(actors::faults::Fault::LaterMessages) {
+            header[0] += 1;
+        }
         header
     }
 }

@@ -1,5 +1,9 @@
 //! Many nodes, one board: real Redis Clusters and what may happen to them.
 
+mod access;
 mod faults;
+#[cfg(feature = "faults")]
+mod guards;
+mod page;
 mod play;
 pub mod world;

@@ -107,6 +107,12 @@ impl World {
         self.ledger.acknowledged.lock().expect("unpoisoned").len()
     }
 
+    /// The board was reset: what was checked before is to be gone.
+    pub fn forget(&mut self) {
+        self.quiet();
+        self.ledger = Arc::default();
+    }
+
     /// Somebody else is about to check `id`.
     pub fn sent(&self, id: u32) {
         self.ledger.sent.lock().expect("unpoisoned").insert(id);
