@@ -30,6 +30,15 @@ fn on(name: &str) -> Setup {
     Setup::on(cluster::shared(), name, BOXES, 5)
 }
 
+/// Tells a thread beside the test to end, also when the test fails.
+struct Ending<'s>(&'s AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 fn random_ids(random: &mut StdRng, count: usize) -> BTreeSet<u32> {
     let mut ids = BTreeSet::new();
     while ids.len() < count {
@@ -213,6 +222,7 @@ fn a_copy_made_while_it_is_played_has_everything_acknowledged_before() {
         }
     };
     std::thread::scope(|scope| {
+        let _ending = Ending(&stopped);
         scope.spawn(play);
         for turn in 1..=3 {
             eventually("boxes", || {
@@ -226,7 +236,6 @@ fn a_copy_made_while_it_is_played_has_everything_acknowledged_before() {
             assert!(before.is_subset(&copy), "{:?} are missing", before.difference(&copy));
             assert!(copy.is_subset(&after), "{:?} are invented", copy.difference(&after));
         }
-        stopped.store(true, Ordering::Relaxed);
     });
 }
 

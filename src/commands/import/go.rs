@@ -172,12 +172,12 @@ mod tests {
     use super::*;
 
     /// Yields these tiles, whose boxes are the bits of one byte.
-    fn tiles(tiles: &[(u32, u8)]) -> impl FnMut(&mut Vec<u8>) -> Result<Option<u32>> {
-        let mut tiles = tiles.to_vec().into_iter();
+    fn tiles(tiles: &[(u32, u8)]) -> impl FnMut(&mut Vec<u8>) -> Result<Option<u32>> + '_ {
+        let mut tiles = tiles.iter();
         move |bits| {
             let Some((tile, byte)) = tiles.next() else { return Ok(None) };
-            *bits = vec![byte];
-            Ok(Some(tile))
+            *bits = vec![*byte];
+            Ok(Some(*tile))
         }
     }
 

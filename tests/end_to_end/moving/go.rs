@@ -135,8 +135,9 @@ fn a_million_boxes_are_taken_over_while_the_older_server_goes_on() {
             }
             ids
         });
+        let ending = Ending(&stopped);
         let said = done(&setup, &["import", "--from-go"]).said;
-        stopped.store(true, Ordering::Relaxed);
+        drop(ending);
         (serving.join().expect("it serves"), said)
     });
     assert!(said.contains("verified: all of the "), "{said}");
@@ -204,7 +205,7 @@ fn only_members_are_believed_and_the_source_stays_as_it_is() {
     };
     assert!(copied("stopped.bxb") == ids);
 
-    // Into that server while it runs, found by itself or named.
+    // Into that server while it runs: its players see the boxes appear.
     let server = setup.start();
     let mut player = server.client();
     for (number, id) in [(6, 600_000_006), (7, 700_000_007)] {
@@ -242,8 +243,8 @@ fn what_stays_is_read_while_other_members_come_and_go() {
                 }
             }
         });
+        let _ending = Ending(&stopped);
         done(&setup, &["import", "--from-go"]);
-        stopped.store(true, Ordering::Relaxed);
     });
     let stored: BTreeSet<u32> = go.stored("come-and-go").into_iter().collect();
     assert!(ids.is_subset(&stored), "{} are missing", ids.difference(&stored).count());
