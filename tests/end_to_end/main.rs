@@ -4,6 +4,7 @@ mod harness;
 
 mod backup;
 mod bad_input;
+mod benchmarks;
 mod board_model;
 mod browser;
 mod crash;

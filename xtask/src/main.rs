@@ -9,12 +9,14 @@ mod cargo_test;
 mod conformance;
 mod image;
 mod python;
-mod process;
+mod measure;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use xtask::process;
 
 use crate::{process::Workspace, steps::Steps};
 
@@ -44,6 +46,21 @@ enum Command {
     Conformance,
     /// Builds the image and tries it; needs Docker
     Image,
+    /// Measures, with release builds
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// A board in a Redis Cluster, beside ZADD, INCR and PUBLISH for each check
+    Cluster {
+        /// Everything tiny, in a few seconds: that it works, not how fast
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -65,6 +82,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Page => only_page(&workspace),
         Command::Conformance => only_conformance(&workspace),
         Command::Image => only_image(&workspace),
+        Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
     })
 }
 

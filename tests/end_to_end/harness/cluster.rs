@@ -56,6 +56,11 @@ impl Cluster {
         Self { redis, _guardian: guardian }
     }
 
+    /// As the benchmarks take it.
+    pub fn redis(&self) -> &RedisCluster {
+        &self.redis
+    }
+
     /// Its six processes; the first three began as masters.
     pub fn nodes(&self) -> &[Node] {
         self.redis.nodes()
