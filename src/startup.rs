@@ -95,10 +95,11 @@ struct Shared {
 }
 
 impl Application {
-    /// Opens the store, loads the board, starts the actors and binds both listeners.
-    pub async fn build(settings: &Settings) -> Result<Self> {
-        // First: asked to end while it loads, the node ends once it has loaded.
-        let signals = Signals::new()?;
+    /// Opens the store, loads the board, starts the actors and binds both listeners; `None` if a signal
+    /// came first.
+    pub async fn build(settings: &Settings) -> Result<Option<Self>> {
+        // First: a cluster may be waited for long.
+        let mut signals = Signals::new()?;
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
         let page = page::Page::load(&settings.page)?;
@@ -110,9 +111,19 @@ impl Application {
         let connections_max = connections_within_descriptors(settings.server.max_connections);
 
         let began = Instant::now();
-        let store = Opened::open(settings).await?;
+        let loaded = async {
+            let store = Opened::open(settings).await?;
+            let node = Node::start(settings.node(), store.store(), stats.clone()).await?;
+            Ok::<_, anyhow::Error>((store, node))
+        };
+        let (store, node) = tokio::select! {
+            loaded = loaded => loaded?,
+            signal = signals.next() => {
+                info!("{signal}: nothing has been served yet");
+                return Ok(None);
+            }
+        };
         let registry = telemetry::registry(&stats, &store);
-        let node = Node::start(settings.node(), store.store(), stats.clone()).await?;
         info!(
             "loaded {} with {} checked in {:.0} ms",
             node.board,
@@ -140,7 +151,7 @@ impl Application {
         let operations = backup::Operations::new(store.spool(settings), store.identity(settings)?);
         let admin = serve_admin(admin_listener, node.clone(), registry, operations)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
-        Ok(Self { server, admin, address, admin_address, node, shutdown_timeout, signals })
+        Ok(Some(Self { server, admin, address, admin_address, node, shutdown_timeout, signals }))
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.

@@ -57,9 +57,13 @@ impl Nodes {
     ) -> RedisResult<Value> {
         loop {
             match self.ask(slot, command, text).await {
-                Err(error) if is_passing(&error) && Instant::now() < deadline => {
+                Err(error) if is_passing(&error) => {
                     log::debug!("slot {slot}: {error}");
-                    self.forget_masters();
+                    // Others go on with what is known meanwhile: most of it is still right.
+                    let _ = self.learn_masters().await;
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
                 answer => return answer,
@@ -126,10 +130,6 @@ impl Nodes {
                 RedisError::from((ErrorKind::Io, "no connection in time", text))
             }
         })
-    }
-
-    fn forget_masters(&self) {
-        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
 
     /// Asks everybody known, one after the other, who serves what.

@@ -2,4 +2,5 @@
 
 mod faults;
 mod play;
+mod review;
 pub mod world;
