@@ -2,8 +2,8 @@
 //! a bound on what is in flight and a replacement for one that does not answer.
 //!
 //! Several, because one that has to follow a moved slot with hundreds of calls in flight was seen to
-//! hang for good. A line whose call timed out is replaced while it goes on serving: one master that is
-//! away must not take the others' key ranges with it.
+//! hang for good. A line whose call timed out, or that has lost every node, is replaced while it goes
+//! on serving: one master that is away must not take the others' key ranges with it.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -127,7 +127,7 @@ impl Line {
             values.into_iter().map(Value::extract_error).collect::<RedisResult<Vec<_>>>()
         });
         self.stats.asked(began.elapsed(), answered.is_ok());
-        if answered.as_ref().is_err_and(RedisError::is_timeout) {
+        if answered.as_ref().is_err_and(is_lost) {
             self.replace();
         }
         answered
@@ -153,6 +153,12 @@ impl Line {
             replacing.store(false, Ordering::Release);
         });
     }
+}
+
+/// Whether the client may not get over it by itself: it waits for an answer that does not come, or has
+/// lost every node, and was seen never to find one again.
+fn is_lost(error: &RedisError) -> bool {
+    error.is_timeout() || error.kind() == ErrorKind::ClusterConnectionNotFound
 }
 
 fn silent(what: &'static str) -> RedisError {

@@ -221,7 +221,7 @@ fn a_cluster_that_is_down_for_half_a_minute_comes_back_whole() {
 }
 
 /// Breaks replication from `master`, and waits until its replica knows.
-fn stop_replication(cluster: &Cluster, master: usize) -> usize {
+pub fn stop_replication(cluster: &Cluster, master: usize) -> usize {
     let [replica] = cluster.replicas_of(master)[..] else { panic!("one replica each") };
     // It will not get in again: the master knows no passwords.
     cluster.command(replica, &["CONFIG", "SET", "masterauth", "wrong"]);

@@ -4,7 +4,7 @@ mod access;
 mod faults;
 #[cfg(feature = "faults")]
 mod guards;
+mod losses;
 mod page;
 mod play;
-mod review;
 pub mod world;
