@@ -15,6 +15,7 @@ use std::{
 
 use actix_files::Files;
 use actix_http::{HttpService, Request};
+use actix_rt::task::spawn_blocking;
 use actix_server::{Server, ServerHandle};
 use actix_service::{
     Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, fn_factory, fn_service,
@@ -33,6 +34,7 @@ use actors::{
     topology::{Node, Worker},
 };
 use anyhow::{Context, Result, anyhow};
+use futures_util::future::try_join;
 use log::{error, info, warn};
 use prometheus_client::registry::Registry;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -84,6 +86,26 @@ pub struct Application {
     signals: Signals,
 }
 
+/// Opens the store and loads the board.
+async fn load(settings: &Settings, stats: &Arc<Stats>) -> Result<(Opened, Arc<Node>)> {
+    let began = Instant::now();
+    let store = Opened::open(settings).await?;
+    let node = Node::start(settings.node(), store.store(), stats.clone()).await?;
+    info!(
+        "loaded {} with {} checked in {:.0} ms",
+        node.board,
+        stats.announced.get(),
+        began.elapsed().as_secs_f64() * 1e3
+    );
+    Ok((store, node))
+}
+
+/// Reads and compresses the page's files, beside the board: it takes as long as loading a full one.
+async fn load_page(settings: &Settings) -> Result<page::Page> {
+    let settings = settings.page.clone();
+    spawn_blocking(move || page::Page::load(&settings)).await.context("the page")?
+}
+
 /// What every worker builds its App from.
 #[derive(Clone)]
 struct Shared {
@@ -101,7 +123,6 @@ impl Application {
         let signals = Signals::new()?;
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
-        let page = page::Page::load(&settings.page)?;
         // Ports first: a port in use is found before a large board is loaded.
         let listener = listen("server.address", &settings.server.address)?;
         let admin_listener = listen("admin.address", &settings.admin.address)?;
@@ -109,16 +130,8 @@ impl Application {
 
         let connections_max = connections_within_descriptors(settings.server.max_connections);
 
-        let began = Instant::now();
-        let store = Opened::open(settings).await?;
+        let ((store, node), page) = try_join(load(settings, &stats), load_page(settings)).await?;
         let registry = telemetry::registry(&stats, &store);
-        let node = Node::start(settings.node(), store.store(), stats.clone()).await?;
-        info!(
-            "loaded {} with {} checked in {:.0} ms",
-            node.board,
-            stats.announced.get(),
-            began.elapsed().as_secs_f64() * 1e3
-        );
         let shared = Shared {
             node: web::Data::from(node.clone()),
             admission: web::Data::from(Admission::new(&settings.server, connections_max)),

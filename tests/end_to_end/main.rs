@@ -5,6 +5,7 @@ mod harness;
 mod backup;
 mod bad_input;
 mod behind_nginx;
+mod benchmarks;
 mod board_model;
 mod browser;
 mod cluster;

@@ -10,12 +10,14 @@ mod conformance;
 mod image;
 mod cluster;
 mod python;
-mod process;
+mod measure;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use xtask::process;
 
 use crate::{process::Workspace, steps::Steps};
 
@@ -48,6 +50,21 @@ enum Command {
     /// Several nodes that share one board, on this machine, to try and to measure
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// Measures, with release builds
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// A board in a Redis Cluster, beside ZADD, INCR and PUBLISH for each check
+    Cluster {
+        /// Everything tiny, in a few seconds: that it works, not how fast
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,6 +87,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Conformance => only_conformance(&workspace),
         Command::Image => only_image(&workspace),
         Command::Cluster(command) => cluster::run(&workspace, command)?,
+        Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
     })
 }
 

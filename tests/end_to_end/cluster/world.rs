@@ -224,14 +224,16 @@ fn difference(these: &BTreeSet<u32>, those: &BTreeSet<u32>) -> Option<String> {
     (first.0 + second.0 > 0).then(|| format!("only the one: {first:?}, only the other: {second:?}"))
 }
 
-/// What a node announces and what it has, by range requests.
+/// What a node announces and what it has, by range requests; again if a reset ends the connection.
 pub fn whole_board(node: &Server) -> (u32, BTreeSet<u32>) {
-    let mut client = node.client();
-    let mut ids = BTreeSet::new();
-    for first in (1..=BOXES).step_by(100_000) {
-        ids.extend(client.range(first, first + 99_999, &mut vec![]));
-    }
-    (client.greeted, ids)
+    eventually("a connection that lasts", || {
+        let mut client = Client::try_connect(node.address, "/ws")?;
+        let mut ids = BTreeSet::new();
+        for first in (1..=BOXES).step_by(100_000) {
+            ids.extend(client.try_range(first, first + 99_999, &mut vec![])?);
+        }
+        Some((client.greeted, ids))
+    })
 }
 
 /// Checks random boxes, a few at a time, until told to stop, on whatever node is at `place`.

@@ -203,13 +203,21 @@ impl Client {
     /// Reads messages until the range answer, which is returned as a list of checked ids. What came
     /// before it is appended to `before`.
     pub fn range(&mut self, first: u32, last: u32, before: &mut Vec<Told>) -> Vec<u32> {
-        self.ask(first, last);
+        self.try_range(first, last, before).expect("the connection lasts")
+    }
+
+    /// The same, unless the connection ends before.
+    pub fn try_range(&mut self, first: u32, last: u32, before: &mut Vec<Told>) -> Option<Vec<u32>> {
+        if !self.try_ask(first, last) {
+            return None;
+        }
         loop {
             match self.any() {
                 Told::Range { first: from, mask } => {
                     assert_eq!(from, first, "answers come in the order of their requests");
-                    return checked(first, last, &mask);
+                    return Some(checked(first, last, &mask));
                 }
+                Told::Closed(..) | Told::Cut => return None,
                 other => before.push(other),
             }
         }

@@ -63,6 +63,11 @@ impl Cluster {
         self.guardian.folder()
     }
 
+    /// As the benchmarks take it.
+    pub fn redis(&self) -> &RedisCluster {
+        &self.redis
+    }
+
     /// Its six processes; the first three began as masters.
     pub fn nodes(&self) -> &[Node] {
         self.redis.nodes()

@@ -55,6 +55,7 @@ impl Node {
             .env("BILLION__SERVER__ADDRESS", format!("127.0.0.1:{}", at.players))
             .env("BILLION__ADMIN__ADDRESS", format!("127.0.0.1:{}", at.admin))
             .env("BILLION__PAGE__PATH", &workspace.root)
+            .env("BILLION__SERVER__TRUSTED_PROXIES", "127.0.0.1")
             .env("REDIS_ADDRESSES", addresses.join(","));
         command.current_dir(&folder).stdin(Stdio::null());
         command.stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
