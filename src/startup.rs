@@ -117,10 +117,11 @@ struct Shared {
 }
 
 impl Application {
-    /// Opens the store, loads the board, starts the actors and binds both listeners.
-    pub async fn build(settings: &Settings) -> Result<Self> {
-        // First: asked to end while it loads, the node ends once it has loaded.
-        let signals = Signals::new()?;
+    /// Opens the store, loads the board, starts the actors and binds both listeners; `None` if a signal
+    /// came first.
+    pub async fn build(settings: &Settings) -> Result<Option<Self>> {
+        // First: a cluster may be waited for long.
+        let mut signals = Signals::new()?;
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
         // Ports first: a port in use is found before a large board is loaded.
@@ -130,7 +131,14 @@ impl Application {
 
         let connections_max = connections_within_descriptors(settings.server.max_connections);
 
-        let ((store, node), page) = try_join(load(settings, &stats), load_page(settings)).await?;
+        let loaded = try_join(load(settings, &stats), load_page(settings));
+        let ((store, node), page) = tokio::select! {
+            loaded = loaded => loaded?,
+            signal = signals.next() => {
+                info!("{signal}: nothing has been served yet");
+                return Ok(None);
+            }
+        };
         let registry = telemetry::registry(&stats, &store);
         let shared = Shared {
             node: web::Data::from(node.clone()),
@@ -153,7 +161,7 @@ impl Application {
         let operations = backup::Operations::new(store.spool(settings), store.identity(settings)?);
         let admin = serve_admin(admin_listener, node.clone(), registry, operations)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
-        Ok(Self { server, admin, address, admin_address, node, shutdown_timeout, signals })
+        Ok(Some(Self { server, admin, address, admin_address, node, shutdown_timeout, signals }))
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.

@@ -25,8 +25,12 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     if !problems.is_empty() {
         return ExitCode::from(BAD_SETTINGS);
     }
-    let ran = actix_rt::System::new()
-        .block_on(async { Application::build(&settings).await?.run_until_stopped().await });
+    let ran = actix_rt::System::new().block_on(async {
+        match Application::build(&settings).await? {
+            Some(application) => application.run_until_stopped().await,
+            None => Ok(Stopped::Asked),
+        }
+    });
     match ran {
         Ok(Stopped::Asked) => ExitCode::SUCCESS,
         Ok(Stopped::Failed) => ExitCode::FAILURE,

@@ -329,13 +329,12 @@ impl Shared {
         Ok(words)
     }
 
-    /// Makes a batch durable, trying again until it is or the time is over.
-    async fn apply(&self, index: usize, batch: &[Offset]) -> Result<(), StoreError> {
+    /// Makes a batch durable on the board of `epoch`, trying again until it is or the time is over.
+    async fn apply(&self, index: usize, epoch: u64, batch: &[Offset]) -> Result<(), StoreError> {
         let lane = &self.lanes[index];
         let deadline = Instant::now() + self.options.commit_timeout;
         let mut pause = RETRY.0;
         loop {
-            let epoch = self.epoch.load(Ordering::Acquire);
             let mut synced = lane.synced.subscribe();
             let call = self.scripts.apply(&lane.keys, self.sender(epoch), batch);
             let replicas = self.options.wait_replicas;
@@ -344,7 +343,8 @@ impl Shared {
                 if actors::faults::active(actors::faults::Fault::NoWait) { 0 } else { replicas };
             let answer = self.lines().call(index, lane.keys.slot, &call, replicas).await;
             let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
-                Ok(Outcome::Applied { .. }) => {
+                Ok(Outcome::Applied { after, .. }) => {
+                    lane.acknowledged(after);
                     lane.works();
                     return Ok(());
                 }
@@ -377,10 +377,12 @@ impl Shared {
 
     async fn commit(&self, index: usize, offsets: &[Offset]) -> Result<(), StoreError> {
         let lane = &self.lanes[index];
+        // One for all: what was meant for a board that is reset meanwhile is not for the next one.
+        let epoch = self.epoch.load(Ordering::Acquire);
         self.ready(lane)?;
         let mut outcome = Unknown(Some(lane));
         for batch in offsets.chunks(BATCH_MAX) {
-            self.apply(index, batch).await?;
+            self.apply(index, epoch, batch).await?;
         }
         outcome.0 = None;
         Ok(())
@@ -388,13 +390,14 @@ impl Shared {
 }
 
 /// A batch whose outcome is not known: unless it is, its key range is compared with Redis, because
-/// this node does not learn from its own messages.
+/// this node does not learn from its own messages. From then on it does: the batch may still be on its
+/// way, and arrive after that.
 struct Unknown<'l>(Option<&'l Lane>);
 
 impl Drop for Unknown<'_> {
     fn drop(&mut self) {
         if let Some(lane) = self.0 {
-            lane.want("outcome");
+            lane.doubt();
         }
     }
 }

@@ -10,6 +10,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +18,8 @@ use std::{
     time::Duration,
 };
 
-use redis::{PushInfo, PushKind, RedisError, RedisResult, Value, cluster_async::ClusterConnection};
+use futures_util::future::join_all;
+use redis::{PushInfo, PushKind, RedisResult, Value, cluster_async::ClusterConnection};
 use tokio::{
     sync::{Notify, oneshot},
     time::{sleep, timeout},
@@ -27,6 +29,9 @@ use super::{Shared, script::Update, stats::PAUSE};
 
 /// Time after which every channel is subscribed to again, without a reason.
 const SUBSCRIBE_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Channels subscribed to at the same moment.
+const CALLS: usize = 64;
 
 /// Rounds of subscribing that may fail before the connection is replaced.
 const FAILURES_MAX: u32 = 5;
@@ -108,26 +113,28 @@ impl Subscriber {
             }
         };
         let client = shared.nodes.access().subscriber(receive)?;
-        let mut subscriber = Self { connection: client.get_async_connection().await?, signs };
+        let subscriber = Self { connection: client.get_async_connection().await?, signs };
         subscriber.subscribe(shared).await?;
         Ok(subscriber)
     }
 
-    /// One round: a call for each channel.
-    async fn subscribe(&mut self, shared: &Shared) -> RedisResult<()> {
+    /// One round: a call for each channel. Those of a master that is away do not keep the others waiting.
+    async fn subscribe(&self, shared: &Shared) -> RedisResult<()> {
         let patience = shared.nodes.access().request_timeout();
-        let mut heard = 0;
-        let mut problem = None;
-        for lane in &shared.lanes {
-            let subscribed = self.connection.ssubscribe(&lane.keys.channel);
-            match timeout(patience, subscribed).await {
-                Ok(Ok(())) => heard += 1,
-                Ok(Err(error)) => problem = Some(error),
-                Err(_) => {
-                    // The other channels of that node would take as long.
-                    problem =
-                        Some(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut)));
-                    break;
+        let (mut heard, mut problem) = (0, None);
+        for lanes in shared.lanes.chunks(CALLS) {
+            let mut calls = Vec::new();
+            for lane in lanes {
+                let mut connection = self.connection.clone();
+                calls.push(async move {
+                    timeout(patience, connection.ssubscribe(&lane.keys.channel)).await
+                });
+            }
+            for answer in join_all(calls).await {
+                match answer {
+                    Ok(Ok(())) => heard += 1,
+                    Ok(Err(error)) => problem = Some(error),
+                    Err(_) => problem = Some(io::Error::from(io::ErrorKind::TimedOut).into()),
                 }
             }
         }

@@ -25,8 +25,8 @@ use super::{
 /// Time between two looks at Redis, and while something is amiss.
 const LOOK: (Duration, Duration) = (Duration::from_secs(1), Duration::from_millis(200));
 
-/// Looks at the same moment.
-const LOOKS: usize = 16;
+/// Looks at the same moment: more than the key ranges of a master that is away, usually.
+const LOOKS: usize = 64;
 
 /// Boxes passed on at once: what a resync finds reaches players in pieces.
 const PIECE: usize = 4096;
@@ -118,7 +118,7 @@ impl Shared {
         self.stats.updated(own);
         let followed = lane.follow(&update);
         // What this node has checked by itself is learned when its batch is acknowledged.
-        if !own && !update.offsets.is_empty() {
+        if (!own || lane.is_doubtful()) && !update.offsets.is_empty() {
             self.stats.boxes_learned.inc_by(update.offsets.len() as u64);
             feed.learned(lane.shard, update.offsets).await;
         }
@@ -134,7 +134,7 @@ impl Shared {
 
     /// Asks Redis how far a key range has come, and whether it takes anything.
     async fn look_at(&self, index: usize, lane: &Lane) {
-        let before = lane.heard();
+        let before = lane.known();
         match self.state_of(index, lane).await {
             Err(error) => lane.fails(&error.to_string()),
             Ok(state) => {
@@ -165,27 +165,42 @@ impl Shared {
         let mut ask = redis::cmd("HGET");
         let answer = self.lines().command(0, slot, ask.arg(&key).arg("epoch")).await;
         let epoch = answer.and_then(|answer| Ok(redis::from_redis_value::<Option<u64>>(answer)?));
-        // What is not answered now is a second later.
-        if let Ok(Some(epoch)) = epoch {
-            self.see(epoch);
+        match epoch {
+            Ok(Some(epoch)) => self.see(epoch),
+            Ok(None) => self.write_record(self.epoch.load(Ordering::Acquire)).await,
+            // What is not answered now is a second later.
+            Err(_) => {}
         }
     }
 
-    /// While checks fail, reading proves nothing: Redis may be full, or not allowed to write.
+    /// Writes the record that is lost or behind. If that fails, the next look does.
+    async fn write_record(&self, epoch: u64) {
+        let kept = self.kept(epoch);
+        if let Err(error) = layout::write(&self.nodes, &kept, Instant::now()).await {
+            log::debug!("the board's record: {error}");
+        }
+    }
+
+    /// While checks fail, reading proves nothing: Redis may be full, not allowed to write, or without its
+    /// replicas.
     async fn state_of(&self, index: usize, lane: &Lane) -> RedisResult<Option<State>> {
         let slot = lane.keys.slot;
         if lane.failing().is_some() {
             let sender = self.sender(self.epoch.load(Ordering::Acquire));
             let probe = self.scripts.probe(&lane.keys, sender);
-            Outcome::read(&self.lines().call(index, slot, &probe, 0).await?)?;
+            let replicas = self.options.wait_replicas;
+            Outcome::read(&self.lines().call(index, slot, &probe, replicas).await?)?;
         }
         State::read(self.lines().command(index, slot, &State::ask(&lane.keys)).await?)
     }
 
     /// Makes memory and Redis equal in one key range, whatever either has missed.
     async fn resync(&self, lane: &Lane, feed: &dyn Feed) -> RedisResult<()> {
+        // Before it takes the place of others: a master that is away answers nobody, and takes its time.
+        self.nodes.command(lane.keys.slot, Instant::now(), &State::ask(&lane.keys)).await?;
         let _permit = self.resyncs.acquire().await.expect("never closed");
         let era = self.era.read().await;
+        lane.compare();
         let deadline = Instant::now() + PATIENCE;
         let kept = self.kept(*era);
         let mut made = 0;
@@ -203,20 +218,36 @@ impl Shared {
         }
         lane.begin_at(state.position);
         let Some(memory) = feed.snapshot(lane.shard).await else { return Ok(()) };
-        let found: Vec<_> = offsets(&without(&redis, &memory)).collect();
-        self.stats.boxes_found.inc_by(found.len() as u64);
-        for piece in found.chunks(PIECE) {
-            feed.learned(lane.shard, piece.to_vec()).await;
-        }
+        self.pass_on(lane, feed, &without(&redis, &memory)).await?;
         #[cfg(feature = "faults")]
         if active(Fault::NoPutBack) {
             return Ok(());
         }
         let lacking = without(&memory, &redis);
         let sender = self.sender(*era);
-        let pushed = self.bits().put_back(&lane.keys, sender, &lacking, deadline).await?;
-        self.stats.boxes_pushed.inc_by(pushed);
+        let put = self.bits().put_back(&lane.keys, sender, &lacking, deadline).await?;
+        self.stats.boxes_pushed.inc_by(put.fresh);
+        if let Some(after) = put.after {
+            lane.acknowledged(after);
+        }
         Ok(())
+    }
+
+    /// Passes boxes on in pieces that are made one by one: all of a key range would take more memory
+    /// than the board. A reset does not wait for them.
+    async fn pass_on(&self, lane: &Lane, feed: &dyn Feed, found: &[u64]) -> RedisResult<()> {
+        let mut boxes = offsets(found);
+        loop {
+            let piece: Vec<_> = boxes.by_ref().take(PIECE).collect();
+            if piece.is_empty() {
+                return Ok(());
+            }
+            if self.resetting.load(Ordering::Acquire) {
+                return Err(RedisError::from((redis::ErrorKind::Client, "the board is reset")));
+            }
+            self.stats.boxes_found.inc_by(piece.len() as u64);
+            feed.learned(lane.shard, piece).await;
+        }
     }
 
     /// Forgets everything that is in memory and begins anew in `epoch`.
@@ -243,11 +274,7 @@ impl Shared {
         }
         drop(era);
         self.resetting.store(false, Ordering::Release);
-        let deadline = Instant::now() + PATIENCE;
-        if let Err(error) = layout::write(&self.nodes, &self.kept(epoch), deadline).await {
-            // Another node, or the next start, writes it.
-            log::debug!("the board's record: {error}");
-        }
+        self.write_record(epoch).await;
     }
 
     /// Whether checks are taken everywhere.

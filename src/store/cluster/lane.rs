@@ -35,6 +35,7 @@ pub struct Lane {
     /// How often it was found, or made, equal to Redis.
     pub synced: watch::Sender<u64>,
     overflowed: AtomicBool,
+    doubtful: AtomicBool,
     heard: Mutex<Hearing>,
     health: Mutex<Option<Failing>>,
 }
@@ -44,6 +45,8 @@ pub struct Lane {
 struct Hearing {
     /// How far its messages have come without a gap; `None` before it was first read.
     last: Option<Position>,
+    /// What Redis has acknowledged to this node and no message has told of so far.
+    owed: Option<Position>,
     /// The count that Redis was ahead with at the last look.
     ahead: Option<u32>,
     /// Why it has to be compared with Redis.
@@ -69,6 +72,7 @@ impl Lane {
             wake: Notify::new(),
             synced: watch::Sender::new(0),
             overflowed: AtomicBool::new(false),
+            doubtful: AtomicBool::new(false),
             heard: Mutex::default(),
             health: Mutex::default(),
         };
@@ -83,14 +87,45 @@ impl Lane {
         }
     }
 
-    /// How far the messages have come.
-    pub fn heard(&self) -> Option<Position> {
-        lock(&self.heard).last.clone()
+    /// The furthest that Redis is known to have been, by its messages or by what it acknowledged.
+    pub fn known(&self) -> Option<Position> {
+        let heard = lock(&self.heard);
+        let both = [&heard.last, &heard.owed].into_iter().flatten();
+        both.max_by_key(|position| position.count).cloned()
+    }
+
+    /// Redis had come to `position` when it acknowledged something to this node. Its messages have to
+    /// pass there: if they do not, a failover has lost what only this node knows.
+    pub fn acknowledged(&self, position: Position) {
+        let mut heard = lock(&self.heard);
+        let further = |known: &Option<Position>| {
+            known.as_ref().is_none_or(|known| known.count < position.count)
+        };
+        if heard.last.is_some() && further(&heard.last) && further(&heard.owed) {
+            heard.owed = Some(position);
+        }
+    }
+
+    /// A comparison begins, which finds whatever was acknowledged until now.
+    pub fn compare(&self) {
+        lock(&self.heard).owed = None;
+    }
+
+    /// A batch was given up that may still arrive in Redis, at any time.
+    pub fn doubt(&self) {
+        self.doubtful.store(true, Ordering::Release);
+        self.want("outcome");
+    }
+
+    /// Whether this node has to learn from its own messages, too.
+    pub fn is_doubtful(&self) -> bool {
+        self.doubtful.load(Ordering::Acquire)
     }
 
     /// Everything up to `position` is in memory, or about to be.
     pub fn begin_at(&self, position: Position) {
         let mut heard = lock(&self.heard);
+        heard.owed = heard.owed.take().filter(|owed| owed.count > position.count);
         (heard.last, heard.ahead) = (Some(position), None);
     }
 
@@ -133,11 +168,15 @@ impl Lane {
             return Err("merge");
         }
         heard.last = Some(update.after.clone());
+        if heard.owed.as_ref().is_some_and(|owed| owed.count <= update.after.count) {
+            let passed = heard.owed.take().is_some_and(|owed| owed == update.after);
+            return if passed { Ok(()) } else { Err("lost") };
+        }
         Ok(())
     }
 
-    /// Judges what Redis says it has, asked when this lane had heard `before`; whether anything was
-    /// missed.
+    /// Judges what Redis says it has, asked when it was known to have been at `before`; whether anything
+    /// was missed.
     ///
     /// Redis is always a little ahead of its messages. If it is still ahead of what it said a look
     /// before, they are not coming.
@@ -145,11 +184,11 @@ impl Lane {
         let mut heard = lock(&self.heard);
         let Some(last) = heard.last.clone() else { return Ok(()) };
         let was_ahead = heard.ahead.take();
-        if *redis == last {
-            return Ok(());
-        }
         if before.is_some_and(|before| redis.count < before.count) {
             return Err("fell");
+        }
+        if *redis == last {
+            return Ok(());
         }
         if redis.count == last.count || was_ahead.is_some_and(|ahead| last.count < ahead) {
             return Err("poll");
@@ -215,14 +254,14 @@ mod tests {
         let lane = lane();
         assert_eq!(lane.follow(&update(1, 2, position(12, 2))), Ok(()));
         assert_eq!(lane.follow(&update(2, 1, position(13, 3))), Ok(()));
-        assert_eq!(lane.heard(), Some(position(13, 3)));
+        assert_eq!(lane.known(), Some(position(13, 3)));
     }
 
     #[test]
     fn a_missing_message_is_noticed_at_the_next_one() {
         let lane = lane();
         assert_eq!(lane.follow(&update(2, 1, position(13, 3))), Err("chain"));
-        assert_eq!(lane.heard(), Some(position(10, 1)), "not moved on");
+        assert_eq!(lane.known(), Some(position(10, 1)), "not moved on");
     }
 
     /// Lost 3 boxes with a master, and 3 others were checked since: the counts fit, the tails do not.
@@ -238,7 +277,7 @@ mod tests {
         let lane = lane();
         assert_eq!(lane.follow(&update(5, 1, position(10, 1))), Ok(()));
         assert_eq!(lane.follow(&update(5, 1, position(7, 6))), Ok(()));
-        assert_eq!(lane.heard(), Some(position(10, 1)));
+        assert_eq!(lane.known(), Some(position(10, 1)));
     }
 
     #[test]
@@ -251,7 +290,7 @@ mod tests {
     #[test]
     fn redis_may_be_ahead_once_but_not_still() {
         let lane = lane();
-        let before = lane.heard();
+        let before = lane.known();
         assert_eq!(lane.judge(before.as_ref(), &position(12, 3)), Ok(()));
         assert!(lane.is_behind());
         assert_eq!(lane.follow(&update(1, 1, position(11, 2))), Ok(()));
@@ -269,10 +308,34 @@ mod tests {
     #[test]
     fn a_count_that_fell_is_noticed_but_an_answer_that_was_late_is_none() {
         let lane = lane();
-        let before = lane.heard();
+        let before = lane.known();
         assert_eq!(lane.judge(before.as_ref(), &position(9, 3)), Err("fell"));
         assert_eq!(lane.follow(&update(1, 2, position(12, 2))), Ok(()));
         assert_eq!(lane.judge(before.as_ref(), &position(11, 3)), Ok(()), "asked before 12 came");
+    }
+
+    #[test]
+    fn what_was_acknowledged_has_to_be_heard_of() {
+        let lane = lane();
+        lane.acknowledged(position(12, 3));
+        assert_eq!(lane.follow(&update(1, 1, position(11, 2))), Ok(()));
+        assert_eq!(lane.follow(&update(2, 1, position(12, 3))), Ok(()));
+        assert_eq!(lane.known(), Some(position(12, 3)));
+        lane.acknowledged(position(12, 3));
+        assert_eq!(lane.follow(&update(3, 1, position(13, 4))), Ok(()), "heard before");
+    }
+
+    /// The master died with a batch that nobody but this node knows of.
+    #[test]
+    fn a_history_without_what_was_acknowledged_is_noticed() {
+        let lane = lane();
+        lane.acknowledged(position(12, 3));
+        let before = lane.known();
+        assert_eq!(lane.judge(before.as_ref(), &position(10, 1)), Err("fell"));
+        assert_eq!(lane.follow(&update(1, 1, position(11, 7))), Ok(()), "others go on");
+        assert_eq!(lane.follow(&update(7, 2, position(13, 8))), Err("lost"));
+        lane.begin_at(position(13, 8));
+        assert_eq!(lane.follow(&update(8, 1, position(14, 9))), Ok(()), "compared since");
     }
 
     #[test]

@@ -57,9 +57,13 @@ impl Nodes {
     ) -> RedisResult<Value> {
         loop {
             match self.ask(slot, command, text).await {
-                Err(error) if is_passing(&error) && Instant::now() < deadline => {
+                Err(error) if is_passing(&error) => {
                     log::debug!("slot {slot}: {error}");
-                    self.forget_masters();
+                    // Others go on with what is known meanwhile: most of it is still right.
+                    let _ = self.learn_masters().await;
+                    if Instant::now() >= deadline {
+                        return Err(error);
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
                 answer => return answer,
@@ -68,6 +72,23 @@ impl Nodes {
     }
 
     async fn ask(&self, slot: u16, command: &Cmd, text: Option<&Cmd>) -> RedisResult<Value> {
+        let answer = self.ask_master(slot, command, text).await;
+        match answer.as_ref().err().and_then(importing) {
+            Some(importing) => self.ask_importing(&importing, text.unwrap_or(command)).await,
+            None => answer,
+        }
+    }
+
+    /// The key has gone ahead to the node that its slot is moving to; a slot may stay like that for long.
+    async fn ask_importing(&self, node: &NodeAddress, command: &Cmd) -> RedisResult<Value> {
+        let mut connection = self.connection(node).await?;
+        let mut asking = redis::pipe();
+        asking.cmd("ASKING").ignore().add_command(command.clone());
+        let (answer,) = asking.query_async(&mut connection).await?;
+        Ok(answer)
+    }
+
+    async fn ask_master(&self, slot: u16, command: &Cmd, text: Option<&Cmd>) -> RedisResult<Value> {
         let mut connection = self.connect(slot).await?;
         let mut answer: RedisResult<Value> = command.query_async(&mut connection).await;
         if let (Err(error), Some(text)) = (&answer, text)
@@ -128,10 +149,6 @@ impl Nodes {
         })
     }
 
-    fn forget_masters(&self) {
-        *self.served.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
-    }
-
     /// Asks everybody known, one after the other, who serves what.
     async fn learn_masters(&self) -> RedisResult<Arc<Vec<Served>>> {
         let mut asked: Vec<NodeAddress> = {
@@ -186,6 +203,15 @@ fn no_slots(answer: &Value) -> RedisError {
 fn named(node: &NodeAddress, error: &RedisError) -> RedisError {
     let kind = if is_passing(error) { ErrorKind::Io } else { error.kind() };
     RedisError::from((kind, "Redis", format!("{node}: {error}")))
+}
+
+/// Where an ASK leads.
+fn importing(error: &RedisError) -> Option<NodeAddress> {
+    if error.code() != Some("ASK") {
+        return None;
+    }
+    let (node, _) = error.redirect_node()?;
+    NodeAddress::try_from(node).ok()
 }
 
 /// Whether the script has to be sent once more, with its text.

@@ -54,15 +54,15 @@ end
 local before = redis.call('BITFIELD', KEYS[1], unpack(set))
 local fresh = #before
 for at = 1, #before do fresh = fresh - before[at] end
-local count = tonumber(state[2])
+local count, tail = tonumber(state[2]), state[3]
 if fresh > 0 then
   count = count + fresh
-  local tail = string.sub(redis.sha1hex(state[3] .. boxes), 1, 16)
+  tail = string.sub(redis.sha1hex(tail .. boxes), 1, 16)
   redis.call('HSET', KEYS[2], 'count', count, 'tail', tail)
   redis.call('SPUBLISH', ARGV[2],
     ARGV[3] .. struct.pack('<I4I4', count, fresh) .. state[3] .. tail .. boxes)
 end
-return {1, count, fresh}
+return {1, count, fresh, tail}
 ";
 
 /// KEYS bits, state; ARGV epoch, channel, header, a new tail, first byte, bytes to be ORed in there.
@@ -77,15 +77,15 @@ local known = redis.call('BITCOUNT', a)
 redis.call('SET', b, piece)
 redis.call('BITOP', 'OR', a, a, b)
 local fresh = redis.call('BITCOUNT', a) - known
-local count = tonumber(state[2])
+local count, tail = tonumber(state[2]), state[3]
 if fresh > 0 then
   redis.call('SETRANGE', KEYS[1], first, redis.call('GET', a))
-  count = count + fresh
-  redis.call('HSET', KEYS[2], 'count', count, 'tail', ARGV[4])
-  redis.call('SPUBLISH', ARGV[2], ARGV[3] .. struct.pack('<I4I4', count, fresh) .. state[3] .. ARGV[4])
+  count, tail = count + fresh, ARGV[4]
+  redis.call('HSET', KEYS[2], 'count', count, 'tail', tail)
+  redis.call('SPUBLISH', ARGV[2], ARGV[3] .. struct.pack('<I4I4', count, fresh) .. state[3] .. tail)
 end
 redis.call('DEL', a, b)
-return {1, count, fresh}
+return {1, count, fresh, tail}
 ";
 
 /// KEYS bits, state; ARGV epoch, a new tail, last bit, format, boxes, shards.
@@ -107,10 +107,10 @@ return redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail', 'format', 'boxes',
 
 /// KEYS bits, state; ARGV epoch. Writes what is there already: whether anything can be written.
 const PROBE: &str = r"
-local epoch = redis.call('HGET', KEYS[2], 'epoch')
-if epoch ~= ARGV[1] then return {0, epoch} end
-redis.call('HSET', KEYS[2], 'epoch', epoch)
-return {1, 0, 0}
+local state = redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail')
+if state[1] ~= ARGV[1] then return {0, state[1]} end
+redis.call('HSET', KEYS[2], 'epoch', state[1])
+return {1, tonumber(state[2]), 0, state[3]}
 ";
 
 /// Fields of a state, in the order of [`State::read`].
@@ -233,6 +233,8 @@ pub enum Outcome {
     Applied {
         /// Boxes that were new.
         fresh: u32,
+        /// How far the key range has come with them.
+        after: Position,
     },
     /// Nothing was changed: the key range is of another epoch, or has none.
     Foreign(Option<u64>),
@@ -243,8 +245,11 @@ impl Outcome {
     pub fn read(value: &Value) -> RedisResult<Self> {
         let Value::Array(parts) = value else { return Err(unexpected(value)) };
         match parts.as_slice() {
-            [Value::Int(1), Value::Int(_), Value::Int(fresh)] => {
-                Ok(Self::Applied { fresh: u32::try_from(*fresh).unwrap_or(0) })
+            [Value::Int(1), Value::Int(count), Value::Int(fresh), Value::BulkString(tail)] => {
+                let word = |number: &i64| u32::try_from(*number).map_err(|_| unexpected(value));
+                let tail = tail.as_slice().try_into().map_err(|_| unexpected(value))?;
+                let after = Position { count: word(count)?, tail };
+                Ok(Self::Applied { fresh: word(fresh)?, after })
             }
             [Value::Int(0)] | [Value::Int(0), Value::Nil] => Ok(Self::Foreign(None)),
             [Value::Int(0), epoch] => {
@@ -402,7 +407,10 @@ mod tests {
     fn an_answer_says_whether_everything_is_checked() {
         let read = |parts| Outcome::read(&Value::Array(parts)).ok();
         let int = Value::Int;
-        assert_eq!(read(vec![int(1), int(5), int(2)]), Some(Outcome::Applied { fresh: 2 }));
+        let tail = Value::BulkString(vec![7; TAIL_BYTES]);
+        let after = Position { count: 5, tail: [7; TAIL_BYTES] };
+        let applied = Outcome::Applied { fresh: 2, after };
+        assert_eq!(read(vec![int(1), int(5), int(2), tail]), Some(applied));
         let epoch = Value::BulkString(b"4".to_vec());
         assert_eq!(read(vec![int(0), epoch]), Some(Outcome::Foreign(Some(4))));
         assert_eq!(read(vec![int(0), Value::Nil]), Some(Outcome::Foreign(None)));

@@ -14,7 +14,7 @@ use super::{
     keys::Keys,
     layout::{self, Kept},
     nodes::Nodes,
-    script::{BATCH_MAX, Outcome, Scripts, Sender, State},
+    script::{BATCH_MAX, Outcome, Position, Scripts, Sender, State},
 };
 
 /// Bytes read in one call: a tenth of a millisecond of Redis' time, 20 ms of a network of 100 Mbit/s.
@@ -28,6 +28,15 @@ const APPLY_BOXES: usize = 16 * BATCH_MAX;
 
 /// Longest time for one key range.
 pub const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What became of boxes that were put into a key range.
+#[derive(Debug, Default)]
+pub struct Put {
+    /// Those that were new to it.
+    pub fresh: u64,
+    /// How far it had come with them; `None`: there were none to put.
+    pub after: Option<Position>,
+}
 
 /// Reads and writes the bits of key ranges.
 #[derive(Clone, Copy)]
@@ -73,47 +82,47 @@ impl Bits<'_> {
         Ok(Some((state, words(&bytes, boxes))))
     }
 
-    /// Puts boxes that Redis seemed to lack into a key range; how many it did lack by now.
+    /// Puts boxes that Redis seemed to lack into a key range.
     pub async fn put_back(
         self,
         keys: &Keys,
         sender: Sender,
         lacking: &[u64],
         deadline: Instant,
-    ) -> RedisResult<u64> {
+    ) -> RedisResult<Put> {
         let count: u64 = lacking.iter().map(|word| u64::from(word.count_ones())).sum();
         if count > APPLY_BOXES as u64 {
             let bytes: Vec<u8> = lacking.iter().flat_map(|word| word.to_le_bytes()).collect();
             return self.merge(keys, sender, &bytes, deadline).await;
         }
         let offsets: Vec<Offset> = offsets(lacking).collect();
-        let mut fresh = 0;
+        let mut put = Put::default();
         for batch in offsets.chunks(BATCH_MAX) {
             let call = self.scripts.apply(keys, sender, batch);
-            fresh += accepted(&self.nodes.call(keys.slot, deadline, &call).await?)?;
+            put.accept(&self.nodes.call(keys.slot, deadline, &call).await?)?;
         }
-        Ok(fresh)
+        Ok(put)
     }
 
-    /// ORs `bytes` into a key range, piece by piece; how many boxes were new to it.
+    /// ORs `bytes` into a key range, piece by piece.
     pub async fn merge(
         self,
         keys: &Keys,
         sender: Sender,
         bytes: &[u8],
         deadline: Instant,
-    ) -> RedisResult<u64> {
-        let mut fresh = 0;
+    ) -> RedisResult<Put> {
+        let mut put = Put::default();
         for (at, piece) in bytes.chunks(MERGE_BYTES).enumerate() {
             // Bytes of nothing at the end would lengthen the bitmap.
             let used = piece.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
             if used > 0 {
                 let first = at * MERGE_BYTES;
                 let call = self.scripts.merge(keys, sender, first, &piece[..used]);
-                fresh += accepted(&self.nodes.call(keys.slot, deadline, &call).await?)?;
+                put.accept(&self.nodes.call(keys.slot, deadline, &call).await?)?;
             }
         }
-        Ok(fresh)
+        Ok(put)
     }
 
     /// Reads a key range of `kept`, making it first if it is missing or of an earlier epoch. How often
@@ -142,12 +151,18 @@ impl Bits<'_> {
     }
 }
 
-fn accepted(answer: &Value) -> RedisResult<u64> {
-    match Outcome::read(answer)? {
-        Outcome::Applied { fresh } => Ok(u64::from(fresh)),
-        Outcome::Foreign(epoch) => {
-            let text = format!("the key range is of epoch {epoch:?} by now");
-            Err(RedisError::from((ErrorKind::Client, "reset", text)))
+impl Put {
+    fn accept(&mut self, answer: &Value) -> RedisResult<()> {
+        match Outcome::read(answer)? {
+            Outcome::Applied { fresh, after } => {
+                self.fresh += u64::from(fresh);
+                self.after = Some(after);
+                Ok(())
+            }
+            Outcome::Foreign(epoch) => {
+                let text = format!("the key range is of epoch {epoch:?} by now");
+                Err(RedisError::from((ErrorKind::Client, "reset", text)))
+            }
         }
     }
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use actors::{
-    board::Board,
-    store::{BoxFuture, Store},
+    board::{Board, Offset, ShardIndex},
+    store::{BoxFuture, Feed, Store, Words},
 };
 use redis::cluster::NodeAddress;
 use tempfile::TempDir;
@@ -88,3 +88,55 @@ impl Place for OwnBoard {
 }
 
 crate::contract_tests!(OwnBoard::new());
+
+/// Remembers what it is told.
+#[derive(Default)]
+struct Memory(std::sync::Mutex<std::collections::BTreeSet<(u32, u32)>>);
+
+impl Feed for Memory {
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<()> {
+        let offsets = offsets.into_iter().map(|offset| (shard.0, offset.0));
+        self.0.lock().expect("unpoisoned").extend(offsets);
+        Box::pin(async {})
+    }
+
+    fn snapshot(&self, shard: ShardIndex) -> BoxFuture<Option<Words>> {
+        let mut words = vec![0; 100_000_usize.div_ceil(64)];
+        let known = self.0.lock().expect("unpoisoned").clone();
+        for (_, offset) in known.into_iter().filter(|(of, _)| *of == shard.0) {
+            words[offset as usize / 64] |= 1 << (offset % 64);
+        }
+        Box::pin(async move { Some(words) })
+    }
+
+    fn reset(&self) -> BoxFuture<()> {
+        self.0.lock().expect("unpoisoned").clear();
+        Box::pin(async {})
+    }
+}
+
+/// A batch is sent, nobody hears what became of it, the key range is compared with Redis, and only
+/// then does the batch arrive there: delayed by a network that lost packets.
+#[tokio::test]
+async fn a_batch_that_arrives_after_it_was_given_up_reaches_its_own_node() {
+    let board = Board::new(&OwnBoard::new().0, 100_000, 1).expect("a legal board");
+    let store = ClusterStore::open(options(&board)).await.expect("the store opens");
+    store.load(ShardIndex(0)).await.expect("it loads");
+    let memory = Arc::new(Memory::default());
+    store.feed(memory.clone());
+    let shared = &store.shared;
+    let lane = &shared.lanes[0];
+    let mut synced = lane.synced.subscribe();
+    // Given up before anything was sent, which is the same as: nothing has arrived so far.
+    drop(super::Unknown(Some(lane)));
+    synced.changed().await.expect("it is compared");
+    let late = shared.scripts.apply(&lane.keys, shared.sender(1), &[Offset(7)]);
+    let lines = shared.lines();
+    lines.call(0, lane.keys.slot, &late, 0).await.expect("it arrives");
+    let deadline = std::time::Instant::now() + Duration::from_secs(8);
+    while !memory.0.lock().expect("unpoisoned").contains(&(0, 7)) {
+        assert!(std::time::Instant::now() < deadline, "Redis has a box that memory never gets");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    store.close().await;
+}

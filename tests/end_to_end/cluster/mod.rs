@@ -6,4 +6,5 @@ mod faults;
 mod guards;
 mod page;
 mod play;
+mod review;
 pub mod world;
