@@ -334,6 +334,7 @@ impl Shared {
         let lane = &self.lanes[index];
         let deadline = Instant::now() + self.options.commit_timeout;
         let mut pause = RETRY.0;
+        let mut line = index;
         loop {
             let mut synced = lane.synced.subscribe();
             let call = self.scripts.apply(&lane.keys, self.sender(epoch), batch);
@@ -341,7 +342,7 @@ impl Shared {
             #[cfg(feature = "faults")]
             let replicas =
                 if actors::faults::active(actors::faults::Fault::NoWait) { 0 } else { replicas };
-            let answer = self.lines().call(index, lane.keys.slot, &call, replicas).await;
+            let answer = self.lines().call(line, lane.keys.slot, &call, replicas).await;
             let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
                 Ok(Outcome::Applied { after, .. }) => {
                     lane.acknowledged(after);
@@ -365,6 +366,8 @@ impl Shared {
                     }
                     sleep(pause).await;
                     pause = (pause * 2).min(RETRY.1);
+                    // After a failover some lines find the new master sooner than others.
+                    line += 1;
                     unavailable(&error)
                 }
             };
