@@ -70,7 +70,16 @@ pub async fn run(shared: Arc<Shared>, first: oneshot::Sender<RedisResult<()>>) {
         // Whatever they say happened before the round that begins now.
         let broken = subscriber.signs.broken.swap(false, Ordering::AcqRel);
         let unsubscribed = subscriber.signs.unsubscribed.swap(false, Ordering::AcqRel);
-        let heard = subscriber.subscribe(&shared).await;
+        let (channels, heard) = subscriber.subscribe(&shared).await;
+        if channels == 0 {
+            // One that has lost every node would go on asking nobody, without a pause.
+            drop(subscriber);
+            subscriber = Subscriber::regain(&shared).await;
+            shared.stats.feed_replaced.inc();
+            failures = 0;
+            shared.look.notify_one();
+            continue;
+        }
         if unsubscribed || failures >= FAILURES_MAX {
             if let Ok(next) = Subscriber::begin(&shared).await {
                 shared.stats.feed_replaced.inc();
@@ -114,12 +123,24 @@ impl Subscriber {
         };
         let client = shared.nodes.access().subscriber(receive)?;
         let subscriber = Self { connection: client.get_async_connection().await?, signs };
-        subscriber.subscribe(shared).await?;
+        subscriber.subscribe(shared).await.1?;
         Ok(subscriber)
     }
 
-    /// One round: a call for each channel. Those of a master that is away do not keep the others waiting.
-    async fn subscribe(&self, shared: &Shared) -> RedisResult<()> {
+    /// The same, for as long as it takes.
+    async fn regain(shared: &Arc<Shared>) -> Self {
+        loop {
+            match Self::begin(shared).await {
+                Ok(subscriber) => return subscriber,
+                Err(error) => log::debug!("feed: {error}"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// One round: a call for each channel; how many are heard now, and a problem if any is not. Those of
+    /// a master that is away do not keep the others waiting.
+    async fn subscribe(&self, shared: &Shared) -> (i64, RedisResult<()>) {
         let patience = shared.nodes.access().request_timeout();
         let (mut heard, mut problem) = (0, None);
         for lanes in shared.lanes.chunks(CALLS) {
@@ -139,7 +160,7 @@ impl Subscriber {
             }
         }
         shared.stats.feed_subscriptions.set(heard);
-        problem.map_or(Ok(()), Err)
+        (heard, problem.map_or(Ok(()), Err))
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Several, because one that has to follow a moved slot with hundreds of calls in flight was seen to
 //! hang for good. A line whose call timed out, or that has lost every node, is replaced while it goes
-//! on serving: one master that is away must not take the others' key ranges with it.
+//! on serving: one master that is away must not take the others' key ranges with it. While no node can be
+//! reached it is dropped: the client then asks nobody who serves what, again and again without a pause.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -33,7 +34,8 @@ pub struct Lines(Vec<Line>);
 
 struct Line {
     client: ClusterClient,
-    current: Arc<Mutex<ClusterConnection>>,
+    /// `None` while it is replaced and no node can be reached.
+    current: Arc<Mutex<Option<ClusterConnection>>>,
     replacing: Arc<AtomicBool>,
     in_flight: Semaphore,
     runtime: Handle,
@@ -54,7 +56,7 @@ impl Lines {
             let connection = client.get_async_connection().await?;
             lines.push(Line {
                 client,
-                current: Arc::new(Mutex::new(connection)),
+                current: Arc::new(Mutex::new(Some(connection))),
                 replacing: Arc::default(),
                 in_flight: Semaphore::new(IN_FLIGHT),
                 runtime: Handle::current(),
@@ -119,7 +121,12 @@ impl Line {
 
     async fn ask(&self, slot: u16, pipeline: Pipeline, expected: usize) -> RedisResult<Vec<Value>> {
         let _permit = self.in_flight.acquire().await.expect("never closed");
-        let mut connection = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let connection = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(mut connection) = connection else {
+            self.replace();
+            let text = "not connected to any node of Redis";
+            return Err(RedisError::from((ErrorKind::ClusterConnectionNotFound, text)));
+        };
         let route = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
         let began = std::time::Instant::now();
         let answered = connection.route_pipeline(pipeline, 0, expected, route).await;
@@ -133,7 +140,8 @@ impl Line {
         answered
     }
 
-    /// Connects anew beside the present connection, and then takes its place.
+    /// Connects anew beside the present connection, and then takes its place; or before, if nobody can
+    /// be reached.
     fn replace(&self) {
         if self.replacing.swap(true, Ordering::AcqRel) {
             return;
@@ -145,10 +153,13 @@ impl Line {
             let connection = loop {
                 match client.get_async_connection().await {
                     Ok(connection) => break connection,
-                    Err(_) => sleep(PAUSE).await,
+                    Err(_) => {
+                        *current.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                        sleep(PAUSE).await;
+                    }
                 }
             };
-            *current.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+            *current.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
             stats.lines_replaced.inc();
             replacing.store(false, Ordering::Release);
         });
