@@ -384,10 +384,16 @@ impl Shared {
         let epoch = self.epoch.load(Ordering::Acquire);
         self.ready(lane)?;
         let mut outcome = Unknown(Some(lane));
+        lane.set_committing(true);
         for batch in offsets.chunks(BATCH_MAX) {
             self.apply(index, epoch, batch).await?;
         }
         outcome.0 = None;
+        lane.set_committing(false);
+        if self.options.wait_replicas > 0 && lane.is_doubtful() {
+            // A batch that was given up may have come meanwhile, and was not learned.
+            lane.want("outcome");
+        }
         Ok(())
     }
 }
@@ -400,6 +406,7 @@ struct Unknown<'l>(Option<&'l Lane>);
 impl Drop for Unknown<'_> {
     fn drop(&mut self) {
         if let Some(lane) = self.0 {
+            lane.set_committing(false);
             lane.doubt();
         }
     }

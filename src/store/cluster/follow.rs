@@ -118,7 +118,9 @@ impl Shared {
         self.stats.updated(own);
         let followed = lane.follow(&update);
         // What this node has checked by itself is learned when its batch is acknowledged.
-        if (!own || lane.is_doubtful()) && !update.offsets.is_empty() {
+        // Once one was given up, it learns from its messages, but for the batch whose replicas it waits for.
+        let waits = self.options.wait_replicas > 0 && lane.is_committing();
+        if (!own || lane.is_doubtful() && !waits) && !update.offsets.is_empty() {
             self.stats.boxes_learned.inc_by(update.offsets.len() as u64);
             feed.learned(lane.shard, update.offsets).await;
         }

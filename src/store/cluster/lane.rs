@@ -35,6 +35,8 @@ pub struct Lane {
     /// How often it was found, or made, equal to Redis.
     pub synced: watch::Sender<u64>,
     overflowed: AtomicBool,
+    /// A batch of this node is on its way.
+    committing: AtomicBool,
     doubtful: AtomicBool,
     heard: Mutex<Hearing>,
     health: Mutex<Option<Failing>>,
@@ -72,6 +74,7 @@ impl Lane {
             wake: Notify::new(),
             synced: watch::Sender::new(0),
             overflowed: AtomicBool::new(false),
+            committing: AtomicBool::new(false),
             doubtful: AtomicBool::new(false),
             heard: Mutex::default(),
             health: Mutex::default(),
@@ -115,6 +118,16 @@ impl Lane {
     pub fn doubt(&self) {
         self.doubtful.store(true, Ordering::Release);
         self.want("outcome");
+    }
+
+    /// Whether a batch of this node is on its way.
+    pub fn is_committing(&self) -> bool {
+        self.committing.load(Ordering::Acquire)
+    }
+
+    /// A batch of this node sets out, or is done with.
+    pub fn set_committing(&self, committing: bool) {
+        self.committing.store(committing, Ordering::Release);
     }
 
     /// Whether this node has to learn from its own messages, too.
