@@ -30,7 +30,8 @@ impl Xtask {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", id()));
         let guardian = Guardian::over(&target, Duration::ZERO, Folder::Remove).expect("sh runs");
         fs::create_dir(target.join("debug")).expect("a folder");
-        fs::copy(env!("CARGO_BIN_EXE_xtask"), target.join("debug/xtask")).expect("a copy");
+        // A link: a copy may still be open for writing in a child that another test is starting.
+        fs::hard_link(env!("CARGO_BIN_EXE_xtask"), target.join("debug/xtask")).expect("a link");
         Self { guardian, redis_port: consecutive_ports() }
     }
 
