@@ -345,6 +345,9 @@ impl Shared {
             let answer = self.lines().call(line, lane.keys.slot, &call, replicas).await;
             let problem = match answer.and_then(|answer| Outcome::read(&answer)) {
                 Ok(Outcome::Applied { after, .. }) => {
+                    if replicas > 0 {
+                        lane.copied(&after);
+                    }
                     lane.acknowledged(after);
                     lane.works();
                     return Ok(());
@@ -390,9 +393,9 @@ impl Shared {
         }
         outcome.0 = None;
         lane.set_committing(false);
-        if self.options.wait_replicas > 0 && lane.is_doubtful() {
-            // A batch that was given up may have come meanwhile, and was not learned.
-            lane.want("outcome");
+        if lane.is_holding() {
+            // One that was given up has come meanwhile, later than what replicas are known to have.
+            lane.wake.notify_one();
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ use super::{
     lane::Lane,
     layout,
     script::{Outcome, State, Update},
-    sync::{PATIENCE, offsets, without},
+    sync::{PATIENCE, offsets, other_epoch, without},
 };
 
 /// Time between two looks at Redis, and while something is amiss.
@@ -58,13 +58,14 @@ async fn follow(shared: Arc<Shared>, index: usize, mut inbox: mpsc::Receiver<Upd
             }
             () = lane.wake.notified() => {}
         }
+        shared.release(index, &*feed).await;
         let Some(reason) = lane.take_wanted() else { continue };
         #[cfg(feature = "faults")]
         if active(Fault::NoResync) {
             continue;
         }
         shared.stats.gap(reason);
-        let compared = shared.resync(lane, &*feed).await;
+        let compared = shared.resync(index, &*feed).await;
         shared.stats.resynced(compared.is_ok());
         match compared {
             Ok(()) => lane.synced.send_modify(|times| *times += 1),
@@ -118,15 +119,60 @@ impl Shared {
         self.stats.updated(own);
         let followed = lane.follow(&update);
         // What this node has checked by itself is learned when its batch is acknowledged.
-        // Once one was given up, it learns from its messages, but for the batch whose replicas it waits for.
-        let waits = self.options.wait_replicas > 0 && lane.is_committing();
-        if (!own || lane.is_doubtful() && !waits) && !update.offsets.is_empty() {
-            self.stats.boxes_learned.inc_by(update.offsets.len() as u64);
-            feed.learned(lane.shard, update.offsets).await;
+        // Once one was given up, it learns from its messages, as soon as the replicas it waits for have them.
+        if own && lane.is_doubtful() && self.options.wait_replicas > 0 {
+            lane.hold(update);
+        } else if !own || lane.is_doubtful() {
+            self.learn(lane, feed, update).await;
         }
         if let Err(gap) = followed {
             lane.want(gap);
         }
+    }
+
+    async fn learn(&self, lane: &Lane, feed: &dyn Feed, update: Update) {
+        if !update.offsets.is_empty() {
+            self.stats.boxes_learned.inc_by(update.offsets.len() as u64);
+            feed.learned(lane.shard, update.offsets).await;
+        }
+    }
+
+    /// Learns the held messages whose boxes replicas have; asks for these if no batch under way does.
+    async fn release(&self, index: usize, feed: &dyn Feed) {
+        let lane = &self.lanes[index];
+        if lane.is_holding() && self.wait_for_copies(index).await.is_err() {
+            // Which tries again until there are replicas.
+            return lane.want("outcome");
+        }
+        let era = self.era.read().await;
+        for update in lane.take_copied() {
+            if update.epoch == *era {
+                self.learn(lane, feed, update).await;
+            }
+        }
+    }
+
+    /// Waits until the replicas that a check has to wait for have everything of a key range that Redis
+    /// has now. Nothing that a master alone has may be taken for acknowledged.
+    async fn wait_for_copies(&self, index: usize) -> RedisResult<()> {
+        let replicas = self.options.wait_replicas;
+        if replicas == 0 {
+            return Ok(());
+        }
+        let lane = &self.lanes[index];
+        match self.probe(index, lane, replicas).await? {
+            Outcome::Applied { after, .. } => {
+                lane.copied(&after);
+                Ok(())
+            }
+            Outcome::Foreign(epoch) => Err(other_epoch(epoch)),
+        }
+    }
+
+    async fn probe(&self, index: usize, lane: &Lane, replicas: u32) -> RedisResult<Outcome> {
+        let sender = self.sender(self.epoch.load(Ordering::Acquire));
+        let probe = self.scripts.probe(&lane.keys, sender);
+        Outcome::read(&self.lines().call(index, lane.keys.slot, &probe, replicas).await?)
     }
 
     async fn look_at_lanes(&self) {
@@ -188,16 +234,14 @@ impl Shared {
     async fn state_of(&self, index: usize, lane: &Lane) -> RedisResult<Option<State>> {
         let slot = lane.keys.slot;
         if lane.failing().is_some() {
-            let sender = self.sender(self.epoch.load(Ordering::Acquire));
-            let probe = self.scripts.probe(&lane.keys, sender);
-            let replicas = self.options.wait_replicas;
-            Outcome::read(&self.lines().call(index, slot, &probe, replicas).await?)?;
+            self.probe(index, lane, self.options.wait_replicas).await?;
         }
         State::read(self.lines().command(index, slot, &State::ask(&lane.keys)).await?)
     }
 
     /// Makes memory and Redis equal in one key range, whatever either has missed.
-    async fn resync(&self, lane: &Lane, feed: &dyn Feed) -> RedisResult<()> {
+    async fn resync(&self, index: usize, feed: &dyn Feed) -> RedisResult<()> {
+        let lane = &self.lanes[index];
         // Before it takes the place of others: a master that is away answers nobody, and takes its time.
         self.nodes.command(lane.keys.slot, Instant::now(), &State::ask(&lane.keys)).await?;
         let _permit = self.resyncs.acquire().await.expect("never closed");
@@ -220,7 +264,11 @@ impl Shared {
         }
         lane.begin_at(state.position);
         let Some(memory) = feed.snapshot(lane.shard).await else { return Ok(()) };
-        self.pass_on(lane, feed, &without(&redis, &memory)).await?;
+        let found = without(&redis, &memory);
+        if found.iter().any(|word| *word != 0) {
+            self.wait_for_copies(index).await?;
+            self.pass_on(lane, feed, &found).await?;
+        }
         #[cfg(feature = "faults")]
         if active(Fault::NoPutBack) {
             return Ok(());

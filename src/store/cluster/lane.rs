@@ -21,6 +21,9 @@ use super::{
 /// range is compared with Redis instead. 1,024 full batches are 1 MB.
 const INBOX: usize = 1024;
 
+/// Own messages that may wait for replicas; full: the key range is compared with Redis instead.
+const HELD: usize = 64;
+
 /// One key range.
 pub struct Lane {
     /// Which one.
@@ -49,6 +52,10 @@ struct Hearing {
     last: Option<Position>,
     /// What Redis has acknowledged to this node and no message has told of so far.
     owed: Option<Position>,
+    /// Own messages of batches that were given up, or may have been, until replicas have their boxes.
+    held: Vec<Update>,
+    /// The count up to which replicas have everything, as far as this node has asked.
+    copied: u32,
     /// The count that Redis was ahead with at the last look.
     ahead: Option<u32>,
     /// Why it has to be compared with Redis.
@@ -109,9 +116,42 @@ impl Lane {
         }
     }
 
-    /// A comparison begins, which finds whatever was acknowledged until now.
+    /// A comparison begins, which finds whatever was acknowledged or held until now.
     pub fn compare(&self) {
-        lock(&self.heard).owed = None;
+        let mut heard = lock(&self.heard);
+        (heard.owed, heard.copied) = (None, 0);
+        heard.held = Vec::new();
+    }
+
+    /// Keeps an own message until replicas have its boxes.
+    pub fn hold(&self, update: Update) {
+        let mut heard = lock(&self.heard);
+        if heard.held.len() < HELD {
+            heard.held.push(update);
+        } else {
+            heard.wanted.get_or_insert("outcome");
+        }
+    }
+
+    /// Enough replicas have whatever Redis had when it had come to `position`.
+    pub fn copied(&self, position: &Position) {
+        let mut heard = lock(&self.heard);
+        heard.copied = position.count;
+        if !heard.held.is_empty() {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Takes out the held messages whose boxes replicas have.
+    pub fn take_copied(&self) -> Vec<Update> {
+        let mut heard = lock(&self.heard);
+        let copied = heard.copied;
+        heard.held.extract_if(.., |update| update.after.count <= copied).collect()
+    }
+
+    /// Whether a message is held that no answer to a batch under way will release.
+    pub fn is_holding(&self) -> bool {
+        !self.is_committing() && !lock(&self.heard).held.is_empty()
     }
 
     /// A batch was given up that may still arrive in Redis, at any time.
@@ -349,6 +389,32 @@ mod tests {
         assert_eq!(lane.follow(&update(7, 2, position(13, 8))), Err("lost"));
         lane.begin_at(position(13, 8));
         assert_eq!(lane.follow(&update(8, 1, position(14, 9))), Ok(()), "compared since");
+    }
+
+    #[test]
+    fn own_messages_wait_for_replicas() {
+        let lane = lane();
+        lane.hold(update(1, 2, position(12, 2)));
+        lane.hold(update(2, 1, position(13, 3)));
+        assert!(lane.is_holding() && lane.take_copied().is_empty());
+        lane.copied(&position(12, 2));
+        assert_eq!(lane.take_copied(), [update(1, 2, position(12, 2))]);
+        lane.set_committing(true);
+        assert!(!lane.is_holding(), "the answer to the batch may release it");
+        lane.compare();
+        lane.set_committing(false);
+        assert!(!lane.is_holding(), "a comparison reads its boxes");
+    }
+
+    #[test]
+    fn more_own_messages_than_are_held_ask_for_a_comparison() {
+        let lane = lane();
+        for _ in 0..HELD {
+            lane.hold(update(1, 1, position(11, 2)));
+        }
+        assert_eq!(lane.take_wanted(), None);
+        lane.hold(update(1, 1, position(11, 2)));
+        assert_eq!(lane.take_wanted(), Some("outcome"));
     }
 
     #[test]

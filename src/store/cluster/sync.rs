@@ -159,12 +159,15 @@ impl Put {
                 self.after = Some(after);
                 Ok(())
             }
-            Outcome::Foreign(epoch) => {
-                let text = format!("the key range is of epoch {epoch:?} by now");
-                Err(RedisError::from((ErrorKind::Client, "reset", text)))
-            }
+            Outcome::Foreign(epoch) => Err(other_epoch(epoch)),
         }
     }
+}
+
+/// A script was not for the epoch that a key range has by now.
+pub fn other_epoch(epoch: Option<u64>) -> RedisError {
+    let text = format!("the key range is of epoch {epoch:?} by now");
+    RedisError::from((ErrorKind::Client, "reset", text))
 }
 
 /// Words of `boxes` boxes from the bytes of a bitmap; whatever lies past the last box is 0.
