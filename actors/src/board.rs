@@ -4,7 +4,7 @@
 //! value that is handed around; nothing here is a constant or a global, because tests use small
 //! boards and a node may one day serve more than one.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
 
 use thiserror::Error;
 
@@ -14,6 +14,11 @@ pub const BOXES_PER_TILE: u32 = 100_000;
 /// The largest range one request may ask for, in boxes. Equal to a tile, which is why a range
 /// never touches more than two shards.
 pub const RANGE_BOXES_MAX: u32 = BOXES_PER_TILE;
+
+/// The tile, 0-based, that box `id` lies in.
+pub fn tile_of(id: u32) -> u32 {
+    (id - 1) / BOXES_PER_TILE
+}
 
 /// The largest number of shards: more than any machine has use for, few enough for a `u16`.
 pub const SHARDS_MAX: u32 = 10_000;
@@ -230,6 +235,11 @@ impl BoxRange {
     /// Whether `id` lies in the run.
     pub fn contains(self, id: u32) -> bool {
         id.wrapping_sub(self.first.0) < self.boxes
+    }
+
+    /// The tiles it lies in, at most two.
+    pub fn tiles(self) -> RangeInclusive<u32> {
+        tile_of(self.first.0)..=tile_of(self.last().0)
     }
 }
 

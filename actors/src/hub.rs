@@ -1,14 +1,20 @@
 //! One per worker thread: the sessions of that thread, and the only place that walks them.
 //!
-//! Hands each batch to every session's mailbox in slices, so that sockets are served in between,
-//! and drives pings, idle timeouts and session deadlines with one timer. Never waits for a session:
-//! a full mailbox marks its session as overflowed and the walk goes on. Pulses go out in slots over
-//! the second, so that a socket write per `v=2` session does not come in one burst.
+//! Hands each batch to whom it concerns: every plain session, and the `v=2` sessions that look at one of
+//! its tiles. It does so in slices, so that sockets are served in between, and writes to idle sockets
+//! itself; what comes behind something else goes through the session's mailbox. Never waits for a
+//! session: a full mailbox marks its session as overflowed and the walk goes on. Pulses go out in slots
+//! over the second, so that a socket write per `v=2` session does not come in one burst. One timer
+//! drives pings, idle timeouts and session deadlines.
+
+pub(crate) mod roster;
+pub mod viewers;
 
 use std::{
     collections::VecDeque,
     future::Future,
     pin::Pin,
+    rc::{Rc, Weak},
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
@@ -19,14 +25,16 @@ use actix::{
     ResponseActFuture, WrapFuture,
 };
 
+use self::roster::Roster;
 use crate::{
     broadcaster::{Broadcaster, batch::Batch, census::Pulse},
     messages::{
         AttachHub, BoardForgotten, DeadlinePassed, EndSessions, FlushBatch, Join,
-        MailboxOverflowed, PingDue, PulseDue, PulseMade, UpdatesFlushed, Welcome,
+        MailboxOverflowed, PingDue, PulseMade, Welcome,
     },
     protocol::{Close, Version},
-    session::SessionLink,
+    session::downlink::Downlink,
+    stats::Stats,
     topology::{Clock, Vital, whole_seconds},
 };
 
@@ -56,7 +64,8 @@ pub struct HubSettings {
 }
 
 struct Member {
-    link: Arc<SessionLink>,
+    /// Gone when its session has ended, which closes the socket.
+    downlink: Weak<Downlink>,
     pinged_s: u32,
     /// Number of the last pulse it was told.
     pulse: u32,
@@ -83,7 +92,16 @@ pub struct Hub {
     settings: HubSettings,
     clock: Clock,
     broadcaster: Addr<Broadcaster>,
-    members: Vec<Member>,
+    stats: Arc<Stats>,
+    roster: Rc<Roster>,
+    /// Sessions that hear everything.
+    plain: Vec<Member>,
+    /// Sessions that hear of what they look at; the roster knows where that is.
+    scoped: Vec<Member>,
+    /// Positions of the updates that concern the session at hand.
+    picked: Vec<u32>,
+    /// Number of the last walk.
+    walks: u32,
     /// What every member has been told, the batch being walked included.
     announced: u32,
     walking: bool,
@@ -97,18 +115,24 @@ pub struct Hub {
 
 impl Hub {
     /// A hub without sessions, to be attached to `broadcaster` when it starts.
-    pub fn new(
+    pub(crate) fn new(
         settings: HubSettings,
         clock: Clock,
         broadcaster: Addr<Broadcaster>,
+        stats: Arc<Stats>,
+        roster: Rc<Roster>,
         vital: Vital,
     ) -> Self {
-        let members = Vec::new();
         Self {
             settings,
             clock,
             broadcaster,
-            members,
+            stats,
+            roster,
+            plain: Vec::new(),
+            scoped: Vec::new(),
+            picked: Vec::new(),
+            walks: 0,
             announced: 0,
             walking: false,
             pulses: Pulses::default(),
@@ -120,12 +144,14 @@ impl Hub {
 
     /// Removes sessions that ended. Never during a walk, whose position it would shift.
     fn sweep(&mut self) {
-        let mut at = 0;
-        while at < self.members.len() {
-            if self.members[at].link.is_gone() {
-                self.members.swap_remove(at);
-            } else {
-                at += 1;
+        for members in [&mut self.plain, &mut self.scoped] {
+            let mut at = 0;
+            while at < members.len() {
+                if members[at].downlink.strong_count() == 0 {
+                    members.swap_remove(at);
+                } else {
+                    at += 1;
+                }
             }
         }
     }
@@ -135,8 +161,9 @@ impl Hub {
         let now_s = self.clock.now_s();
         let ping_s = whole_seconds(self.settings.ping_interval);
         let idle_s = whole_seconds(self.settings.idle_timeout);
-        for member in &mut self.members {
-            let link = &member.link;
+        for member in self.plain.iter_mut().chain(&mut self.scoped) {
+            let Some(downlink) = member.downlink.upgrade() else { continue };
+            let link = &downlink.link;
             if link.has_overflowed() {
                 link.tell(MailboxOverflowed);
             }
@@ -158,9 +185,12 @@ impl Hub {
 
     /// Tells every session to end.
     fn end_all(&mut self, end: EndSessions) {
-        for member in &mut self.members {
+        for member in self.plain.iter_mut().chain(&mut self.scoped) {
             member.ended = Some(end);
-            member.link.tell(end);
+            if let Some(downlink) = member.downlink.upgrade() {
+                downlink.end();
+                downlink.link.tell(end);
+            }
         }
     }
 
@@ -181,12 +211,14 @@ impl Hub {
             if slots > self.pulses.slots_done {
                 let (total, sequence) = (self.announced, pulse.sequence);
                 let frame = pulse.frame(total);
-                for member in &mut self.members {
+                for member in &mut self.scoped {
                     let told = member.pulse == sequence || member.slot >= slots;
-                    let hears = member.link.version() == Version::V2 && member.ended.is_none();
-                    if !told && hears {
-                        member.pulse = sequence;
-                        member.link.tell(PulseDue { total, frame: frame.clone() });
+                    if told || member.ended.is_some() {
+                        continue;
+                    }
+                    member.pulse = sequence;
+                    if let Some(downlink) = member.downlink.upgrade() {
+                        downlink.tell_pulse(total, &frame, &self.stats);
                     }
                 }
                 self.pulses.slots_done = slots;
@@ -233,7 +265,10 @@ impl Actor for Hub {
         // Sessions that join meanwhile wait in the mailbox, and so does the first batch.
         let attached = self.broadcaster.send(AttachHub(ctx.address())).into_actor(self);
         ctx.wait(attached.map(|total, hub, ctx| match total {
-            Ok(total) => hub.announced = total,
+            Ok(total) => {
+                hub.announced = total;
+                hub.roster.settle(total);
+            }
             Err(_) => ctx.stop(),
         }));
         ctx.run_interval(Duration::from_secs(1), |hub, _| hub.tick());
@@ -245,25 +280,58 @@ impl Handler<Join> for Hub {
     type Result = ();
 
     fn handle(&mut self, Join(link): Join, _: &mut Self::Context) {
+        let Some(downlink) = self.roster.let_in(&link) else { return };
         // One step: on the list from here on, and told exactly what the others have been told.
         link.tell(Welcome { total: self.announced });
         let ended = self.ended;
         if let Some(end) = ended {
+            downlink.end();
             link.tell(end);
         }
         let (pinged_s, pulse) = (self.clock.now_s(), self.pulses.newest);
         let slot = (self.joined % usize::from(PULSE_SLOTS)) as u8;
         self.joined += 1;
-        self.members.push(Member { link, pinged_s, pulse, slot, ended });
+        let downlink = Rc::downgrade(&downlink);
+        let members = match link.version() {
+            Version::Plain => &mut self.plain,
+            Version::V2 => &mut self.scoped,
+        };
+        members.push(Member { downlink, pinged_s, pulse, slot, ended });
     }
 }
 
-/// A batch on its way through the members that were there when it came.
+/// A batch on its way through those who were there, and looked there, when it came.
 struct Walk {
     batch: Arc<Batch>,
+    /// The `v=2` sessions that it concerns.
+    found: std::vec::IntoIter<Rc<Downlink>>,
+    /// How far it has come through the plain ones.
     at: usize,
     end: usize,
     pause: Option<Pin<Box<dyn Future<Output = ()>>>>,
+}
+
+impl Walk {
+    /// Hands the batch to the next sessions; whether that was all of them.
+    fn slice(&mut self, hub: &mut Hub) -> bool {
+        let Hub { plain, picked, stats, .. } = hub;
+        let mut handed = 0;
+        for downlink in self.found.by_ref().take(SLICE) {
+            // One that was to end may not have noticed yet, and may not hear of another board.
+            if !downlink.has_ended() {
+                downlink.tell_batch(&self.batch, picked, stats);
+            }
+            handed += 1;
+        }
+        let slice_end = (self.at + SLICE - handed).min(self.end);
+        for member in &plain[self.at..slice_end] {
+            if let Some(downlink) = member.downlink.upgrade().filter(|it| !it.has_ended()) {
+                downlink.tell_batch(&self.batch, picked, stats);
+            }
+        }
+        self.at = slice_end;
+        self.at == self.end && self.found.len() == 0
+    }
 }
 
 impl ActorFuture<Hub> for Walk {
@@ -280,15 +348,7 @@ impl ActorFuture<Hub> for Walk {
                 std::task::ready!(pause.as_mut().poll(task));
                 self.pause = None;
             }
-            let slice_end = (self.at + SLICE).min(self.end);
-            for member in &hub.members[self.at..slice_end] {
-                // One that was to end may not have noticed yet, and may not hear of another board.
-                if member.ended.is_none() {
-                    member.link.tell(UpdatesFlushed(self.batch.clone()));
-                }
-            }
-            self.at = slice_end;
-            if self.at == self.end {
+            if self.slice(hub) {
                 return Poll::Ready(());
             }
             // yield_now, not wake_by_ref: a local set polls 61 tasks before it looks at I/O.
@@ -305,9 +365,13 @@ impl Handler<FlushBatch> for Hub {
         // From here on a joining session is greeted with this batch's total and is beyond `end`.
         self.announced = batch.total_after();
         self.walking = true;
-        let walk = Walk { batch, at: 0, end: self.members.len(), pause: None };
+        // 0 is the number of no walk.
+        self.walks = self.walks.checked_add(1).unwrap_or(1);
+        let found = self.roster.find(|| batch.tiles(), self.walks).into_iter();
+        let walk = Walk { batch, found, at: 0, end: self.plain.len(), pause: None };
         Box::pin(walk.map(|(), hub: &mut Self, _| {
             hub.walking = false;
+            hub.roster.settle(hub.announced);
             // Here as well: when one walk follows another, the timer may never find a gap.
             hub.tell_pulses(Instant::now());
             hub.sweep();
@@ -340,6 +404,7 @@ impl Handler<BoardForgotten> for Hub {
         debug_assert!(!self.walking, "the broadcaster waits for the last walk");
         // One step: who joins from here on continues from 0.
         self.announced = 0;
+        self.roster.settle(0);
         self.pulses.forget();
         self.end_all(EndSessions(Close::BOARD_RESET));
     }

@@ -137,10 +137,15 @@ pub struct AttachHub(pub Addr<Hub>);
 #[rtype(result = "()")]
 pub struct FlushBatch(pub Arc<Batch>);
 
-/// hub → session: boxes were checked.
+/// hub → session: boxes were checked, and something comes before them on your socket.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct UpdatesFlushed(pub Arc<Batch>);
+
+/// hub → session: what you were told did not go into your socket at once, and waits in your outbox.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct OutputWaits;
 
 /// shard → session: the answer to a range request.
 #[derive(Message)]
@@ -178,7 +183,7 @@ pub struct PingDue;
 #[rtype(result = "()")]
 pub struct PulseMade(pub Arc<Pulse>);
 
-/// hub → session: what changed on the board, wherever you look (`v=2`).
+/// hub → session: what changed on the board, wherever you look (`v=2`); sent when batches are.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct PulseDue {

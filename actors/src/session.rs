@@ -5,9 +5,10 @@
 //! that a plain connection is ended and a `v=2` one is resynced later. Pressure goes the other way
 //! by not reading: while a message of this client finds no room, its socket is left alone.
 //!
-//! State changes here; `socket` moves bytes, `frame` judges them, `limiter`, `outbox` and `view` are
-//! plain data.
+//! State changes here, but for what the hub of the same thread may write directly: that is the
+//! `downlink`. `socket` moves bytes, `frame` judges them, `limiter`, `outbox` and `view` are plain data.
 
+pub(crate) mod downlink;
 pub mod frame;
 pub mod limiter;
 pub mod outbox;
@@ -37,16 +38,17 @@ use tokio::{
 };
 
 use self::{
+    downlink::Downlink,
     frame::{Decoder, FrameLimits},
     limiter::{Rate, TokenBucket},
-    outbox::{Kind, Outbox, server_frame_end},
-    view::View,
+    outbox::{Kind, server_frame_end},
 };
 use crate::{
     board::{BoxId, BoxRange},
     messages::{
         AlreadyChecked, CheckBox, CheckRefused, DeadlinePassed, EndSessions, Join,
-        MailboxOverflowed, PingDue, PulseDue, RangeAnswered, ReadRange, UpdatesFlushed, Welcome,
+        MailboxOverflowed, OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange,
+        UpdatesFlushed, Welcome,
     },
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
@@ -95,7 +97,6 @@ pub struct SessionLink {
     version: Version,
     /// A message did not fit into the mailbox: the session has missed something.
     overflowed: AtomicBool,
-    gone: AtomicBool,
     /// Second of the node's clock at which the client was last heard.
     seen_s: AtomicU32,
     /// Second at which to be reminded with `DeadlinePassed`; 0: never.
@@ -110,16 +111,27 @@ impl SessionLink {
         M: Message<Result = ()> + Send + 'static,
         Context<Session>: ToEnvelope<Session, M>,
     {
-        match self.addr.try_send(message) {
-            Ok(()) => {}
-            Err(SendError::Full(_)) => self.overflowed.store(true, Ordering::Release),
-            Err(SendError::Closed(_)) => self.gone.store(true, Ordering::Release),
-        }
+        self.try_tell(message);
     }
 
-    /// Whether the session has ended.
-    pub fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire)
+    /// The same; whether the message will be handled.
+    fn try_tell<M>(&self, message: M) -> bool
+    where
+        Session: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+        Context<Session>: ToEnvelope<Session, M>,
+    {
+        let sent = self.addr.try_send(message);
+        if let Err(SendError::Full(_)) = sent {
+            self.overflowed.store(true, Ordering::Release);
+        }
+        sent.is_ok()
+    }
+
+    /// Has the session look after its socket. A full mailbox does that, too.
+    fn nudge(&self) {
+        // One that has ended needs nothing any more.
+        let _ = self.addr.try_send(OutputWaits);
     }
 
     /// Whether something did not fit into its mailbox and it has not looked yet.
@@ -215,14 +227,6 @@ impl Answers {
     }
 }
 
-/// State that only `v=2` connections have.
-#[derive(Debug, Default)]
-struct Scoped {
-    view: View,
-    /// Requests of a resync that have not gone out yet.
-    resync: VecDeque<Request>,
-}
-
 /// A socket to be turned into a session, and what came with it.
 pub struct Connection {
     /// The upgraded socket; the 101 response has been written.
@@ -239,24 +243,18 @@ pub struct Connection {
 pub struct Session {
     worker: Rc<Worker>,
     link: Arc<SessionLink>,
-    stream: TcpStream,
-    phase: Phase,
+    downlink: Rc<Downlink>,
     decoder: Decoder,
     /// Received and not yet interpreted; bounded by the read buffer plus one message.
     unread: Vec<u8>,
-    outbox: Outbox,
     answers: Answers,
     held: Option<Box<Held>>,
     checks: TokenBucket,
     ranges: TokenBucket,
-    /// The last total this client was told.
-    told: u32,
-    /// The announced total as far as this session has heard, even while it drops updates.
-    latest: u32,
-    lagging: bool,
     /// The clock of `session.drain_timeout_s` runs.
     watched: bool,
-    scoped: Option<Box<Scoped>>,
+    /// Requests of a resync (`v=2`) that have not gone out yet.
+    resync: VecDeque<Request>,
     _permit: Box<dyn Any>,
 }
 
@@ -271,28 +269,21 @@ impl Session {
                 addr: ctx.address(),
                 version: connection.version,
                 overflowed: AtomicBool::new(false),
-                gone: AtomicBool::new(false),
                 seen_s: AtomicU32::new(worker.node.clock.now_s()),
                 deadline_s: AtomicU32::new(0),
             });
-            let scoped = connection.version == Version::V2;
             Self {
                 worker,
+                downlink: Rc::new(Downlink::new(link.clone(), connection.stream)),
                 link,
-                stream: connection.stream,
-                phase: Phase::Joining,
                 decoder: Decoder::default(),
                 unread: connection.unread,
-                outbox: Outbox::default(),
                 answers: Answers::default(),
                 held: None,
                 checks: TokenBucket::default(),
                 ranges: TokenBucket::default(),
-                told: 0,
-                latest: 0,
-                lagging: false,
                 watched: false,
-                scoped: scoped.then(Box::default),
+                resync: VecDeque::new(),
                 _permit: connection.permit,
             }
         });
@@ -302,10 +293,19 @@ impl Session {
         &self.worker.node.settings.session
     }
 
+    fn is_scoped(&self) -> bool {
+        self.link.version == Version::V2
+    }
+
+    /// Puts frames behind what waits for the socket.
+    fn say(&self, frames: Bytes) {
+        self.downlink.outbox().push(Kind::Other, frames);
+    }
+
     /// Tells the client a total and remembers it.
-    fn tell_total(&mut self, total: u32) {
-        self.outbox.push(Kind::Other, total_frame(total));
-        self.told = total;
+    fn tell_total(&self, total: u32) {
+        self.say(total_frame(total));
+        self.downlink.told.set(total);
     }
 
     fn set_deadline(&self, after: Option<Duration>) {
@@ -328,15 +328,18 @@ impl Session {
         let request = match message {
             ClientMessage::Check(id) => {
                 node.stats.checks_received.inc();
-                if let Some(scoped) = &mut self.scoped {
-                    scoped.view.asked(id);
+                if let Some(mut view) = self.downlink.view() {
+                    view.asked(id);
+                    self.worker.roster.ask(&self.downlink);
                 }
                 Request::Check(id)
             }
             ClientMessage::Range(range) => {
                 // Register first, then read: a flip in between is in the answer or comes after it.
-                if let Some(scoped) = &mut self.scoped {
-                    scoped.view.look_at(range);
+                if let Some(mut view) = self.downlink.view() {
+                    let passed = view.look_at(range);
+                    let still = |tile| view.covers(tile);
+                    self.worker.roster.look(&self.downlink, range, passed, still);
                 }
                 Request::Range(range, self.answers.expect())
             }
@@ -347,9 +350,9 @@ impl Session {
     fn over_rate(&mut self, message: ClientMessage, wait: Duration) {
         let stats = &self.worker.node.stats;
         match message {
-            ClientMessage::Check(id) if self.scoped.is_some() => {
+            ClientMessage::Check(id) if self.is_scoped() => {
                 stats.refused(Refusal::Rate.label());
-                self.outbox.push(Kind::Other, refused_frame(id.get(), Refusal::Rate));
+                self.say(refused_frame(id.get(), Refusal::Rate));
             }
             _ if wait > RATE_WAIT_MAX => {
                 stats.refused(Refusal::Rate.label());
@@ -407,7 +410,7 @@ impl Session {
     /// Gives up on a request that found no room in time.
     fn give_up(&mut self, request: Request) {
         match request {
-            Request::Check(id) if self.scoped.is_some() => self.refuse(id, Refusal::Busy),
+            Request::Check(id) if self.is_scoped() => self.refuse(id, Refusal::Busy),
             _ => {
                 self.worker.node.stats.refused(Refusal::Busy.label());
                 self.close(Close::BUSY);
@@ -418,15 +421,14 @@ impl Session {
     /// Tells a `v=2` client that its check was not taken.
     fn refuse(&mut self, id: BoxId, reason: Refusal) {
         self.worker.node.stats.refused(reason.label());
-        let Some(scoped) = &mut self.scoped else { return };
-        if scoped.view.answered(id.get()) {
-            self.outbox.push(Kind::Other, refused_frame(id.get(), reason));
+        if self.downlink.view().is_some_and(|mut view| view.answered(id.get())) {
+            self.say(refused_frame(id.get(), reason));
         }
     }
 
     /// Queues a Close behind what is waiting, or in its place if the client does not drain.
     fn close(&mut self, close: Close) {
-        if matches!(self.phase, Phase::Open | Phase::Joining) {
+        if self.is_playing() {
             self.worker.node.stats.closed(close.label());
             self.end_with(close.frame());
         }
@@ -435,13 +437,13 @@ impl Session {
     fn end_with(&mut self, close: Bytes) {
         // One that drains gets what waits for it before the Close; its answer is timed from there.
         let mut time_to_drain = self.settings().drain_timeout;
-        if self.lagging {
-            self.outbox.forget_unstarted(server_frame_end);
+        if self.downlink.lagging.get() {
+            self.downlink.outbox().forget_unstarted(server_frame_end);
             self.stop_lagging();
             time_to_drain = self.settings().close_timeout;
         }
-        self.outbox.push(Kind::Other, close);
-        self.phase = Phase::Closing;
+        self.say(close);
+        self.downlink.phase.set(Phase::Closing);
         self.release_held();
         self.unread = Vec::new();
         self.answers.forget();
@@ -451,7 +453,7 @@ impl Session {
 
     /// The client said Close: answer with its code and end.
     fn closed_by_client(&mut self, code: Option<u16>) {
-        if self.phase == Phase::Open {
+        if self.downlink.is_open() {
             self.worker.node.stats.closed("client");
             self.end_with(close_frame(code.map(|code| (code, &[][..]))));
         }
@@ -459,35 +461,36 @@ impl Session {
 
     /// Whether what is announced still goes into the outbox; too much of it waiting there ends that.
     fn keeps_up(&mut self) -> bool {
-        if self.outbox.load() > self.settings().outbox_bytes {
+        let load = self.downlink.outbox().load();
+        if load > self.settings().outbox_bytes {
             self.begin_to_lag();
         }
-        !self.lagging && self.phase == Phase::Open
+        !self.downlink.lagging.get() && self.downlink.is_open()
     }
 
     /// Drops updates from now on: the client does not drain.
     fn begin_to_lag(&mut self) {
-        if self.lagging || self.phase != Phase::Open {
+        if self.downlink.lagging.get() || !self.downlink.is_open() {
             return;
         }
-        self.lagging = true;
+        self.downlink.lagging.set(true);
         self.worker.node.stats.lags.inc();
         self.worker.node.stats.lagging.inc();
-        if self.scoped.is_none() {
+        if !self.is_scoped() {
             self.close(Close::LAGGING);
         }
     }
 
-    fn stop_lagging(&mut self) {
-        self.lagging = false;
+    fn stop_lagging(&self) {
+        self.downlink.lagging.set(false);
         self.worker.node.stats.lagging.dec();
     }
 
     /// Starts or stops the clock of a client whose outbox is not empty: one that drains a byte a
     /// second must not keep its place for ever, lagging or not.
     fn watch_outbox(&mut self) {
-        let waiting = !self.outbox.is_empty();
-        if self.phase == Phase::Open && waiting != self.watched {
+        let waiting = !self.downlink.outbox().is_empty();
+        if self.downlink.is_open() && waiting != self.watched {
             self.watched = waiting;
             self.set_deadline(waiting.then_some(self.settings().drain_timeout));
         }
@@ -498,15 +501,27 @@ impl Session {
     fn resync(&mut self) {
         self.stop_lagging();
         self.worker.node.stats.resyncs.inc();
-        self.tell_total(self.latest.max(self.told));
+        self.tell_total(self.total_now());
         self.answers.forget();
-        let board = self.worker.node.board.clone();
-        let Some(scoped) = &mut self.scoped else { return };
-        for range in scoped.view.ranges() {
-            scoped.resync.push_back(Request::Range(*range, self.answers.expect()));
+        let Some(view) = self.downlink.view() else { return };
+        for range in view.ranges() {
+            self.resync.push_back(Request::Range(*range, self.answers.expect()));
         }
-        let own = scoped.view.unanswered().iter().filter_map(|id| board.box_id(*id));
-        scoped.resync.extend(own.map(Request::Check));
+        let board = &self.worker.node.board;
+        let own = view.unanswered().iter().filter_map(|id| board.box_id(*id));
+        self.resync.extend(own.map(Request::Check));
+    }
+
+    /// The highest total that no update still to come falls behind.
+    fn total_now(&self) -> u32 {
+        let heard = self.downlink.told.get().max(self.downlink.latest.get());
+        // What waits in the mailbox may be from before.
+        if self.downlink.is_behind() { heard } else { heard.max(self.worker.roster.settled()) }
+    }
+
+    /// Whether nobody has said goodbye yet.
+    fn is_playing(&self) -> bool {
+        matches!(self.downlink.phase.get(), Phase::Open | Phase::Joining)
     }
 
     fn release_held(&mut self) {
@@ -527,8 +542,11 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.link.gone.store(true, Ordering::Release);
-        if self.lagging {
+        let view = self.downlink.view();
+        let ranges = view.as_ref().map_or(&[][..], |view| view.ranges());
+        self.downlink.end();
+        self.worker.roster.leave(&self.downlink, ranges);
+        if self.downlink.lagging.get() {
             self.worker.node.stats.lagging.dec();
         }
         match self.held.as_deref() {
@@ -536,7 +554,7 @@ impl Drop for Session {
             Some(Held::Busy { .. }) => _ = self.worker.node.stats.sessions_paused.dec(),
             None => {}
         }
-        if matches!(self.phase, Phase::Open | Phase::Joining) {
+        if self.is_playing() {
             self.worker.node.stats.closed("none");
         }
         self.worker.node.stats.connections.dec();
@@ -547,6 +565,7 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
+        self.worker.roster.announce(&self.downlink);
         // Waiting here costs only this session; its first message is the Welcome.
         let joined = self.worker.hub.send(Join(self.link.clone())).into_actor(self);
         ctx.spawn(joined.map(|joined, _, ctx| {
@@ -562,8 +581,8 @@ impl Handler<Welcome> for Session {
     type Result = ();
 
     fn handle(&mut self, Welcome { total }: Welcome, _: &mut Self::Context) {
-        self.phase = Phase::Open;
-        self.latest = total;
+        self.downlink.phase.set(Phase::Open);
+        self.downlink.latest.set(total);
         self.tell_total(total);
     }
 }
@@ -572,27 +591,18 @@ impl Handler<UpdatesFlushed> for Session {
     type Result = ();
 
     fn handle(&mut self, UpdatesFlushed(batch): UpdatesFlushed, _: &mut Self::Context) {
-        self.latest = batch.total_after();
-        if self.phase != Phase::Open {
+        self.downlink.handling();
+        self.downlink.latest.set(batch.total_after());
+        if !self.downlink.is_open() {
             return;
         }
         if !self.keeps_up() {
             self.worker.node.stats.batches_dropped.inc();
             return;
         }
-        let stats = &self.worker.node.stats;
-        let Some(scoped) = &mut self.scoped else {
-            stats.updates_delivered.inc_by(batch.len() as u64);
-            self.outbox.push(Kind::Other, batch.frames().clone());
-            self.told = batch.total_after();
-            return;
-        };
         let mut picked = self.worker.picked.borrow_mut();
-        scoped.view.pick(batch.by_id(), &mut picked);
-        if let Some(last) = picked.last() {
-            stats.updates_delivered.inc_by(picked.len() as u64);
-            self.outbox.push(Kind::Other, batch.frames_at(&picked));
-            self.told = batch.total_at(*last);
+        if let Some(frames) = self.downlink.take(&batch, &mut picked, &self.worker.node.stats) {
+            self.say(frames);
         }
     }
 }
@@ -601,11 +611,12 @@ impl Handler<RangeAnswered> for Session {
     type Result = ();
 
     fn handle(&mut self, answered: RangeAnswered, _: &mut Self::Context) {
-        if self.phase != Phase::Open {
+        if !self.downlink.is_open() {
             return;
         }
+        let mut outbox = self.downlink.outbox();
         for frame in self.answers.arrived(answered.sequence, answered.frame) {
-            self.outbox.push(Kind::Range, frame);
+            outbox.push(Kind::Range, frame);
         }
     }
 }
@@ -614,18 +625,18 @@ impl Handler<AlreadyChecked> for Session {
     type Result = ();
 
     fn handle(&mut self, AlreadyChecked(ids): AlreadyChecked, _: &mut Self::Context) {
-        if self.phase != Phase::Open {
+        if !self.downlink.is_open() {
             return;
         }
         let mut frames = BytesMut::new();
         for id in ids {
             // A `v=2` client may have got its answer with a batch in the meantime.
-            if self.scoped.as_mut().is_none_or(|scoped| scoped.view.answered(id.get())) {
-                put_update_frame(&mut frames, self.told, id.get());
+            if self.downlink.view().is_none_or(|mut view| view.answered(id.get())) {
+                put_update_frame(&mut frames, self.downlink.told.get(), id.get());
             }
         }
         if !frames.is_empty() {
-            self.outbox.push(Kind::Other, frames.freeze());
+            self.say(frames.freeze());
         }
     }
 }
@@ -634,10 +645,10 @@ impl Handler<CheckRefused> for Session {
     type Result = ();
 
     fn handle(&mut self, CheckRefused { id, reason }: CheckRefused, _: &mut Self::Context) {
-        if self.phase != Phase::Open {
+        if !self.downlink.is_open() {
             return;
         }
-        if self.scoped.is_some() {
+        if self.is_scoped() {
             self.refuse(id, reason);
         } else {
             self.close(Close::STORAGE);
@@ -649,8 +660,8 @@ impl Handler<PingDue> for Session {
     type Result = ();
 
     fn handle(&mut self, _: PingDue, _: &mut Self::Context) {
-        if self.phase == Phase::Open {
-            self.outbox.push(Kind::Other, ping_frame());
+        if self.downlink.is_open() {
+            self.say(ping_frame());
         }
     }
 }
@@ -659,14 +670,15 @@ impl Handler<PulseDue> for Session {
     type Result = ();
 
     fn handle(&mut self, PulseDue { total, frame }: PulseDue, _: &mut Self::Context) {
-        self.latest = total;
+        self.downlink.handling();
+        self.downlink.latest.set(total);
         // One that does not fit is left out. Nobody lags for a pulse: after a resync the answers for
         // 16 ranges may fill the outbox, and a pulse behind them would begin another one.
-        let fits = self.outbox.load() <= self.settings().outbox_bytes;
-        if self.phase == Phase::Open && !self.lagging && fits {
-            debug_assert!(total >= self.told, "a hub tells what it has announced");
-            self.outbox.push(Kind::Other, frame);
-            self.told = total;
+        let fits = self.downlink.outbox().load() <= self.settings().outbox_bytes;
+        if self.downlink.is_open() && !self.downlink.lagging.get() && fits {
+            debug_assert!(total >= self.downlink.told.get(), "a hub tells what it has announced");
+            self.say(frame);
+            self.downlink.told.set(total);
         }
     }
 }
@@ -679,7 +691,7 @@ impl Handler<DeadlinePassed> for Session {
         let node = &self.worker.node;
         let now_s = node.clock.now_s();
         let idle_s = whole_seconds(node.settings.hub.idle_timeout);
-        match self.phase {
+        match self.downlink.phase.get() {
             Phase::Open if self.link.deadline_passed(now_s) => {
                 self.begin_to_lag();
                 self.close(Close::LAGGING);
@@ -690,10 +702,18 @@ impl Handler<DeadlinePassed> for Session {
             Phase::Open | Phase::Joining => {}
             Phase::Closing | Phase::Discarding => {
                 // Nothing of what is unsent may linger in the kernel for minutes.
-                socket::reset_on_drop(&self.stream);
+                socket::reset_on_drop(&self.downlink.stream);
                 ctx.stop();
             }
         }
+    }
+}
+
+impl Handler<OutputWaits> for Session {
+    type Result = ();
+
+    fn handle(&mut self, _: OutputWaits, _: &mut Self::Context) {
+        // The pump, which is polled after every message, writes it.
     }
 }
 

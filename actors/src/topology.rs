@@ -24,7 +24,7 @@ use crate::{
         Broadcaster, BroadcasterSettings,
         census::{Census, Overview},
     },
-    hub::{Hub, HubSettings},
+    hub::{Hub, HubSettings, roster::Roster},
     messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, ReadWords},
     protocol::Close,
     session::{Connection, Session, SessionSettings},
@@ -349,6 +349,8 @@ pub struct Worker {
     pub node: Arc<Node>,
     /// The thread's hub.
     pub hub: Addr<Hub>,
+    /// What that and its sessions share.
+    pub(crate) roster: Rc<Roster>,
     /// Where sockets are read into, one at a time.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// Positions of the updates that concern the session at hand.
@@ -359,12 +361,16 @@ impl Worker {
     /// Starts this thread's hub and attaches it to the broadcaster.
     pub fn start(node: Arc<Node>) -> Rc<Self> {
         let vital = Vital { what: "a hub".to_owned(), fatal: node.fatal.clone() };
-        let hub = Hub::new(node.settings.hub, node.clock, node.broadcaster.clone(), vital).start();
+        let roster = Rc::<Roster>::default();
+        let (broadcaster, stats) = (node.broadcaster.clone(), node.stats.clone());
+        let settings = node.settings.hub;
+        let hub = Hub::new(settings, node.clock, broadcaster, stats, roster.clone(), vital).start();
         node.hubs.lock().expect("nothing panics under this lock").push(hub.clone());
         let buffer = vec![0; node.settings.session.read_buffer_bytes].into_boxed_slice();
         Rc::new(Self {
             node,
             hub,
+            roster,
             read_buffer: RefCell::new(buffer),
             picked: RefCell::new(Vec::new()),
         })

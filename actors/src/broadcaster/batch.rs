@@ -4,7 +4,10 @@ use std::sync::OnceLock;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::protocol::{UPDATE_FRAME_BYTES, put_update_frame};
+use crate::{
+    board::tile_of,
+    protocol::{UPDATE_FRAME_BYTES, put_update_frame},
+};
 
 /// An encoded batch of updates, shared by all sessions of a node.
 #[derive(Debug)]
@@ -66,6 +69,13 @@ impl Batch {
             by_id.sort_unstable();
             by_id
         })
+    }
+
+    /// The tiles that have boxes among the updates, each once.
+    pub fn tiles(&self) -> Vec<u32> {
+        let mut tiles: Vec<u32> = self.by_id().iter().map(|(id, _)| tile_of(*id)).collect();
+        tiles.dedup();
+        tiles
     }
 
     /// Whether box `id` is among the updates.

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::{
-    board::{BOXES_PER_TILE, Board},
+    board::{BOXES_PER_TILE, Board, tile_of},
     protocol::{PULSE_TILES_MAX, pulse_frame},
     shard::bitmap::Bitmap,
 };
@@ -49,7 +49,7 @@ impl Census {
     /// Counts newly checked boxes. About 2 ns a box.
     pub fn count(&mut self, ids: &[u32]) {
         for id in ids {
-            let tile = (id - 1) / BOXES_PER_TILE;
+            let tile = tile_of(*id);
             self.checked[tile as usize] += 1;
             self.mark(tile as u16);
         }

@@ -38,6 +38,14 @@ impl Outbox {
         self.queue.push_back((kind, frames));
     }
 
+    /// The same for frames of which the socket has taken `written` bytes already.
+    pub fn push_begun(&mut self, kind: Kind, frames: Bytes, written: usize) {
+        debug_assert!(self.is_empty(), "nothing is written before what waits");
+        self.push(kind, frames);
+        self.bytes -= written;
+        self.front_written = written;
+    }
+
     /// Bytes not yet taken by the socket.
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -144,6 +152,16 @@ mod tests {
         outbox.wrote(3);
         assert!(outbox.is_empty());
         assert_eq!((outbox.bytes(), outbox.ranges()), (0, 0));
+    }
+
+    #[test]
+    fn what_was_begun_elsewhere_goes_on_here() {
+        let mut outbox = Outbox::default();
+        outbox.push_begun(Kind::Other, Bytes::from_static(b"abc"), 1);
+        outbox.push(Kind::Other, Bytes::from_static(b"de"));
+        assert_eq!((offered(&outbox), outbox.bytes()), (b"bcde".to_vec(), 4));
+        outbox.wrote(4);
+        assert_eq!((outbox.is_empty(), outbox.bytes()), (true, 0));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::{
     future::Future,
-    io::{ErrorKind, IoSlice},
+    io::ErrorKind,
     net::Shutdown,
     pin::Pin,
     sync::atomic::Ordering,
@@ -19,19 +19,13 @@ use tokio::net::TcpStream;
 
 use super::{
     Held, NoRoom, Phase, Request, Session,
+    downlink::Gone,
     frame::{Event, MessageKind, Step},
-    outbox::Kind,
 };
 use crate::protocol::{ClientMessage, pong_frame};
 
-/// Pieces of output offered to the kernel in one `writev`.
-const WRITE_SLICES: usize = 32;
-
 /// Reads of one session before the thread's other tasks get a turn.
 const READS_PER_TURN: usize = 4;
-
-/// The socket is of no more use.
-struct Gone;
 
 /// Drives the socket of its session until it ends.
 pub(super) struct Pump;
@@ -76,15 +70,15 @@ impl Session {
                 continue;
             }
             if written.is_ready() {
-                if self.lagging && self.phase == Phase::Open {
+                if self.downlink.lagging.get() && self.downlink.is_open() {
                     self.resync();
                     continue;
                 }
-                if self.phase == Phase::Closing {
-                    self.phase = Phase::Discarding;
+                if self.downlink.phase.get() == Phase::Closing {
+                    self.downlink.phase.set(Phase::Discarding);
                     self.set_deadline(Some(self.settings().close_timeout));
                     // The client may be gone already; reading will tell.
-                    let _ = SockRef::from(&self.stream).shutdown(Shutdown::Write);
+                    let _ = SockRef::from(&self.downlink.stream).shutdown(Shutdown::Write);
                     continue;
                 }
             }
@@ -124,8 +118,7 @@ impl Session {
                     }
                 }
                 None => {
-                    let Some(scoped) = &mut self.scoped else { return };
-                    let Some(request) = scoped.resync.pop_front() else { return };
+                    let Some(request) = self.resync.pop_front() else { return };
                     self.submit(request);
                 }
             }
@@ -160,14 +153,14 @@ impl Session {
     /// Whether the next message of the client may be looked at.
     fn may_read(&self) -> bool {
         let settings = self.settings();
-        let scoped_has_room = self.scoped.as_ref().is_none_or(|scoped| {
-            scoped.resync.is_empty() && scoped.view.unanswered().len() < settings.checks_outstanding
-        });
-        self.phase == Phase::Open
+        let outbox = self.downlink.outbox();
+        let view = self.downlink.view();
+        self.downlink.is_open()
             && self.held.is_none()
-            && scoped_has_room
-            && self.answers.slots.len() + self.outbox.ranges() < settings.ranges_outstanding
-            && self.outbox.load() <= settings.outbox_bytes
+            && self.resync.is_empty()
+            && view.is_none_or(|view| view.unanswered().len() < settings.checks_outstanding)
+            && self.answers.slots.len() + outbox.ranges() < settings.ranges_outstanding
+            && outbox.load() <= settings.outbox_bytes
             && !self.worker.node.is_draining()
     }
 
@@ -177,14 +170,14 @@ impl Session {
         task: &mut TaskContext<'_>,
         reads: &mut usize,
     ) -> Result<Poll<()>, Gone> {
-        if self.phase == Phase::Discarding {
+        if self.downlink.phase.get() == Phase::Discarding {
             return self.poll_discard(task, reads);
         }
         if self.may_read() && !self.unread.is_empty() {
             let mut unread = std::mem::take(&mut self.unread);
             let taken = self.interpret(&mut unread);
             unread.drain(..taken);
-            if self.phase == Phase::Open && !unread.is_empty() {
+            if self.downlink.is_open() && !unread.is_empty() {
                 self.unread = unread;
             }
         }
@@ -208,7 +201,7 @@ impl Session {
     fn take_in(&mut self, fresh: &mut [u8]) {
         if self.unread.is_empty() {
             let taken = self.interpret(fresh);
-            if self.phase == Phase::Open {
+            if self.downlink.is_open() {
                 self.unread.extend_from_slice(&fresh[taken..]);
             }
             return;
@@ -216,7 +209,7 @@ impl Session {
         let mut unread = std::mem::take(&mut self.unread);
         unread.extend_from_slice(fresh);
         let taken = self.interpret(&mut unread);
-        if self.phase == Phase::Open && taken < unread.len() {
+        if self.downlink.is_open() && taken < unread.len() {
             unread.drain(..taken);
             self.unread = unread;
         }
@@ -256,7 +249,7 @@ impl Session {
                 }
             }
             Event::Message(MessageKind::Text, _) => unreachable!("the frame limits refuse text"),
-            Event::Ping(payload) => self.outbox.push(Kind::Other, pong_frame(payload)),
+            Event::Ping(payload) => self.say(pong_frame(payload)),
             Event::Close(code) => self.closed_by_client(code),
             Event::Nothing => {}
         }
@@ -286,12 +279,12 @@ impl Session {
         buffer: &mut [u8],
     ) -> Result<Poll<usize>, Gone> {
         loop {
-            match self.stream.poll_read_ready(task) {
+            match self.downlink.stream.poll_read_ready(task) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(_)) => return Err(Gone),
                 Poll::Ready(Ok(())) => {}
             }
-            match self.stream.try_read(buffer) {
+            match self.downlink.stream.try_read(buffer) {
                 Ok(0) => return Err(Gone),
                 Ok(received) => return Ok(Poll::Ready(received)),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
@@ -301,22 +294,12 @@ impl Session {
     }
 
     /// Ready when the outbox is empty.
-    fn poll_write(&mut self, task: &mut TaskContext<'_>) -> Result<Poll<()>, Gone> {
-        while !self.outbox.is_empty() {
-            match self.stream.poll_write_ready(task) {
+    fn poll_write(&self, task: &mut TaskContext<'_>) -> Result<Poll<()>, Gone> {
+        while !self.downlink.write_outbox(&self.worker.node.stats)? {
+            match self.downlink.stream.poll_write_ready(task) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(_)) => return Err(Gone),
                 Poll::Ready(Ok(())) => {}
-            }
-            let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
-            let filled = self.outbox.slices(&mut slices);
-            match self.stream.try_write_vectored(&slices[..filled]) {
-                Ok(written) => {
-                    self.worker.node.stats.bytes_sent.inc_by(written as u64);
-                    self.outbox.wrote(written);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => return Err(Gone),
             }
         }
         Ok(Poll::Ready(()))

@@ -15,14 +15,21 @@ pub struct View {
 }
 
 impl View {
-    /// Registers a range as the most recently requested one.
-    pub fn look_at(&mut self, range: BoxRange) {
+    /// Registers a range as the most recently requested one; which one is given up for it.
+    pub fn look_at(&mut self, range: BoxRange) -> Option<BoxRange> {
+        let mut passed = None;
         if let Some(known) = self.ranges.iter().position(|known| *known == range) {
             self.ranges.remove(known);
         } else if self.ranges.len() == RANGES_MAX {
-            self.ranges.remove(0);
+            passed = Some(self.ranges.remove(0));
         }
         self.ranges.push(range);
+        passed
+    }
+
+    /// Whether any of the ranges has boxes in `tile`.
+    pub fn covers(&self, tile: u32) -> bool {
+        self.ranges.iter().any(|range| range.tiles().contains(&tile))
     }
 
     /// The ranges, least recently requested first.
@@ -100,7 +107,8 @@ mod tests {
             view.look_at(range(tile * 1000 + 1, tile * 1000 + 1000));
         }
         view.look_at(range(1, 1000));
-        view.look_at(range(900_001, 900_002));
+        assert_eq!(view.look_at(range(900_001, 900_002)), Some(range(1001, 2000)));
+        assert!(view.covers(0) && view.covers(9) && !view.covers(1));
         assert_eq!(view.ranges().len(), 16);
         assert!(view.ranges().contains(&range(1, 1000)), "it was asked for again");
         assert!(!view.ranges().contains(&range(1001, 2000)), "now the oldest");

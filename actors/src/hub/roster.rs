@@ -1,0 +1,90 @@
+//! What a hub and the sessions of its thread share: who is new, and who looks where. Neither of them
+//! waits for the other here; nothing is borrowed across an await.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
+
+use super::viewers::Viewers;
+use crate::{
+    board::BoxRange,
+    session::{SessionLink, downlink::Downlink},
+};
+
+/// The sessions of one worker thread, as far as they and their hub both need to know.
+#[derive(Default)]
+pub(crate) struct Roster {
+    /// Those whose `Join` is under way, by their links.
+    newcomers: RefCell<HashMap<*const SessionLink, Rc<Downlink>>>,
+    viewers: RefCell<Viewers<Downlink>>,
+    /// The total that every session here has been told, or has waiting for it.
+    settled: Cell<u32>,
+}
+
+impl Roster {
+    /// A session asks its hub to let it in.
+    pub(crate) fn announce(&self, downlink: &Rc<Downlink>) {
+        let link = Arc::as_ptr(&downlink.link);
+        self.newcomers.borrow_mut().insert(link, downlink.clone());
+    }
+
+    /// The hub lets it in; `None` if it has ended meanwhile.
+    pub(crate) fn let_in(&self, link: &Arc<SessionLink>) -> Option<Rc<Downlink>> {
+        self.newcomers.borrow_mut().remove(&Arc::as_ptr(link))
+    }
+
+    /// The view of a session has come to `seen`, and `passed` may be out of it; `still` says which
+    /// tiles it covers anyway.
+    pub(crate) fn look(
+        &self,
+        downlink: &Rc<Downlink>,
+        seen: BoxRange,
+        passed: Option<BoxRange>,
+        still: impl Fn(u32) -> bool,
+    ) {
+        let mut viewers = self.viewers.borrow_mut();
+        for tile in seen.tiles() {
+            viewers.watch(tile, downlink);
+        }
+        for tile in passed.into_iter().flat_map(BoxRange::tiles).filter(|tile| !still(*tile)) {
+            viewers.unwatch(tile, Rc::as_ptr(downlink));
+        }
+    }
+
+    /// A session has sent a check and will hear of it wherever it is.
+    pub(crate) fn ask(&self, downlink: &Rc<Downlink>) {
+        self.viewers.borrow_mut().ask(downlink);
+    }
+
+    /// A session has ended that looked at `ranges`.
+    pub(crate) fn leave(&self, downlink: &Rc<Downlink>, ranges: &[BoxRange]) {
+        self.newcomers.borrow_mut().remove(&Arc::as_ptr(&downlink.link));
+        let mut viewers = self.viewers.borrow_mut();
+        for tile in ranges.iter().copied().flat_map(BoxRange::tiles) {
+            viewers.unwatch(tile, Rc::as_ptr(downlink));
+        }
+        viewers.forget_asking(Rc::as_ptr(downlink));
+    }
+
+    /// The `v=2` sessions that a batch with boxes in `tiles` concerns, found by walk `number`.
+    pub(crate) fn find(&self, tiles: impl FnOnce() -> Vec<u32>, number: u32) -> Vec<Rc<Downlink>> {
+        let mut viewers = self.viewers.borrow_mut();
+        if viewers.is_empty() {
+            return Vec::new();
+        }
+        viewers.find(&tiles(), Downlink::is_asking, |downlink| downlink.find(number))
+    }
+
+    /// The total before the batch that is on its way to the sessions, if one is.
+    pub(crate) fn settled(&self) -> u32 {
+        self.settled.get()
+    }
+
+    /// No batch is on its way any more.
+    pub(crate) fn settle(&self, total: u32) {
+        self.settled.set(total);
+    }
+}
