@@ -1,5 +1,7 @@
 //! Actors together, over real sockets and a store that does what a test wants of it.
 
+mod delivery;
+
 use std::{
     future::Future,
     sync::{
@@ -142,15 +144,24 @@ pub(crate) struct Client(TcpStream);
 
 impl Client {
     pub(crate) async fn connect(worker: &std::rc::Rc<Worker>, version: Version) -> Self {
+        let mut client = Self::start(worker, version).await;
+        assert_eq!(client.frame().await.len(), 4, "greeted with the total");
+        client
+    }
+
+    /// Connected, with buffers as small as a session's, and not greeted yet.
+    async fn start(worker: &std::rc::Rc<Worker>, version: Version) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (stream, _) = accepted.expect("accepted");
+        let size = worker.node.settings.session.send_buffer_bytes;
+        socket2::SockRef::from(&stream).set_send_buffer_size(size).expect("a legal size");
         let connection = Connection { stream, unread: Vec::new(), version, permit: Box::new(()) };
         worker.start_session(connection);
-        let mut client = Self(client.expect("connected"));
-        assert_eq!(client.frame().await.len(), 4, "greeted with the total");
-        client
+        let client = client.expect("connected");
+        socket2::SockRef::from(&client).set_recv_buffer_size(size).expect("a legal size");
+        Self(client)
     }
 
     pub(crate) async fn send(&mut self, words: &[u32]) {
@@ -165,7 +176,11 @@ impl Client {
         let read = async {
             let mut header = [0; 2];
             self.0.read_exact(&mut header).await.expect("a frame");
-            let mut payload = vec![0; usize::from(header[1])];
+            let length = match header[1] {
+                126 => self.0.read_u16().await.expect("a length"),
+                short => u16::from(short),
+            };
+            let mut payload = vec![0; usize::from(length)];
             self.0.read_exact(&mut payload).await.expect("a whole frame");
             payload
         };

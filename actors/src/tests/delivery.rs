@@ -1,0 +1,156 @@
+//! Who hears of what, and in which order, whichever way it takes to the socket.
+
+use std::{rc::Rc, sync::Arc};
+
+use super::{Client, FREELY, TestStore, eventually, run, settings};
+use crate::{
+    board::{Offset, ShardIndex},
+    protocol::Version,
+    topology::Worker,
+};
+
+/// The numbers of a frame.
+fn words(frame: &[u8]) -> Vec<u32> {
+    let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("four"));
+    frame.chunks_exact(4).map(word).collect()
+}
+
+/// The boxes with these ids, on a board of one shard, are durable.
+async fn learn(store: &Arc<TestStore>, ids: impl Iterator<Item = u32>) {
+    let feed = store.feed.lock().expect("unpoisoned").clone().expect("the node has started");
+    feed.learned(ShardIndex(0), ids.map(|id| Offset(id - 1)).collect()).await;
+}
+
+#[test]
+fn a_v2_session_hears_of_what_it_looks_at_and_of_its_own_checks() {
+    let store = TestStore::new(400_000, 1, FREELY);
+    run(settings(), &store, async |worker| {
+        let mut watcher = Client::connect(&worker, Version::V2).await;
+        let mut elsewhere = Client::connect(&worker, Version::V2).await;
+        let mut plain = Client::connect(&worker, Version::Plain).await;
+        watcher.send(&[100_001, 200_000]).await;
+        assert_eq!(words(&watcher.frame().await)[0], 100_001);
+        elsewhere.send(&[1, 8]).await;
+        assert_eq!(words(&elsewhere.frame().await)[0], 1);
+        for id in [100_000, 100_001, 200_000, 200_001, 399_999] {
+            learn(&store, [id].into_iter()).await;
+            assert_eq!(plain.ids(1).await, [id]);
+        }
+        watcher.send(&[400_000]).await;
+        assert_eq!(plain.ids(1).await, [400_000]);
+        assert_eq!(watcher.ids(3).await, [100_001, 200_000, 400_000]);
+        // In the same tile, but out of the range that it looks at.
+        learn(&store, [9, 8].into_iter()).await;
+        assert_eq!(words(&elsewhere.frame().await), [8, 8]);
+    });
+}
+
+#[test]
+fn what_is_out_of_view_is_not_told_any_more() {
+    let store = TestStore::new(2_000_000, 1, FREELY);
+    run(settings(), &store, async |worker| {
+        let mut watcher = Client::connect(&worker, Version::V2).await;
+        for tile in 0..17 {
+            watcher.send(&[tile * 100_000 + 1, tile * 100_000 + 40]).await;
+            assert_eq!(words(&watcher.frame().await)[0], tile * 100_000 + 1);
+        }
+        learn(&store, [2, 100_002, 1_600_002].into_iter()).await;
+        assert_eq!(watcher.ids(2).await, [100_002, 1_600_002], "the first range is given up");
+    });
+}
+
+#[test]
+fn sessions_that_end_are_forgotten() {
+    let store = TestStore::new(1_000, 1, FREELY);
+    run(settings(), &store, async |worker| {
+        let mut stays = Client::connect(&worker, Version::V2).await;
+        stays.send(&[1, 100]).await;
+        stays.frame().await;
+        for version in [Version::V2, Version::Plain] {
+            let mut leaves = Client::connect(&worker, version).await;
+            leaves.send(&[1, 100]).await;
+            leaves.frame().await;
+            drop(leaves);
+        }
+        eventually("they have ended", || worker.node.stats.connections.get() == 1).await;
+        learn(&store, [7].into_iter()).await;
+        assert_eq!(stays.ids(1).await, [7]);
+        drop(stays);
+        eventually("all have ended", || worker.node.stats.connections.get() == 0).await;
+        assert!(worker.roster.find(|| vec![0], 1_000_000).is_empty(), "nobody looks there");
+    });
+}
+
+/// Announces everything up to box `last` in batches of 500, as far as it was not.
+async fn announce(worker: &Rc<Worker>, store: &Arc<TestStore>, last: u32) {
+    let stats = &worker.node.stats;
+    loop {
+        let announced = u32::try_from(stats.announced.get()).expect("few");
+        if announced >= last {
+            return;
+        }
+        learn(store, announced + 1..=(announced + 500).min(last)).await;
+        eventually("the batch", || stats.announced.get() > i64::from(announced)).await;
+    }
+}
+
+/// Batches that are written at once, that wait in the outbox and that wait in the mailbox, in turns.
+#[test]
+fn a_client_that_falls_behind_hears_everything_in_its_order() {
+    let store = TestStore::new(200_000, 1, FREELY);
+    let mut settings = settings();
+    settings.session.outbox_bytes = 10_000_000;
+    settings.session.mailbox = 4096;
+    settings.session.send_buffer_bytes = 32_768;
+    run(settings, &store, async |worker| {
+        let mut slow = Client::connect(&worker, Version::Plain).await;
+        let mut told = 0;
+        for last in [100, 30_000, 30_100, 60_000] {
+            announce(&worker, &store, last).await;
+            // The first time nothing waits, then most of it does.
+            while told < last {
+                told += 1;
+                assert_eq!(words(&slow.frame().await), [told, told]);
+            }
+        }
+        assert_eq!(worker.node.stats.lags.get(), 0);
+    });
+}
+
+#[test]
+fn a_v2_client_that_lagged_is_told_the_total_of_now() {
+    let store = TestStore::new(200_000, 1, FREELY);
+    let mut settings = settings();
+    settings.session.outbox_bytes = 20_000;
+    settings.session.send_buffer_bytes = 4096;
+    run(settings, &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut slow = Client::connect(&worker, Version::V2).await;
+        slow.send(&[1, 100_000]).await;
+        let mut frame = slow.frame().await;
+        assert_eq!(frame.len(), 12_504);
+        let mut last = 0;
+        while stats.lags.get() == 0 {
+            last += 500;
+            announce(&worker, &store, last).await;
+        }
+        // Out of its view, so that it hears nothing of these.
+        learn(&store, 150_001..=150_500).await;
+        let total = last + 500;
+        eventually("all are announced", || stats.announced.get() == i64::from(total)).await;
+        let mut told = 0;
+        loop {
+            frame = slow.frame().await;
+            let now = words(&frame)[0];
+            match frame.len() {
+                8 => assert_eq!(now, told + 1),
+                4 => break assert_eq!(now, total, "the total of now"),
+                length => panic!("a frame of {length} bytes"),
+            }
+            told = now;
+        }
+        assert_eq!(slow.frame().await.len(), 12_504, "its range again");
+        learn(&store, [90_000].into_iter()).await;
+        assert_eq!(words(&slow.frame().await), [total + 1, 90_000]);
+    });
+}
