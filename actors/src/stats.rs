@@ -43,6 +43,8 @@ pub struct Stats {
     pub updates_delivered: Counter,
     /// `sent_bytes_total`: bytes written to WebSockets.
     pub bytes_sent: Counter,
+    /// `socket_writes_total`: writes that a WebSocket's socket took.
+    pub socket_writes: Counter,
     /// `batches_dropped_total`: batches not delivered to a lagging session.
     pub batches_dropped: Counter,
     /// `lagging`: sessions lagging now.
@@ -94,6 +96,7 @@ impl Default for Stats {
             updates_flushed: Counter::default(),
             updates_delivered: Counter::default(),
             bytes_sent: Counter::default(),
+            socket_writes: Counter::default(),
             batches_dropped: Counter::default(),
             lagging: Gauge::default(),
             lags: Counter::default(),

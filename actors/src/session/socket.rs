@@ -313,6 +313,7 @@ impl Session {
             match self.stream.try_write_vectored(&slices[..filled]) {
                 Ok(written) => {
                     self.worker.node.stats.bytes_sent.inc_by(written as u64);
+                    self.worker.node.stats.socket_writes.inc();
                     self.outbox.wrote(written);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
