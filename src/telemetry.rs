@@ -70,6 +70,7 @@ pub fn registry(stats: &Stats, store: &Opened) -> Registry {
         s.updates_delivered.clone(),
     );
     r.register("sent_bytes", "Bytes written to WebSockets", s.bytes_sent.clone());
+    r.register("socket_writes", "Writes that WebSockets' sockets took", s.socket_writes.clone());
     r.register(
         "batches_dropped",
         "Batches not delivered because the session lagged",

@@ -43,6 +43,8 @@ pub struct Stats {
     pub updates_delivered: Counter,
     /// `sent_bytes_total`: bytes written to WebSockets.
     pub bytes_sent: Counter,
+    /// `socket_writes_total`: writes that a WebSocket's socket took.
+    pub socket_writes: Counter,
     /// `batches_dropped_total`: batches not delivered to a lagging session.
     pub batches_dropped: Counter,
     /// `lagging`: sessions lagging now.
@@ -94,6 +96,7 @@ impl Default for Stats {
             updates_flushed: Counter::default(),
             updates_delivered: Counter::default(),
             bytes_sent: Counter::default(),
+            socket_writes: Counter::default(),
             batches_dropped: Counter::default(),
             lagging: Gauge::default(),
             lags: Counter::default(),
@@ -128,6 +131,14 @@ impl Stats {
         self.store_commit_seconds.observe(took.as_secs_f64());
         let result = if ok { "ok" } else { "failed" };
         self.store_commits.get_or_create(&[("result", result)]).inc();
+    }
+
+    /// Counts one write to a socket, and the bytes that it took; none: it had no room.
+    pub fn wrote(&self, bytes: usize) {
+        if bytes > 0 {
+            self.socket_writes.inc();
+            self.bytes_sent.inc_by(bytes as u64);
+        }
     }
 
     /// Sessions open now.

@@ -1,23 +1,26 @@
 //! Benchmarks in their quick forms, so that they cannot rot: everything runs, books balance, figures
 //! are told. Nothing here says how fast anything is.
 
-use xtask::bench::{
-    Programs,
-    cluster::{self, Scale},
-};
+use xtask::bench::{Programs, cluster, fanout};
 
 use crate::harness::cluster::shared;
+
+fn programs() -> Programs {
+    Programs {
+        billion: env!("CARGO_BIN_EXE_billion").into(),
+        swarm: env!("CARGO_BIN_EXE_swarm").into(),
+        plain: env!("CARGO_BIN_EXE_baseline_plain").into(),
+        naive: env!("CARGO_BIN_EXE_baseline_naive").into(),
+        page: env!("CARGO_MANIFEST_DIR").into(),
+    }
+}
 
 /// Books that do not balance, of players, of the baseline or of a full board, are an error of the run.
 #[test]
 fn the_cluster_benchmark_runs_and_its_books_balance() {
-    let programs = Programs {
-        billion: env!("CARGO_BIN_EXE_billion").into(),
-        swarm: env!("CARGO_BIN_EXE_swarm").into(),
-        page: env!("CARGO_MANIFEST_DIR").into(),
-    };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let figures = cluster::run(&programs, shared().redis(), folder.path(), &Scale::QUICK);
+    let figures =
+        cluster::run(&programs(), shared().redis(), folder.path(), &cluster::Scale::QUICK);
     let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
     println!("{figures}");
     let loads = figures.baseline.iter().chain(&figures.one_node).chain([&figures.three_nodes]);
@@ -30,6 +33,33 @@ fn the_cluster_benchmark_runs_and_its_books_balance() {
     let table = figures.to_string();
     for told in ["one node's rate", "Redis CPU per check", "node to node", "full board of 1000000"]
     {
+        assert!(table.contains(told), "{told} in {table}");
+    }
+}
+
+/// The same players, with the same exact books, on our server and on both baselines.
+#[test]
+fn the_fan_out_benchmark_runs_and_its_books_balance() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let figures = fanout::run(&programs(), folder.path(), &fanout::Scale::QUICK);
+    let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
+    println!("{figures}");
+    let mut servers: Vec<_> = figures.series.iter().map(|series| series.server).collect();
+    servers.sort_unstable();
+    servers.dedup();
+    assert_eq!(servers, fanout::Server::ALL, "everybody took part");
+    for series in &figures.series {
+        assert_eq!(series.rounds.len(), fanout::Scale::QUICK.rounds);
+        for round in &series.rounds {
+            assert!(round.updates > 0. && round.max_ms >= round.p50_ms, "{series:?}");
+            // A flush carries an update at least, to one listener.
+            assert!(round.writes.is_none_or(|writes| writes > 0. && writes <= round.updates * 2.));
+            let counts_writes = series.server != fanout::Server::Naive;
+            assert_eq!(round.writes.is_some(), counts_writes, "{series:?}");
+        }
+    }
+    let table = figures.to_string();
+    for told in ["| ours / plain", "| naive / ours", "| plain |"] {
         assert!(table.contains(told), "{told} in {table}");
     }
 }

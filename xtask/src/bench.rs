@@ -1,4 +1,5 @@
-//! Benchmarks of whole servers: real programs, a real Redis Cluster, everything on one machine.
+//! Benchmarks of whole servers: real programs, a real Redis Cluster where it takes part, everything on
+//! one machine.
 //!
 //! `cargo xtask bench …` runs them with release builds. Each has a quick form that the end-to-end
 //! tests run, so that none can rot; it says nothing about speed.
@@ -6,6 +7,7 @@
 mod baseline;
 mod boards;
 pub mod cluster;
+pub mod fanout;
 mod figures;
 mod server;
 mod swarm;
@@ -21,8 +23,18 @@ pub struct Programs {
     pub billion: PathBuf,
     /// The load generator.
     pub swarm: PathBuf,
+    /// Fan-out as plain tokio does it.
+    pub plain: PathBuf,
+    /// Fan-out with an actor per connection and a message per update.
+    pub naive: PathBuf,
     /// The folder that holds the page's files.
     pub page: PathBuf,
+}
+
+/// Processes that wanted a core, on average over the last minute.
+fn machine_load() -> Result<f64> {
+    let loads = fs::read_to_string("/proc/loadavg")?;
+    loads.split(' ').next().context("a load average")?.parse().context("a number")
 }
 
 /// `/proc/PID/stat` counts in USER_HZ, which is 100 wherever Linux runs.

@@ -12,12 +12,12 @@ mod cluster;
 mod python;
 mod measure;
 
-use std::process::ExitCode;
+use std::{num::NonZeroUsize, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
-use xtask::process;
+use xtask::{bench::fanout, process};
 
 use crate::{process::Workspace, steps::Steps};
 
@@ -65,6 +65,18 @@ enum Bench {
         #[arg(long)]
         quick: bool,
     },
+    /// Updates to many listeners, beside plain tokio and a naive actor design
+    Fanout {
+        /// Everything tiny, in a few seconds: that it works, not how fast
+        #[arg(long)]
+        quick: bool,
+        /// How often the servers take turns; the middle one of each counts [default: 5]
+        #[arg(long)]
+        rounds: Option<NonZeroUsize>,
+        /// Only this server, so nothing is compared
+        #[arg(long, value_name = "NAME")]
+        only: Option<fanout::Server>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,6 +100,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Image => only_image(&workspace),
         Command::Cluster(command) => cluster::run(&workspace, command)?,
         Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
+        Command::Bench { what: Bench::Fanout { quick, rounds, only } } => {
+            measure::fanout(&workspace, quick, rounds, only)?
+        }
     })
 }
 

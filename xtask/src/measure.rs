@@ -1,10 +1,10 @@
 //! `cargo xtask bench …`: builds what is measured, gives it a place to run, and prints what came out.
 
-use std::{fs, process::ExitCode, time::Duration};
+use std::{fs, num::NonZeroUsize, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use xtask::{
-    bench::{Programs, cluster},
+    bench::{Programs, cluster, fanout},
     guardian::{Folder, Guardian},
     redis::RedisCluster,
 };
@@ -13,18 +13,43 @@ use crate::{process, process::Workspace};
 
 /// A board in a Redis Cluster, against the older server's way to keep one.
 pub fn cluster(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
-    process::run(&mut workspace.cargo(&["build", "--release", "--locked", "--bins"]))?;
-    let programs = Programs {
-        billion: workspace.target.join("release/billion"),
-        swarm: workspace.target.join("release/swarm"),
-        page: workspace.root.clone(),
-    };
-    let folder = workspace.target.join("bench").join(std::process::id().to_string());
-    fs::create_dir_all(&folder).context("cannot write into the target folder")?;
-    let guardian = Guardian::over(&folder, Duration::ZERO, Folder::Remove)?;
+    let (programs, guardian) = prepare(workspace)?;
     let redis = RedisCluster::start_anywhere(&guardian.folder().join("redis"))?;
     let scale = if quick { cluster::Scale::QUICK } else { cluster::Scale::FULL };
     let figures = cluster::run(&programs, &redis, guardian.folder(), &scale)?;
     println!("\n{figures}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Updates to many listeners, against plain tokio and against a naive actor design.
+pub fn fanout(
+    workspace: &Workspace,
+    quick: bool,
+    rounds: Option<NonZeroUsize>,
+    only: Option<fanout::Server>,
+) -> Result<ExitCode> {
+    let (programs, guardian) = prepare(workspace)?;
+    let mut scale = if quick { fanout::Scale::QUICK } else { fanout::Scale::FULL };
+    scale.rounds = rounds.map_or(scale.rounds, NonZeroUsize::get);
+    scale.only = only;
+    let figures = fanout::run(&programs, guardian.folder(), &scale)?;
+    println!("\n{figures}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Programs, built; and a folder that is gone in the end, with every process that works in it.
+fn prepare(workspace: &Workspace) -> Result<(Programs, Guardian)> {
+    process::run(&mut workspace.cargo(&["build", "--release", "--locked", "--bins"]))?;
+    let built = |name| workspace.target.join("release").join(name);
+    let programs = Programs {
+        billion: built("billion"),
+        swarm: built("swarm"),
+        plain: built("baseline_plain"),
+        naive: built("baseline_naive"),
+        page: workspace.root.clone(),
+    };
+    let folder = workspace.target.join("bench").join(std::process::id().to_string());
+    fs::create_dir_all(&folder).context("cannot write into the target folder")?;
+    let guardian = Guardian::over(&folder, Duration::ZERO, Folder::Remove)?;
+    Ok((programs, guardian))
 }

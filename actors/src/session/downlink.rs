@@ -174,7 +174,7 @@ impl Downlink {
     fn write_or_keep(&self, frames: Bytes, stats: &Stats) {
         // Whatever went wrong, the session's own writing finds it too, and knows what to do.
         let written = self.stream.try_write(&frames).unwrap_or(0);
-        stats.bytes_sent.inc_by(written as u64);
+        stats.wrote(written);
         if written < frames.len() {
             self.outbox().push_begun(Kind::Other, frames, written);
             self.link.nudge();
@@ -189,7 +189,7 @@ impl Downlink {
             let filled = outbox.slices(&mut slices);
             match self.stream.try_write_vectored(&slices[..filled]) {
                 Ok(written) => {
-                    stats.bytes_sent.inc_by(written as u64);
+                    stats.wrote(written);
                     outbox.wrote(written);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),

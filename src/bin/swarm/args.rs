@@ -65,6 +65,10 @@ pub(crate) struct Common {
     #[arg(long)]
     pub(crate) pid: Option<u32>,
 
+    /// Where the server's metrics are, to count its writes to sockets over the measured time.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<String>,
+
     /// Write all figures and parameters as JSON to this file; "-" is stdout, and moves the table to stderr.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,

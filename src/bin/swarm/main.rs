@@ -3,7 +3,7 @@
 //! In reading order: `args` says what to do; `scene` is the course of every run, and `connect`, `fanout`, `checks`,
 //! `ranges` and `relay` are what can be run. `crew` puts players on threads, `client` is one player's connection, `wire` its bytes.
 //! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong);
-//! `latency`, `procfs` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
+//! `latency`, `procfs`, `scrape` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -35,6 +35,7 @@ mod ranges;
 mod relay;
 mod report;
 mod scene;
+mod scrape;
 mod shuffle;
 mod target;
 mod watch;

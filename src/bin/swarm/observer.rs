@@ -9,9 +9,12 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::sleep;
 
 use crate::procfs::{Cpu, Memory};
+use crate::scrape;
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(200);
+/// Counts every write that a socket of the server took.
+const SOCKET_WRITES: &str = "billion_socket_writes_total";
 
 /// How a wait ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +26,7 @@ pub(crate) enum Waited {
 
 pub(crate) struct Observer {
     server: Option<u32>,
+    metrics: Option<String>,
     bar: ProgressBar,
     interrupted: Arc<AtomicBool>,
     sampled: Instant,
@@ -31,7 +35,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Must be called inside the runtime that will wait.
-    pub(crate) fn new(server: Option<u32>) -> Self {
+    pub(crate) fn new(server: Option<u32>, metrics: Option<String>) -> Self {
         let bar = ProgressBar::new_spinner();
         bar.set_style(
             ProgressStyle::with_template("{spinner} {elapsed_precise} {msg}")
@@ -39,7 +43,8 @@ impl Observer {
         );
         let interrupted = Arc::new(AtomicBool::new(false));
         tokio::spawn(listen_for_ctrl_c(Arc::clone(&interrupted)));
-        Self { server, bar, interrupted, sampled: Instant::now(), resident_peak_kib: None }
+        let (sampled, resident_peak_kib) = (Instant::now(), None);
+        Self { server, metrics, bar, interrupted, sampled, resident_peak_kib }
     }
 
     /// Waits until `done`, at most for `limit`, or until the player presses Ctrl-C; `line` says what goes on.
@@ -93,11 +98,16 @@ impl Observer {
         self.server.and_then(Memory::of)
     }
 
-    /// Both processes' CPU and the time, to be subtracted from a later reading.
+    /// Both processes' CPU, the server's writes and the time, to be subtracted from a later reading.
     pub(crate) fn read(&self) -> Reading {
         Reading {
             at: Instant::now(),
             server: self.server.and_then(Cpu::of),
+            // Waits for the server, which may be busy; that is alike at both ends of what is measured.
+            socket_writes: self
+                .metrics
+                .as_deref()
+                .and_then(|metrics| scrape::counter(metrics, SOCKET_WRITES)),
             swarm: Cpu::of(std::process::id()),
         }
     }
@@ -109,9 +119,14 @@ pub(crate) struct Reading {
     at: Instant,
     server: Option<Cpu>,
     swarm: Option<Cpu>,
+    socket_writes: Option<f64>,
 }
 
 impl Reading {
+    pub(crate) fn socket_writes_since(&self, earlier: &Self) -> Option<f64> {
+        Some(self.socket_writes? - earlier.socket_writes?)
+    }
+
     pub(crate) fn seconds_since(&self, earlier: &Self) -> f64 {
         (self.at - earlier.at).as_secs_f64()
     }

@@ -47,6 +47,7 @@ pub(crate) struct Measured {
     pub(crate) bytes: u64,
     pub(crate) server: Option<Cpu>,
     pub(crate) swarm: Option<Cpu>,
+    pub(crate) socket_writes: Option<f64>,
 }
 
 impl Scene {
@@ -60,7 +61,7 @@ impl Scene {
     ) -> Result<Self> {
         let seed = common.seed.context("the seed was chosen before the run")?;
         let shuffle = Shuffle::new(common.boxes, seed);
-        let observer = Observer::new(common.pid);
+        let observer = Observer::new(common.pid, common.metrics.clone());
         let mut report = Report::new(command, parameters);
         let probe = Run::new(Books::new(shuffle.clone(), 0, false));
         let base = announced_total(&target, &probe).await?;
@@ -230,6 +231,10 @@ impl Scene {
         self.report.section("costs, over the measured time");
         self.report.cpu("server", measured.server);
         self.report.cpu("swarm", measured.swarm);
+        self.report.number_if_known("server_socket_writes", measured.socket_writes);
+        let per_write = measured.server.zip(measured.socket_writes);
+        let per_write = per_write.map(|(cpu, writes)| cpu.total_s() * 1e6 / writes.max(1.0));
+        self.report.number_if_known("server_cpu_us_per_socket_write", per_write);
         let kib = |memory: Option<Memory>| memory.map(|memory| memory.resident_kib as f64);
         let after = self.observer.memory();
         self.report.number_if_known("server_rss_before_kib", kib(self.memory_before));
@@ -345,6 +350,7 @@ impl Measured {
             bytes: to.0.bytes - from.0.bytes,
             server: to.1.server_since(from.1),
             swarm: to.1.swarm_since(from.1),
+            socket_writes: to.1.socket_writes_since(from.1),
         }
     }
 }

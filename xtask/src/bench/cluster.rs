@@ -1,7 +1,7 @@
 //! A board in a Redis Cluster: checks a second and what they cost Redis, beside the older server's way
 //! on the same cluster in the same run; how soon other nodes know; how soon a node is ready.
 
-use std::{fs, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 
@@ -9,7 +9,7 @@ pub use super::figures::{Figures, Load, Relay};
 use super::{
     Programs, baseline, boards,
     boards::Routes,
-    cpu_seconds,
+    cpu_seconds, machine_load,
     server::Server,
     swarm::{Swarm, Told},
 };
@@ -100,11 +100,6 @@ pub fn run(
     let machine_load = [before, machine_load()?];
     let Scale { boxes, judged, .. } = *scale;
     Ok(Figures { baseline, one_node, three_nodes, relay, ready, boxes, judged, machine_load })
-}
-
-fn machine_load() -> Result<f64> {
-    let loads = fs::read_to_string("/proc/loadavg")?;
-    loads.split(' ').next().context("a load average")?.parse().context("a number")
 }
 
 impl Bench<'_> {

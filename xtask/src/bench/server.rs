@@ -29,7 +29,8 @@ pub struct Server {
     process: Running,
     /// Where players connect.
     pub address: SocketAddr,
-    admin: SocketAddr,
+    /// Where its metrics are.
+    pub admin: SocketAddr,
     /// From the start of its process until it was ready.
     pub ready_after: Duration,
 }
@@ -45,31 +46,28 @@ impl Server {
         boxes: u32,
     ) -> Result<Self> {
         let addresses: Vec<_> = redis.addresses().iter().map(ToString::to_string).collect();
-        let mut command = Command::new(&programs.billion);
-        for (name, _) in vars_os() {
-            let known = name.to_str().unwrap_or_default();
-            if ["BILLION_", "REDIS_", "LIMITER_", "WEBSOCKET_", "SERVER_"]
-                .iter()
-                .any(|prefix| known.starts_with(prefix))
-            {
-                command.env_remove(name);
-            }
-        }
-        command
-            .current_dir(folder)
-            .env("BILLION__SERVER__ADDRESS", "127.0.0.1:0")
-            .env("BILLION__ADMIN__ADDRESS", "127.0.0.1:0")
-            .env("BILLION__PAGE__PATH", &programs.page)
-            .env("BILLION__BOARD__NAME", board)
-            .env("BILLION__BOARD__BOXES", boxes.to_string())
-            .env("BILLION__REDIS__ADDRESSES", addresses.join(","))
-            .env("BILLION__LIMITER__LIMIT", "0")
-            .env("BILLION__LIMITER__RANGE_LIMIT", "0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
+        let mut command = billion(programs, folder, boxes);
+        command.env("BILLION__BOARD__NAME", board);
+        command.env("BILLION__REDIS__ADDRESSES", addresses.join(","));
+        Self::launch(&mut command)
+    }
+
+    /// Starts a node with a store of its own, empty, in `folder`, else as above.
+    pub fn start_alone(programs: &Programs, folder: &Path, boxes: u32) -> Result<Self> {
+        Self::launch(billion(programs, folder, boxes).env("BILLION__STORE__PATH", "."))
+    }
+
+    /// Starts a program that speaks like a node, to be compared with one.
+    pub fn start_baseline(program: &Path, folder: &Path, boxes: u32) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.current_dir(folder).arg("--boxes").arg(boxes.to_string());
+        Self::launch(&mut command)
+    }
+
+    fn launch(command: &mut Command) -> Result<Self> {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let began = Instant::now();
-        let mut process = Running::start(&mut command)?;
+        let mut process = Running::start(command)?;
         let lines = read_lines(process.0.stderr.take().context("stderr is piped")?);
         let (address, admin) = announced(&lines, began + PATIENCE)?;
         while !is_ready(admin) {
@@ -100,6 +98,29 @@ impl Server {
         ensure!(status.success(), "the node ended with {status}");
         Ok(())
     }
+}
+
+/// The server with what all runs have in common, and nothing of what is set around us.
+fn billion(programs: &Programs, folder: &Path, boxes: u32) -> Command {
+    let mut command = Command::new(&programs.billion);
+    for (name, _) in vars_os() {
+        let known = name.to_str().unwrap_or_default();
+        if ["BILLION_", "REDIS_", "LIMITER_", "WEBSOCKET_", "SERVER_"]
+            .iter()
+            .any(|prefix| known.starts_with(prefix))
+        {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(folder)
+        .env("BILLION__SERVER__ADDRESS", "127.0.0.1:0")
+        .env("BILLION__ADMIN__ADDRESS", "127.0.0.1:0")
+        .env("BILLION__PAGE__PATH", &programs.page)
+        .env("BILLION__BOARD__BOXES", boxes.to_string())
+        .env("BILLION__LIMITER__LIMIT", "0")
+        .env("BILLION__LIMITER__RANGE_LIMIT", "0");
+    command
 }
 
 /// What it says, line by line. Read to its end, so that it never waits to be read.
