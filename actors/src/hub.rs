@@ -34,7 +34,7 @@ use crate::{
     },
     protocol::{Close, Version},
     session::downlink::Downlink,
-    stats::Stats,
+    stats::{Stats, Tally},
     topology::{Clock, Vital, whole_seconds},
 };
 
@@ -211,6 +211,7 @@ impl Hub {
             if slots > self.pulses.slots_done {
                 let (total, sequence) = (self.announced, pulse.sequence);
                 let frame = pulse.frame(total);
+                let mut tally = Tally::default();
                 for member in &mut self.scoped {
                     let told = member.pulse == sequence || member.slot >= slots;
                     if told || member.ended.is_some() {
@@ -218,9 +219,10 @@ impl Hub {
                     }
                     member.pulse = sequence;
                     if let Some(downlink) = member.downlink.upgrade() {
-                        downlink.tell_pulse(total, &frame, &self.stats);
+                        downlink.tell_pulse(total, &frame, &mut tally);
                     }
                 }
+                self.stats.delivered(&mut tally);
                 self.pulses.slots_done = slots;
             }
             if slots < PULSE_SLOTS {
@@ -315,20 +317,21 @@ impl Walk {
     /// Hands the batch to the next sessions; whether that was all of them.
     fn slice(&mut self, hub: &mut Hub) -> bool {
         let Hub { plain, picked, stats, .. } = hub;
-        let mut handed = 0;
+        let (mut handed, mut tally) = (0, Tally::default());
         for downlink in self.found.by_ref().take(SLICE) {
             // One that was to end may not have noticed yet, and may not hear of another board.
             if !downlink.has_ended() {
-                downlink.tell_batch(&self.batch, picked, stats);
+                downlink.tell_batch(&self.batch, picked, &mut tally);
             }
             handed += 1;
         }
         let slice_end = (self.at + SLICE - handed).min(self.end);
         for member in &plain[self.at..slice_end] {
             if let Some(downlink) = member.downlink.upgrade().filter(|it| !it.has_ended()) {
-                downlink.tell_batch(&self.batch, picked, stats);
+                downlink.tell_batch(&self.batch, picked, &mut tally);
             }
         }
+        stats.delivered(&mut tally);
         self.at = slice_end;
         self.at == self.end && self.found.len() == 0
     }

@@ -54,6 +54,7 @@ use crate::{
         ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
         refused_frame, total_frame,
     },
+    stats::Tally,
     topology::{Worker, whole_seconds},
 };
 
@@ -600,9 +601,10 @@ impl Handler<UpdatesFlushed> for Session {
             self.worker.node.stats.batches_dropped.inc();
             return;
         }
-        let mut picked = self.worker.picked.borrow_mut();
-        if let Some(frames) = self.downlink.take(&batch, &mut picked, &self.worker.node.stats) {
+        let (mut picked, mut tally) = (self.worker.picked.borrow_mut(), Tally::default());
+        if let Some(frames) = self.downlink.take(&batch, &mut picked, &mut tally) {
             self.say(frames);
+            self.worker.node.stats.delivered(&mut tally);
         }
     }
 }

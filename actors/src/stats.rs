@@ -115,6 +115,26 @@ impl Default for Stats {
     }
 }
 
+/// What one thread has delivered and not counted yet: all threads share the counters, and would pass
+/// their cache lines to and fro at every write.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    /// Update frames queued to sessions.
+    pub updates: u64,
+    /// Writes that sockets took.
+    pub writes: u64,
+    /// What they took.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// Counts one write to a socket, and the bytes that it took; none: it had no room.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.writes += u64::from(bytes > 0);
+        self.bytes += bytes as u64;
+    }
+}
+
 impl Stats {
     /// Counts one refusal. Reasons are few and fixed: `rate`, `busy`, `storage`, `origin`, …
     pub fn refused(&self, reason: &'static str) {
@@ -133,12 +153,12 @@ impl Stats {
         self.store_commits.get_or_create(&[("result", result)]).inc();
     }
 
-    /// Counts one write to a socket, and the bytes that it took; none: it had no room.
-    pub fn wrote(&self, bytes: usize) {
-        if bytes > 0 {
-            self.socket_writes.inc();
-            self.bytes_sent.inc_by(bytes as u64);
-        }
+    /// Counts what was delivered.
+    pub fn delivered(&self, tally: &mut Tally) {
+        let Tally { updates, writes, bytes } = std::mem::take(tally);
+        self.updates_delivered.inc_by(updates);
+        self.socket_writes.inc_by(writes);
+        self.bytes_sent.inc_by(bytes);
     }
 
     /// Sessions open now.

@@ -24,7 +24,7 @@ use crate::{
     broadcaster::batch::Batch,
     messages::{PulseDue, UpdatesFlushed},
     protocol::Version,
-    stats::Stats,
+    stats::Tally,
 };
 
 /// Pieces of output offered to the kernel in one `writev`.
@@ -126,13 +126,13 @@ impl Downlink {
     }
 
     /// Tells a batch: straight to the socket if that is idle, or by the mailbox.
-    pub(crate) fn tell_batch(&self, batch: &Arc<Batch>, picked: &mut Vec<u32>, stats: &Stats) {
+    pub(crate) fn tell_batch(&self, batch: &Arc<Batch>, picked: &mut Vec<u32>, tally: &mut Tally) {
         if !self.is_idle() {
             return self.queue(self.link.try_tell(UpdatesFlushed(batch.clone())));
         }
         self.latest.set(batch.total_after());
-        if let Some(frames) = self.take(batch, picked, stats) {
-            self.write_or_keep(frames, stats);
+        if let Some(frames) = self.take(batch, picked, tally) {
+            self.write_or_keep(frames, tally);
         }
     }
 
@@ -141,29 +141,29 @@ impl Downlink {
         &self,
         batch: &Batch,
         picked: &mut Vec<u32>,
-        stats: &Stats,
+        tally: &mut Tally,
     ) -> Option<Bytes> {
         let Some(mut view) = self.view() else {
-            stats.updates_delivered.inc_by(batch.len() as u64);
+            tally.updates += batch.len() as u64;
             self.told.set(batch.total_after());
             return Some(batch.frames().clone());
         };
         view.pick(batch.by_id(), picked);
         let last = picked.last()?;
-        stats.updates_delivered.inc_by(picked.len() as u64);
+        tally.updates += picked.len() as u64;
         self.told.set(batch.total_at(*last));
         Some(batch.frames_at(picked))
     }
 
     /// Tells a pulse, the same way.
-    pub(crate) fn tell_pulse(&self, total: u32, frame: &Bytes, stats: &Stats) {
+    pub(crate) fn tell_pulse(&self, total: u32, frame: &Bytes, tally: &mut Tally) {
         if !self.is_idle() {
             return self.queue(self.link.try_tell(PulseDue { total, frame: frame.clone() }));
         }
         debug_assert!(total >= self.told.get(), "a hub tells what it has announced");
         self.latest.set(total);
         self.told.set(total);
-        self.write_or_keep(frame.clone(), stats);
+        self.write_or_keep(frame.clone(), tally);
     }
 
     fn queue(&self, told: bool) {
@@ -171,10 +171,10 @@ impl Downlink {
     }
 
     /// Writes whole frames to an idle socket; what that does not take waits in the outbox.
-    fn write_or_keep(&self, frames: Bytes, stats: &Stats) {
+    fn write_or_keep(&self, frames: Bytes, tally: &mut Tally) {
         // Whatever went wrong, the session's own writing finds it too, and knows what to do.
         let written = self.stream.try_write(&frames).unwrap_or(0);
-        stats.wrote(written);
+        tally.wrote(written);
         if written < frames.len() {
             self.outbox().push_begun(Kind::Other, frames, written);
             self.link.nudge();
@@ -182,14 +182,14 @@ impl Downlink {
     }
 
     /// Writes what waits in the outbox, until that is empty (`true`) or the socket takes no more.
-    pub(super) fn write_outbox(&self, stats: &Stats) -> Result<bool, Gone> {
+    pub(super) fn write_outbox(&self, tally: &mut Tally) -> Result<bool, Gone> {
         let mut outbox = self.outbox();
         while !outbox.is_empty() {
             let mut slices = [IoSlice::new(&[]); WRITE_SLICES];
             let filled = outbox.slices(&mut slices);
             match self.stream.try_write_vectored(&slices[..filled]) {
                 Ok(written) => {
-                    stats.wrote(written);
+                    tally.wrote(written);
                     outbox.wrote(written);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),

@@ -22,7 +22,10 @@ use super::{
     downlink::Gone,
     frame::{Event, MessageKind, Step},
 };
-use crate::protocol::{ClientMessage, pong_frame};
+use crate::{
+    protocol::{ClientMessage, pong_frame},
+    stats::Tally,
+};
 
 /// Reads of one session before the thread's other tasks get a turn.
 const READS_PER_TURN: usize = 4;
@@ -295,7 +298,13 @@ impl Session {
 
     /// Ready when the outbox is empty.
     fn poll_write(&self, task: &mut TaskContext<'_>) -> Result<Poll<()>, Gone> {
-        while !self.downlink.write_outbox(&self.worker.node.stats)? {
+        let mut tally = Tally::default();
+        while !self.downlink.outbox().is_empty() {
+            let written = self.downlink.write_outbox(&mut tally);
+            self.worker.node.stats.delivered(&mut tally);
+            if written? {
+                break;
+            }
             match self.downlink.stream.poll_write_ready(task) {
                 Poll::Pending => return Ok(Poll::Pending),
                 Poll::Ready(Err(_)) => return Err(Gone),
