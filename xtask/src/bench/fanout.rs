@@ -213,12 +213,15 @@ fn measure(
     }?;
     let told = Swarm::start(programs, folder, 0, started.address, &words(scale, load, &started))?
         .finish()?;
-    let writes = told.figure("server_socket_writes").ok();
+    let writes = match who {
+        Server::Naive => None,
+        Server::Ours | Server::Plain => Some(told.figure("server_socket_writes")?),
+    };
     let round = Round {
         cpu_s: told.figure("server_cpu_s")?,
         seconds: told.figure("measured_s")?,
         updates: told.figure("updates_delivered")?,
-        writes: if who == Server::Naive { None } else { writes },
+        writes,
         p50_ms: told.figure("update_latency_p50_ms")?,
         p99_ms: told.figure("update_latency_p99_ms")?,
         max_ms: told.figure("update_latency_max_ms")?,
