@@ -152,6 +152,15 @@ impl Round {
     }
 }
 
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.writes.is_some() {
+            write!(f, "{:.2} µs a write, ", self.us_per_write())?;
+        }
+        write!(f, "{:.4} µs a frame, p99 {:.0} ms", self.us_per_update(), self.p99_ms)
+    }
+}
+
 /// One server under one load, in every round.
 #[derive(Debug)]
 pub struct Series {
@@ -181,14 +190,7 @@ pub fn run(programs: &Programs, folder: &Path, scale: &Scale) -> Result<Figures>
         for Series { server, load, rounds } in turns {
             let round = measure(programs, folder, scale, *server, *load)
                 .with_context(|| format!("{server}, {load}"))?;
-            println!(
-                "round {number} of {}: {server:<5} {load:<13} {:6.2} µs a write, {:7.4} µs a frame, \
-                 p99 {:.0} ms",
-                scale.rounds,
-                round.us_per_write(),
-                round.us_per_update(),
-                round.p99_ms
-            );
+            println!("round {number} of {}: {server:<5} {load:<13} {round}", scale.rounds);
             rounds.push(round);
         }
     }
@@ -213,12 +215,15 @@ fn measure(
     }?;
     let told = Swarm::start(programs, folder, 0, started.address, &words(scale, load, &started))?
         .finish()?;
-    let writes = told.figure("server_socket_writes").ok();
+    let writes = match who {
+        Server::Naive => None,
+        Server::Ours | Server::Plain => Some(told.figure("server_socket_writes")?),
+    };
     let round = Round {
         cpu_s: told.figure("server_cpu_s")?,
         seconds: told.figure("measured_s")?,
         updates: told.figure("updates_delivered")?,
-        writes: if who == Server::Naive { None } else { writes },
+        writes,
         p50_ms: told.figure("update_latency_p50_ms")?,
         p99_ms: told.figure("update_latency_p99_ms")?,
         max_ms: told.figure("update_latency_max_ms")?,
