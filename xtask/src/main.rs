@@ -65,6 +65,11 @@ enum Bench {
         #[arg(long)]
         quick: bool,
     },
+    /// Single steps on the way of a check, each beside a yardstick
+    Micro {
+        /// Only benchmarks whose names match this regular expression
+        filter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,6 +93,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Image => only_image(&workspace),
         Command::Cluster(command) => cluster::run(&workspace, command)?,
         Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
+        Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,
     })
 }
 

@@ -28,3 +28,13 @@ pub fn cluster(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
     println!("\n{figures}");
     Ok(ExitCode::SUCCESS)
 }
+
+/// The micro-benchmarks of `actors`, all or those whose names match `filter`.
+pub fn micro(workspace: &Workspace, filter: Option<String>) -> Result<ExitCode> {
+    let mut command = workspace.cargo(&["bench", "--package", "actors", "--locked"]);
+    if let Some(filter) = filter {
+        command.arg("--").arg(filter);
+    }
+    process::run(&mut command)?;
+    Ok(ExitCode::SUCCESS)
+}
