@@ -251,8 +251,8 @@ pub fn pulse_frame(total: u32, players: u32, tiles: &[(u16, u32)]) -> Bytes {
     frame.put_u32_le(total);
     frame.put_u32_le(players);
     for (tile, checked) in tiles {
-        frame.put_u16_le(*tile);
-        frame.put_u32_le(*checked);
+        let (tile, checked) = (tile.to_le_bytes(), checked.to_le_bytes());
+        frame.put_slice(&[tile[0], tile[1], checked[0], checked[1], checked[2], checked[3]]);
     }
     frame.freeze()
 }

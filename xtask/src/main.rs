@@ -77,6 +77,11 @@ enum Bench {
         #[arg(long, value_name = "NAME")]
         only: Option<fanout::Server>,
     },
+    /// Single steps on the way of a check, each beside a yardstick
+    Micro {
+        /// Only benchmarks whose names match this regular expression
+        filter: Option<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -103,6 +108,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench { what: Bench::Fanout { quick, rounds, only } } => {
             measure::fanout(&workspace, quick, rounds, only)?
         }
+        Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,
     })
 }
 

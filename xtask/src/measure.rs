@@ -53,3 +53,13 @@ fn prepare(workspace: &Workspace) -> Result<(Programs, Guardian)> {
     let guardian = Guardian::over(&folder, Duration::ZERO, Folder::Remove)?;
     Ok((programs, guardian))
 }
+
+/// The micro-benchmarks of `actors`, all or those whose names match `filter`.
+pub fn micro(workspace: &Workspace, filter: Option<String>) -> Result<ExitCode> {
+    let mut command = workspace.cargo(&["bench", "--package", "actors", "--locked"]);
+    if let Some(filter) = filter {
+        command.arg("--").arg(filter);
+    }
+    process::run(&mut command)?;
+    Ok(ExitCode::SUCCESS)
+}
