@@ -11,6 +11,7 @@ mod settings;
 mod startup;
 mod store;
 mod telemetry;
+mod usage;
 mod ws;
 
 use std::process::ExitCode;

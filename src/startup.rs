@@ -18,8 +18,7 @@ use actix_http::{HttpService, Request};
 use actix_rt::task::spawn_blocking;
 use actix_server::{Server, ServerHandle};
 use actix_service::{
-    Service, ServiceFactory, ServiceFactoryExt, apply_fn_factory, boxed, fn_factory, fn_service,
-    map_config,
+    Service, ServiceFactory, ServiceFactoryExt, boxed, fn_factory, fn_service, map_config,
 };
 use actix_web::{
     App, FromRequest, Handler, HttpServer, Responder,
@@ -36,21 +35,22 @@ use actors::{
 use anyhow::{Context, Result, anyhow};
 use futures_util::future::try_join;
 use log::{error, info, warn};
-use prometheus_client::registry::Registry;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
     routes::{assets, backup, health, metrics, overview, page},
     settings::{self, Settings},
     store::Opened,
-    telemetry,
+    telemetry, usage,
     ws::{self, Admission, AppService},
 };
 
-/// Connections the kernel may hold for us before they are accepted.
-const BACKLOG: u32 = 4096;
+/// Connections the kernel may hold for us before they are accepted: everybody, if all come back at
+/// once. The kernel allows no more than `net.core.somaxconn`, 4,096 unless an operator raises it.
+const BACKLOG: u32 = 65_535;
 
-/// Time for a client to send its request head.
+/// Time for a client to begin its first request, and then to send the whole of its head.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Longest life of a connection that stays with HTTP; sessions have left it by then. Bounds clients
@@ -59,6 +59,9 @@ const HTTP_LIFETIME: Duration = Duration::from_secs(60);
 
 /// HTTP connections of one worker at once; beyond them the others wait to be accepted.
 const HTTP_CONNECTIONS: usize = 2048;
+
+/// Between two looks at how many files are open.
+const DESCRIPTOR_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Descriptors for everything but players: listeners, store, workers, page requests.
 const DESCRIPTORS_RESERVED: usize = 256;
@@ -114,6 +117,8 @@ struct Shared {
     page: web::Data<page::Page>,
     overview: web::Data<overview::Latest>,
     statics: PathBuf,
+    /// Connections that are with HTTP now.
+    http_connections: Gauge,
 }
 
 impl Application {
@@ -139,13 +144,15 @@ impl Application {
                 return Ok(None);
             }
         };
-        let registry = telemetry::registry(&stats, &store);
+        let http_connections = Gauge::default();
+        let registry = telemetry::registry(&stats, &store, &http_connections);
         let shared = Shared {
             node: web::Data::from(node.clone()),
             admission: web::Data::from(Admission::new(&settings.server, connections_max)),
             page: web::Data::new(page),
             overview: web::Data::default(),
             statics: settings.page.path.join("static"),
+            http_connections,
         };
         let workers = match settings.server.workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -170,6 +177,7 @@ impl Application {
         let (handle, admin_handle) = (server.handle(), admin.handle());
         actix_rt::spawn(server);
         actix_rt::spawn(admin);
+        actix_rt::spawn(watch_descriptors(node.clone()));
         info!("listening on http://{}", self.address);
         info!("metrics on http://{}/metrics", self.admin_address);
 
@@ -214,7 +222,7 @@ async fn come_to_rest(
         warn!("{left} sessions did not end in time and were cut");
     }
     // The store first: once it is closed, nothing can be lost by whatever else takes long.
-    if tokio::time::timeout(STORE_CLOSE_TIME, node.stop()).await.is_err() {
+    if timeout(STORE_CLOSE_TIME, node.stop()).await.is_err() {
         warn!("the store did not close in time; it recovers at the next start");
     }
     server.stop(false).await;
@@ -245,16 +253,34 @@ impl Signals {
     }
 }
 
+/// Says when open files come close to their limit, and when they are far from it again. Players are
+/// limited to what it allows from the start: this is about everything else.
+async fn watch_descriptors(node: Arc<Node>) {
+    let Some(max) = usage::descriptors_max() else { return };
+    let mut watch = usage::DescriptorWatch::new(max);
+    let mut check = tokio::time::interval(DESCRIPTOR_CHECK_INTERVAL);
+    check.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        check.tick().await;
+        let Some(open) = usage::descriptors_open() else { return };
+        let players = node.stats.connections_now();
+        match watch.look(open) {
+            None => {}
+            Some(usage::Descriptors::Short) => warn!(
+                "files are running out: {open} of {max} are open, {players} of them players; beyond \
+                 that nobody can connect (raise LimitNOFILE or ulimit -n, or lower \
+                 server.max_connections)"
+            ),
+            Some(usage::Descriptors::Enough) => {
+                info!("files suffice again: {open} of {max} are open, {players} of them players");
+            }
+        }
+    }
+}
+
 /// Raises the limit of open files as far as it goes; how many players that leaves room for.
 fn connections_within_descriptors(wanted: usize) -> usize {
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        limit.current = limit.maximum;
-        // Failing leaves the lower limit, which is read back.
-        let _ = setrlimit(Resource::Nofile, limit);
-        limit = getrlimit(Resource::Nofile);
-    }
-    let files = limit.current.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+    let files = usage::raise_descriptors_max().unwrap_or(usize::MAX);
     let possible = files.saturating_sub(DESCRIPTORS_RESERVED.min(files / 2));
     if possible < wanted {
         warn!(
@@ -269,7 +295,7 @@ fn listen(key: &str, address: &str) -> Result<std::net::TcpListener> {
     let addresses = settings::resolve(address).map_err(|problem| anyhow!("{key}: {problem}"))?;
     let listener = std::net::TcpListener::bind(&addresses[..])
         .with_context(|| format!("cannot listen on {address} ({key})"))?;
-    // std listens with a backlog of 128, too few for everybody reconnecting at once.
+    // std listens with a backlog of 128.
     socket2::SockRef::from(&listener).listen(BACKLOG as i32)?;
     Ok(listener)
 }
@@ -278,7 +304,7 @@ fn listen(key: &str, address: &str) -> Result<std::net::TcpListener> {
 fn serve(
     shared: Shared,
 ) -> impl ServiceFactory<
-    actix_rt::net::TcpStream,
+    TcpStream,
     Config = (),
     Response = (),
     Error = actix_http::error::DispatchError,
@@ -301,6 +327,7 @@ fn serve(
             }
         })
     };
+    let http_connections = shared.http_connections.clone();
     let requests = fn_factory(move || {
         let (app, shared) = (app.clone(), shared.clone());
         async move { app_of(&app, &shared).await }
@@ -310,10 +337,48 @@ fn serve(
         .upgrade(upgrades)
         .h1(requests.map_err(|error: actix_web::Error| error.error_response()))
         .tcp();
-    apply_fn_factory(http, |stream, http| {
-        let served = http.call(stream);
-        async move { tokio::time::timeout(HTTP_LIFETIME, served).await.unwrap_or(Ok(())) }
+    fn_factory(move || {
+        let (http, open) = (http.new_service(()), http_connections.clone());
+        async move {
+            let http = Rc::new(http.await?);
+            Ok(fn_service(move |stream| serve_connection(stream, http.clone(), open.clone())))
+        }
     })
+}
+
+/// One connection, until it ends or becomes a session.
+///
+/// HTTP has 16 KB of buffers for each, so it is given only those that have something to say: when
+/// everybody comes back at once, thousands wait, and those who never speak take next to nothing.
+async fn serve_connection<S, E>(
+    stream: TcpStream,
+    http: Rc<S>,
+    open: Gauge,
+) -> std::result::Result<(), E>
+where
+    S: Service<TcpStream, Response = (), Error = E>,
+{
+    let _counted = Counted::new(open);
+    if !matches!(timeout(REQUEST_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
+        return Ok(());
+    }
+    timeout(HTTP_LIFETIME, http.call(stream)).await.unwrap_or(Ok(()))
+}
+
+/// Is counted by a gauge as long as it lives.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: Gauge) -> Self {
+        gauge.inc();
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// The worker's App, built by whoever asks first.

@@ -3,9 +3,12 @@
 use std::{io::Write, sync::Arc};
 
 use actors::stats::Stats;
-use prometheus_client::{metrics::info::Info, registry::Registry};
+use prometheus_client::{
+    metrics::{gauge::Gauge, info::Info},
+    registry::Registry,
+};
 
-use crate::store::Opened;
+use crate::{store::Opened, usage::Process};
 
 /// Starts logging to stderr. `RUST_LOG` selects, `info` is the default.
 pub fn start_logging() {
@@ -32,10 +35,12 @@ pub fn count_panics(stats: Arc<Stats>) {
     }));
 }
 
-/// The registry that `/metrics` encodes. Names get the prefix `billion_`.
-pub fn registry(stats: &Stats, store: &Opened) -> Registry {
-    let mut registry = Registry::with_prefix("billion");
-    let r = &mut registry;
+/// The registry that `/metrics` encodes. Names get the prefix `billion_`, but for those that every
+/// process has.
+pub fn registry(stats: &Stats, store: &Opened, http_connections: &Gauge) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Process));
+    let r = registry.sub_registry_with_prefix("billion");
     let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
     r.register("build", "Version of the server", version);
     let s = stats;
@@ -105,6 +110,11 @@ pub fn registry(stats: &Stats, store: &Opened) -> Registry {
     );
     r.register("announced_boxes", "Checked boxes announced to players", s.announced.clone());
     r.register("panics", "Panics caught", s.panics.clone());
+    r.register(
+        "http_connections",
+        "Connections of players' listener that are no sessions, or not yet",
+        http_connections.clone(),
+    );
     store.register(r);
     registry
 }

@@ -7,6 +7,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
+    ops::RangeInclusive,
     rc::Rc,
     sync::{
         Arc, Mutex,
@@ -252,8 +253,13 @@ fn header(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
     request.headers().get(name)?.to_str().ok()
 }
 
+/// Seconds after which to come back. Spread, or all who were refused together would also come back
+/// together; 10 s are enough to take a full node of 19,000 in again, at 2,000 handshakes a second.
+const RETRY_AFTER_S: RangeInclusive<u32> = 5..=15;
+
 fn retry_later(status: StatusCode, body: &'static str) -> HttpResponse {
-    HttpResponse::build(status).insert_header((header::RETRY_AFTER, "5")).body(body)
+    let seconds = rand::random_range(RETRY_AFTER_S);
+    HttpResponse::build(status).insert_header((header::RETRY_AFTER, seconds)).body(body)
 }
 
 /// RFC 6455 §4.2.1, which the handshake of actix-web-actors checks only in part: it accepts

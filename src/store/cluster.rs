@@ -159,7 +159,7 @@ impl ClusterStore {
 
     /// Adds the store's counters to `registry`.
     pub fn register(&self, registry: &mut Registry) {
-        self.shared.stats.register(registry);
+        self.shared.stats.register(registry, self.runtime.clone());
     }
 
     /// Runs `task` on the store's thread, where its connections are.

@@ -256,7 +256,7 @@ fn full_nodes_still_show_the_page() {
     for _ in 0..5 {
         let (head, _) = knock(2, nginx.address, &[]);
         assert_eq!(status(&head), 503, "{head}");
-        assert!(head.contains("\r\nretry-after: 5\r\n"), "{head}");
+        assert!(head.contains("\r\nretry-after: "), "{head}");
         load_pages(&nginx, 2);
     }
     for node in &nodes {

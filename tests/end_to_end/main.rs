@@ -2,6 +2,8 @@
 
 mod harness;
 
+// The first in the alphabet, so that it is started first: it takes five minutes.
+mod aging;
 mod backup;
 mod bad_input;
 mod behind_nginx;
@@ -10,6 +12,7 @@ mod board_model;
 mod browser;
 mod cluster;
 mod crash;
+mod crowds;
 #[cfg(feature = "faults")]
 mod guards;
 mod health;

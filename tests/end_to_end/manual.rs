@@ -97,14 +97,16 @@ fn exposed(text: &str) -> BTreeMap<String, Kind> {
 fn listed(manual: &str) -> BTreeMap<String, Kind> {
     let (_, section) = manual.split_once("\n## Metrics\n").expect("a section");
     let (section, _) = section.split_once("\n## ").expect("another section");
-    let rows = section.lines().filter_map(|line| line.strip_prefix("| `billion_"));
+    let prefixes = ["| `billion_", "| `process_"];
+    let is_row = |line: &&str| prefixes.iter().any(|prefix| line.starts_with(prefix));
+    let rows = section.lines().filter(is_row).map(|line| &line["| `".len()..]);
     let parse = |row: &str| {
         let (name, rest) = row.split_once('`')?;
         let kind = rest.split('|').nth(1)?.trim();
         let (name, labels) = name.split_once('{').unwrap_or((name, ""));
         let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
         let labels = labels.map(ToOwned::to_owned).collect();
-        Some((format!("billion_{name}"), (kind.to_owned(), labels)))
+        Some((name.to_owned(), (kind.to_owned(), labels)))
     };
     rows.map(|row| parse(row).unwrap_or_else(|| panic!("not a row of metrics: {row}"))).collect()
 }
@@ -121,7 +123,8 @@ fn alerts_and_the_text_around_them_ask_for_metrics_that_exist() {
     let alerts = read("docs/alerts.yml");
     let mut asked = 0;
     for text in [&alerts, &manual] {
-        for (at, _) in text.match_indices("billion_") {
+        let metrics = text.match_indices("billion_").chain(text.match_indices("process_"));
+        for (at, _) in metrics {
             let legal = |c: char| c.is_ascii_lowercase() || c == '_';
             let name = text[at..].split(|c| !legal(c)).next().unwrap_or_default();
             assert!(known(name), "{name} is not a metric");

@@ -76,6 +76,11 @@ fn run(mut command: Command, long: bool) -> Result<(Counted, Result<()>)> {
     if long {
         command.env("BILLION_TEST_LONG", "1");
     }
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // One more than there are cores: the test of aging takes one for minutes, to do nothing but wait.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        command.env("RUST_TEST_THREADS", (cores + 1).to_string());
+    }
     println!("$ {}{}", if long { "BILLION_TEST_LONG=1 " } else { "" }, shown(&command));
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let output = BufReader::new(child.stdout.take().context("stdout is piped")?);

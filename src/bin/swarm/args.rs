@@ -7,11 +7,14 @@ use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::crew::Pace;
+use crate::crew::{Goodbye, Pace};
 use crate::procfs;
 
 /// Descriptors this process needs besides its players' sockets: runtimes, readers of the board, terminal.
 const DESCRIPTORS_SPARE: usize = 64;
+
+/// Handshakes under way at once, per thread: a server's accept backlog is usually 128 or more.
+const OPENING_MAX: usize = 64;
 
 /// Sends a swarm of players to a Billion Checkboxes server, measures it, and checks the books.
 ///
@@ -40,6 +43,10 @@ pub(crate) enum Command {
     Ranges(RangesArgs),
     /// Check boxes on one server at a steady rate: latency until another server of the same board tells of them.
     Relay(RelayArgs),
+    /// Cut off all connections at once and let all come back at once: how long that takes, what it costs.
+    Storm(StormArgs),
+    /// Play evenly for long while people come and go: whether what the server uses stays the same.
+    Soak(SoakArgs),
 }
 
 /// What every command takes.
@@ -95,7 +102,7 @@ pub(crate) struct Common {
     pub(crate) allow_close: bool,
 
     /// Nobody else plays on the board, so totals must be exactly ours: the final total is the initial one plus the
-    /// checks acknowledged, and no other box may appear [default: true for fanout, checks and relay if
+    /// checks acknowledged, and no other box may appear [default: true for commands that check boxes if
     /// the board was empty]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     pub(crate) exclusive: Option<bool>,
@@ -283,6 +290,100 @@ pub(crate) struct RelayArgs {
     pub(crate) warmup: f64,
 }
 
+/// Some connections stay and check boxes all the time. The others only listen; they are opened, held, and cut off
+/// --cuts times, all in one moment; each time all of them dial again at once, and whoever does not get through
+/// tries again after a second. All have to hear every check that is made while they are there, and at the end
+/// everybody who is there has to hear everything.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct StormArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) common: Common,
+
+    /// Connections that are cut off and come back.
+    #[arg(long, short = 'n', default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) listeners: u32,
+
+    /// Connections that stay and check boxes.
+    #[arg(long, short = 'c', default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) checkers: u32,
+
+    /// Checks per second, of all checkers together.
+    #[arg(long, short = 'r', value_name = "PER-SECOND", default_value_t = 10.0, value_parser = positive)]
+    pub(crate) rate: f64,
+
+    /// How often all are cut off.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) cuts: u32,
+
+    /// How they are cut off.
+    #[arg(long, value_enum, default_value_t = Goodbye::Reset)]
+    pub(crate) by: Goodbye,
+
+    /// Handshakes under way at once when all come back.
+    #[arg(long, value_name = "HANDSHAKES", default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) at_once: u32,
+
+    /// Seconds to hold all of them before each cut, and at the end.
+    #[arg(long, value_name = "SECONDS", default_value_t = 3.0, value_parser = seconds)]
+    pub(crate) hold: f64,
+
+    /// Seconds in which all have to be back; later ones are a fault.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0, value_parser = seconds)]
+    pub(crate) patience: f64,
+
+    /// Listeners connect to /ws?v=2 and watch a random tile each instead of hearing everything.
+    #[arg(long)]
+    pub(crate) v2: bool,
+}
+
+/// Half of those who stay hear everything, half watch tiles (/ws?v=2); their books are exact. Half of those who come
+/// and go are of either kind, too; of four, three take their leave with a Close and one breaks off. Boxes are checked
+/// among the first --boxes of the board: with few of them, memory does not grow because the board fills.
+#[derive(Debug, Clone, Args, Serialize)]
+pub(crate) struct SoakArgs {
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub(crate) common: Common,
+
+    /// The server's listener for operators, whose /metrics says what it uses.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
+    pub(crate) admin: String,
+
+    /// Connections that stay and listen.
+    #[arg(long, short = 'n', default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) listeners: u32,
+
+    /// Connections that stay and check boxes.
+    #[arg(long, short = 'c', default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=20_000))]
+    pub(crate) checkers: u32,
+
+    /// Connections that come and go.
+    #[arg(long, value_name = "CONNECTIONS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    pub(crate) passers: u32,
+
+    /// How many of those leave, and how many others join, each second.
+    #[arg(long, value_name = "PER-SECOND", default_value_t = 50.0, value_parser = positive)]
+    pub(crate) churn: f64,
+
+    /// Checks per second, of all checkers together.
+    #[arg(long, short = 'r', value_name = "PER-SECOND", default_value_t = 20.0, value_parser = positive)]
+    pub(crate) rate: f64,
+
+    /// Minutes to measure, at most an hour.
+    #[arg(long, value_name = "MINUTES", default_value_t = 5.0, value_parser = minutes)]
+    pub(crate) minutes: f64,
+
+    /// Seconds of the same load before, in which the server may grow.
+    #[arg(long, value_name = "SECONDS", default_value_t = 20.0, value_parser = seconds_or_none)]
+    pub(crate) warmup: f64,
+
+    /// Most that memory and descriptors may have grown from the first to the last quarter (medians), beside 4 MiB and
+    /// 10 descriptors.
+    #[arg(long, value_name = "PER-CENT", default_value_t = 5.0, value_parser = positive)]
+    pub(crate) growth: f64,
+}
+
 impl Common {
     /// How to open `connections`, or why this process cannot.
     pub(crate) fn pace(&self, connections: u32) -> Result<Pace> {
@@ -301,6 +402,9 @@ impl Common {
             connections,
             connect_rate: self.connect_rate,
             connect_timeout: Duration::from_secs_f64(self.connect_timeout),
+            at_once: OPENING_MAX,
+            insists: false,
+            goodbye: Goodbye::Close,
         })
     }
 }
@@ -320,6 +424,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Up to an hour: with the warm-up within the 71 minutes that the run's clock can count.
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 60.0 => Ok(number),
+        _ => Err("a number of minutes above 0, at most 60".into()),
+    }
+}
+
 fn seconds_or_none(text: &str) -> Result<f64, String> {
     if text.parse::<f64>() == Ok(0.0) { Ok(0.0) } else { seconds(text) }
 }
@@ -333,6 +445,10 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Swarm::command().debug_assert();
+        for command in ["storm", "soak"] {
+            Swarm::try_parse_from(["swarm", command]).unwrap();
+        }
+        Swarm::try_parse_from(["swarm", "soak", "--minutes", "61"]).unwrap_err();
         for command in ["connect", "fanout", "checks", "ranges"] {
             Swarm::try_parse_from(["swarm", command]).unwrap();
             Swarm::try_parse_from(["swarm", command, "--boxes", "0"]).unwrap_err();

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 
 use crate::books::TILE_BOXES;
 use crate::client::{Next, Player};
-use crate::crew::{Desk, Fate, Place, Run, Station};
+use crate::crew::{Desk, Run, Station};
+use crate::seat::{Door, Fate, Place};
 use crate::target::Target;
 use crate::wire::{Message, Outgoing};
 
@@ -155,7 +156,8 @@ async fn read(
     let tasks = LocalSet::new();
     for place in places {
         let target = target.clone();
-        tasks.spawn_local(async move { place.live(&target, CONNECT_LIMIT, None).await });
+        let door = Door::simple(CONNECT_LIMIT);
+        tasks.spawn_local(async move { place.live(&target, &door, None).await });
     }
     timeout(limit, tasks)
         .await

@@ -8,9 +8,10 @@ use crate::args::ChecksArgs;
 use crate::board::Bitmap;
 use crate::books::{Heard, Misanswered, PlainView};
 use crate::client::{Next, Player};
-use crate::crew::{Desk, Fate, Stage, Sums};
+use crate::crew::{Desk, Stage, Sums};
 use crate::faults::{Fault, Faults};
 use crate::scene::Scene;
+use crate::seat::Fate;
 use crate::wire::{Message, Outgoing};
 
 const STAGE_LOOK_US: u32 = 5_000;

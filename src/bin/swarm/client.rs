@@ -39,6 +39,11 @@ pub(crate) trait Player: 'static {
 
     /// Nothing more is expected in this stage of the run.
     fn settled(&self, desk: &Desk) -> bool;
+
+    /// After it has left: how long to stay away before it comes again, as somebody new; `None`: for good.
+    fn again(&mut self, _desk: &Desk) -> Option<Duration> {
+        None
+    }
 }
 
 /// When a player wants to be asked again.
@@ -50,6 +55,8 @@ pub(crate) enum Next {
     At(u32),
     /// Never: close the connection.
     Leave,
+    /// Never: break the connection off.
+    BreakOff,
 }
 
 /// Why a connection could not be opened.
@@ -102,6 +109,11 @@ async fn upgrade(target: &Target, index: usize, v2: bool) -> Result<Link, OpenEr
     }
 }
 
+/// The connection will end with a reset instead of in order. Best effort.
+pub(crate) fn reset_on_drop(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+}
+
 async fn connect(target: &Target, index: usize) -> io::Result<TcpStream> {
     let socket = if target.addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if let Some(source) = target.source(index) {
@@ -142,9 +154,16 @@ impl Link {
                 Next::Read
             };
             self.flush()?;
-            if next == Next::Leave {
-                self.out.close(1000);
-                return self.flush();
+            match next {
+                Next::Leave => {
+                    self.out.close(1000);
+                    return self.flush();
+                }
+                Next::BreakOff => {
+                    reset_on_drop(&self.stream);
+                    return Ok(());
+                }
+                Next::Read | Next::At(_) => {}
             }
             self.wait(next, seat).await?;
             while seat.with(|player, desk, scratch| self.absorb(player, desk, scratch))? {}
@@ -343,7 +362,8 @@ mod tests {
 
     use super::*;
     use crate::books::Books;
-    use crate::crew::{Fate, Place, Run, Station};
+    use crate::crew::{Run, Station};
+    use crate::seat::{Door, Fate, Place};
     use crate::shuffle::Shuffle;
 
     /// Writes down what it hears.
@@ -403,7 +423,8 @@ mod tests {
                 socket.read_to_end(&mut answer).await.unwrap();
                 answer
             };
-            let player = async { place.live(&target, Duration::from_secs(5), None).await };
+            let door = Door::simple(Duration::from_secs(5));
+            let player = async { place.live(&target, &door, None).await };
             let ((), answer) = tokio::join!(player, server);
             let heard = seat.player.borrow().0.clone();
             let fate = seat.fate.borrow().clone();

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use tokio::net::TcpStream;
@@ -15,14 +15,13 @@ use tokio::task::LocalSet;
 use tokio::time::{sleep, sleep_until};
 
 use crate::books::Books;
-use crate::client::{self, OpenError, Player, SCRATCH_BYTES, Seated};
+use crate::client::{self, Player, SCRATCH_BYTES};
 use crate::faults::Faults;
 use crate::latency::{Clock, Latency};
+use crate::seat::{Door, Fate, Left, Place, Seat};
 use crate::target::Target;
-use crate::wire::{Closed, Outgoing};
+use crate::wire::Outgoing;
 
-/// Handshakes under way at once, per thread: a server's accept backlog is usually 128 or more.
-const OPENING_MAX: usize = 64;
 /// How often a thread publishes its sums and looks at the stage.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -43,13 +42,20 @@ pub(crate) enum Stage {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) clock: Clock,
-    pub(crate) books: Books,
+    pub(crate) books: Arc<Books>,
     stage: AtomicU8,
 }
 
 impl Run {
     pub(crate) fn new(books: Books) -> Arc<Self> {
-        Arc::new(Self { clock: Clock::start(), books, stage: AtomicU8::new(Stage::Opening as u8) })
+        let stage = AtomicU8::new(Stage::Opening as u8);
+        Arc::new(Self { clock: Clock::start(), books: Arc::new(books), stage })
+    }
+
+    /// Another run by the same clock and in the same books, with stages of its own.
+    pub(crate) fn beside(other: &Self) -> Arc<Self> {
+        let (clock, books) = (other.clock, Arc::clone(&other.books));
+        Arc::new(Self { clock, books, stage: AtomicU8::new(Stage::Opening as u8) })
     }
 
     pub(crate) fn stage(&self) -> Stage {
@@ -72,6 +78,8 @@ pub(crate) struct Tally {
     /// What the command measures: update, acknowledgement or range latency.
     pub(crate) latency: Latency,
     pub(crate) handshake: Latency,
+    /// Handshakes answered with 429 or 503.
+    pub(crate) turned_away: u64,
     pub(crate) updates: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: [u64; 6],
@@ -87,6 +95,7 @@ impl Tally {
         Self {
             latency: Latency::new(),
             handshake: Latency::new(),
+            turned_away: 0,
             updates: 0,
             acknowledged: 0,
             refused: [0; 6],
@@ -98,9 +107,10 @@ impl Tally {
         }
     }
 
-    fn merge(&mut self, other: Self) {
+    pub(crate) fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
         self.handshake.merge(&other.handshake);
+        self.turned_away += other.turned_away;
         self.updates += other.updates;
         self.acknowledged += other.acknowledged;
         self.refused.iter_mut().zip(other.refused).for_each(|(mine, other)| *mine += other);
@@ -123,8 +133,8 @@ pub(crate) struct Desk {
 /// One thread's desk and read buffer.
 #[derive(Debug)]
 pub(crate) struct Station {
-    desk: RefCell<Desk>,
-    scratch: RefCell<Vec<u8>>,
+    pub(crate) desk: RefCell<Desk>,
+    pub(crate) scratch: RefCell<Vec<u8>>,
 }
 
 impl Station {
@@ -135,94 +145,6 @@ impl Station {
 
     pub(crate) fn into_tally(station: Rc<Self>) -> Option<Tally> {
         Some(Rc::try_unwrap(station).ok()?.desk.into_inner().tally)
-    }
-}
-
-/// How a connection stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fate {
-    Opening,
-    Failed(OpenError),
-    Open,
-    Lost(Closed),
-    Left,
-}
-
-/// One connection's player and fate.
-#[derive(Debug)]
-pub(crate) struct Seat<P> {
-    pub(crate) index: usize,
-    pub(crate) player: RefCell<P>,
-    pub(crate) fate: RefCell<Fate>,
-    stream: RefCell<Option<Rc<TcpStream>>>,
-}
-
-/// A seat after the run, when threads and sockets are gone.
-#[derive(Debug)]
-pub(crate) struct Left<P> {
-    pub(crate) index: usize,
-    pub(crate) player: P,
-    pub(crate) fate: Fate,
-}
-
-impl<P> Seat<P> {
-    fn leave(self) -> Left<P> {
-        Left { index: self.index, player: self.player.into_inner(), fate: self.fate.into_inner() }
-    }
-}
-
-/// A seat and its thread's station.
-pub(crate) struct Place<P> {
-    pub(crate) seat: Rc<Seat<P>>,
-    pub(crate) station: Rc<Station>,
-}
-
-impl<P> Seated<P> for Place<P> {
-    fn with<R>(&self, work: impl FnOnce(&mut P, &mut Desk, &mut [u8]) -> R) -> R {
-        let mut desk = self.station.desk.borrow_mut();
-        let mut scratch = self.station.scratch.borrow_mut();
-        work(&mut self.seat.player.borrow_mut(), &mut desk, &mut scratch)
-    }
-}
-
-impl<P: Player> Place<P> {
-    pub(crate) fn new(index: usize, player: P, station: Rc<Station>) -> Self {
-        let seat = Seat {
-            index,
-            player: RefCell::new(player),
-            fate: RefCell::new(Fate::Opening),
-            stream: RefCell::new(None),
-        };
-        Self { seat: Rc::new(seat), station }
-    }
-
-    /// The whole life of a connection.
-    pub(crate) async fn live(
-        self,
-        target: &Target,
-        limit: Duration,
-        permit: Option<tokio::sync::OwnedSemaphorePermit>,
-    ) {
-        let v2 = self.seat.player.borrow().v2();
-        let began = Instant::now();
-        let opened = client::open(target, self.seat.index, v2, limit).await;
-        drop(permit);
-        let link = match opened {
-            Ok(link) => link,
-            Err(error) => {
-                *self.seat.fate.borrow_mut() = Fate::Failed(error);
-                return;
-            }
-        };
-        self.station.desk.borrow_mut().tally.handshake.record(began.elapsed().as_micros() as u32);
-        *self.seat.fate.borrow_mut() = Fate::Open;
-        *self.seat.stream.borrow_mut() = Some(Rc::clone(&link.stream));
-        let ended = link.play(&self).await;
-        *self.seat.stream.borrow_mut() = None;
-        *self.seat.fate.borrow_mut() = match ended {
-            Ok(()) => Fate::Left,
-            Err(closed) => Fate::Lost(closed),
-        };
     }
 }
 
@@ -262,6 +184,23 @@ pub(crate) struct Pace {
     pub(crate) connections: usize,
     pub(crate) connect_rate: f64,
     pub(crate) connect_timeout: Duration,
+    /// Handshakes under way at once, per thread.
+    pub(crate) at_once: usize,
+    /// Whoever fails to connect tries again.
+    pub(crate) insists: bool,
+    pub(crate) goodbye: Goodbye,
+}
+
+/// How connections end that are open when a run is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Goodbye {
+    /// With a Close, as pages do.
+    Close,
+    /// Without a word: the end of the stream.
+    End,
+    /// With a reset, as when a proxy dies.
+    Reset,
 }
 
 struct Thread<P> {
@@ -367,10 +306,7 @@ fn work<P: Player>(
         }
     });
     for stream in seats.iter().filter_map(|seat| seat.stream.borrow_mut().take()) {
-        let mut goodbye = Outgoing::new(1);
-        goodbye.close(1000);
-        // Best effort: the run is over, and a full socket need not hear of it.
-        let _ = stream.try_write(goodbye.pending());
+        say_goodbye(&stream, pace.goodbye);
     }
     drop(tasks);
     let seats = seats
@@ -382,17 +318,30 @@ fn work<P: Player>(
     Ok((seats, tally))
 }
 
+/// Best effort: the run is over, and a full socket need not hear of it.
+fn say_goodbye(stream: &TcpStream, how: Goodbye) {
+    match how {
+        Goodbye::Close => {
+            let mut goodbye = Outgoing::new(1);
+            goodbye.close(1000);
+            let _ = stream.try_write(goodbye.pending());
+        }
+        Goodbye::End => {}
+        Goodbye::Reset => client::reset_on_drop(stream),
+    }
+}
+
 async fn open_all<P: Player>(places: Vec<Place<P>>, target: Arc<Target>, pace: Pace) {
     let began = tokio::time::Instant::now();
-    let opening = Arc::new(Semaphore::new(OPENING_MAX));
+    let gate = Arc::new(Semaphore::new(pace.at_once));
+    let door = Door { limit: pace.connect_timeout, gate, insists: pace.insists };
     for place in places {
         // By the index over all threads, so that threads take turns.
         sleep_until(began + Duration::from_secs_f64(place.seat.index as f64 / pace.connect_rate))
             .await;
-        let Ok(permit) = Arc::clone(&opening).acquire_owned().await else { return };
-        let target = Arc::clone(&target);
-        let limit = pace.connect_timeout;
-        tokio::task::spawn_local(async move { place.live(&target, limit, Some(permit)).await });
+        let Ok(permit) = Arc::clone(&door.gate).acquire_owned().await else { return };
+        let (target, door) = (Arc::clone(&target), door.clone());
+        tokio::task::spawn_local(async move { place.live(&target, &door, Some(permit)).await });
     }
 }
 

@@ -9,9 +9,10 @@ use crate::args::FanoutArgs;
 use crate::board::Bitmap;
 use crate::books::{Books, Heard, PlainView, TILE_BOXES};
 use crate::client::{Next, Player};
-use crate::crew::{Desk, Ended, Fate, Stage, Sums};
+use crate::crew::{Desk, Ended, Stage, Sums};
 use crate::faults::{Fault, Faults};
 use crate::scene::{Measured, Scene};
+use crate::seat::Fate;
 use crate::shuffle::mix64;
 use crate::watch::WatchView;
 use crate::wire::{Message, Outgoing};
@@ -20,7 +21,7 @@ const STAGE_LOOK_US: u32 = 5_000;
 
 /// A listener; those with a `checker` check boxes too. Boxed where only few need it: there may be 20,000.
 #[derive(Debug)]
-struct Listener {
+pub(crate) struct Listener {
     ears: Ears,
     checker: Option<Box<Checker>>,
 }
@@ -111,6 +112,35 @@ impl Player for Listener {
 }
 
 impl Listener {
+    /// Hears everything.
+    pub(crate) fn plain() -> Self {
+        Self { ears: Ears::Plain(PlainView::default()), checker: None }
+    }
+
+    /// Hears everything, and checks boxes.
+    pub(crate) fn checking(checker: Checker) -> Self {
+        Self { checker: Some(Box::new(checker)), ..Self::plain() }
+    }
+
+    /// Hears of the tiles of `view`.
+    pub(crate) fn watching(view: WatchView) -> Self {
+        Self { ears: Ears::Watching { view: Box::new(view), asked: false }, checker: None }
+    }
+
+    /// When all is at rest: whether connection `index` has heard everything, if it is still `open`.
+    pub(crate) fn audit(&self, index: usize, open: bool, books: &Books, faults: &mut Faults) {
+        match &self.ears {
+            Ears::Plain(view) if open && view.told() < books.highest() => {
+                let (told, highest) = (view.told(), books.highest());
+                faults
+                    .note(Fault::Behind, || format!("connection {index}: at {told} of {highest}"));
+            }
+            // Strangers' updates may fall between our first look at the total and a listener's registration.
+            Ears::Watching { view, .. } if open && books.exclusive => view.audit(books, faults),
+            Ears::Plain(_) | Ears::Watching { .. } => {}
+        }
+    }
+
     /// The last total again: right only as the answer to an own check of a box that somebody else had checked before.
     #[cold]
     fn answered(&self, total: u32, id: u32, desk: &mut Desk) {
@@ -257,21 +287,19 @@ fn listeners(
     move |index| {
         let me = index as u32;
         if me < all {
-            let checker = Checker::new(me, all, rate, places_end, taken.clone());
-            return Listener {
-                ears: Ears::Plain(PlainView::default()),
-                checker: Some(Box::new(checker)),
-            };
+            return Listener::checking(Checker::new(me, all, rate, places_end, taken.clone()));
         }
-        let ears = if v2 {
-            let tiles =
-                random_tiles(mix64(seed ^ u64::from(me)), watch, boxes.div_ceil(TILE_BOXES));
-            Ears::Watching { view: Box::new(WatchView::new(tiles, boxes)), asked: false }
-        } else {
-            Ears::Plain(PlainView::default())
-        };
-        Listener { ears, checker: None }
+        if v2 {
+            let tiles = tiles_of(seed, me, watch, boxes);
+            return Listener::watching(WatchView::new(tiles, boxes));
+        }
+        Listener::plain()
     }
+}
+
+/// The tiles that listener `me` watches.
+pub(crate) fn tiles_of(seed: u64, me: u32, count: u32, boxes: u32) -> Vec<u32> {
+    random_tiles(mix64(seed ^ u64::from(me)), count, boxes.div_ceil(TILE_BOXES))
 }
 
 /// `count` distinct tiles, or all if there are fewer.
@@ -287,35 +315,23 @@ fn random_tiles(mut random: u64, count: u32, tiles: u32) -> Vec<u32> {
     chosen
 }
 
-/// When all is at rest: whose checks were acknowledged, and whether everybody heard everything.
-fn audit(books: &Books, ended: &mut Ended<Listener>, checkers: u32) {
-    let faults = &mut ended.tally.faults;
+/// When all is at rest: whose checks were acknowledged, and whether everybody heard everything. The
+/// first `checkers` seats are those who check.
+pub(crate) fn audit(books: &Books, ended: &mut Ended<Listener>, checkers: u32) {
     for seat in &ended.seats {
-        let player = &seat.player;
-        let open = seat.fate == Fate::Open;
-        match &player.ears {
-            Ears::Plain(view) => {
-                if let Some(checker) = &player.checker {
-                    let places =
-                        (checker.me..checker.next_place as u32).step_by(checker.all as usize);
-                    books.acknowledge_up_to(places, view.told());
-                }
-                if open && view.told() < books.highest() {
-                    let (told, highest) = (view.told(), books.highest());
-                    faults.note(Fault::Behind, || {
-                        format!("connection {}: at {told} of {highest}", seat.index)
-                    });
-                }
-            }
-            // Strangers' updates may fall between our first look at the total and a listener's registration.
-            Ears::Watching { view, .. } if open && books.exclusive => view.audit(books, faults),
-            Ears::Watching { .. } => {}
+        if let (Ears::Plain(view), Some(checker)) = (&seat.player.ears, &seat.player.checker) {
+            let places = (checker.me..checker.next_place as u32).step_by(checker.all as usize);
+            books.acknowledge_up_to(places, view.told());
         }
+        seat.player.audit(seat.index, seat.fate == Fate::Open, books, &mut ended.tally.faults);
     }
     for sent in books.all_sent().filter(|sent| !sent.acknowledged) {
         let checker = books.shuffle.place(sent.id) % checkers;
         if ended.seats[checker as usize].fate == Fate::Open {
-            faults.note(Fault::Unanswered, || format!("id {} of connection {checker}", sent.id));
+            ended
+                .tally
+                .faults
+                .note(Fault::Unanswered, || format!("id {} of connection {checker}", sent.id));
         }
     }
 }

@@ -13,6 +13,7 @@ const EXAMPLES_MAX: usize = 5;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Fault {
     NotConnected,
+    HandshakeFailed,
     ConnectionLost,
     Wire,
     NoHello,
@@ -36,6 +37,8 @@ pub(crate) enum Fault {
     FinalTotal,
     Popcount,
     Unverified,
+    Grew,
+    NotSampled,
 }
 
 impl Fault {
@@ -43,6 +46,7 @@ impl Fault {
     pub(crate) fn explain(self) -> &'static str {
         match self {
             Self::NotConnected => "a connection could not be opened",
+            Self::HandshakeFailed => "a handshake failed that the server had not refused",
             Self::ConnectionLost => "the server ended a connection (allow with --allow-close)",
             Self::Wire => "the server sent something the protocol does not allow",
             Self::NoHello => "a connection's first message was not the 4-byte total",
@@ -82,6 +86,8 @@ impl Fault {
                 "the final announced total is not the number of boxes set on the board"
             }
             Self::Unverified => "the board could not be read to verify the books",
+            Self::Grew => "what the server uses grew by more than is allowed",
+            Self::NotSampled => "the server did not say often enough what it uses",
         }
     }
 }

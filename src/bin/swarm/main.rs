@@ -1,9 +1,10 @@
 //! `swarm`, the load generator: plays against any server of the protocol, measures it and keeps exact books.
 //!
 //! In reading order: `args` says what to do; `scene` is the course of every run, and `connect`, `fanout`, `checks`,
-//! `ranges` and `relay` are what can be run. `crew` puts players on threads, `client` is one player's connection, `wire` its bytes.
+//! `ranges`, `relay`, `storm` and `soak` are what can be run. `crew` puts players on threads, each in a `seat`; `client`
+//! is one player's connection, `wire` its bytes.
 //! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong);
-//! `latency`, `procfs`, `scrape` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
+//! `latency`, `procfs`, `scrape`, `vitals` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -36,8 +37,12 @@ mod relay;
 mod report;
 mod scene;
 mod scrape;
+mod seat;
 mod shuffle;
+mod soak;
+mod storm;
 mod target;
+mod vitals;
 mod watch;
 mod wire;
 
@@ -50,7 +55,7 @@ fn main() -> ExitCode {
     // Chosen here, so that parameters in the report always replay the run.
     let seed = *common.seed.get_or_insert_with(rand::random);
     let common = common.clone();
-    let (target, pace) = match prepare(&common, command.connections()) {
+    let (target, pace) = match prepare(&common, command.connections(), command.ports()) {
         Ok(prepared) => prepared,
         Err(error) => {
             eprintln!("swarm: {error:#}");
@@ -67,10 +72,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn prepare(common: &Common, connections: u32) -> Result<(Target, Pace)> {
+fn prepare(common: &Common, connections: u32, ports: u32) -> Result<(Target, Pace)> {
     let pace = common.pace(connections)?;
-    let target =
-        Target::resolve(&common.url, common.origin.as_deref(), common.sources, pace.connections)?;
+    let origin = common.origin.as_deref();
+    let target = Target::resolve(&common.url, origin, common.sources, ports as usize)?;
     Ok((target, pace))
 }
 
@@ -107,6 +112,14 @@ async fn play(
             ranges::run(args, scene).await
         }
         Command::Relay(args) => relay::run(args, common, pace, target).await,
+        Command::Storm(args) => {
+            let scene = Scene::set("storm", parameters(&args)?, common, pace, target).await?;
+            storm::run(args, scene).await
+        }
+        Command::Soak(args) => {
+            let scene = Scene::set("soak", parameters(&args)?, common, pace, target).await?;
+            soak::run(args, scene).await
+        }
     }
 }
 
@@ -122,6 +135,8 @@ impl Command {
             Self::Checks(args) => &mut args.common,
             Self::Ranges(args) => &mut args.common,
             Self::Relay(args) => &mut args.common,
+            Self::Storm(args) => &mut args.common,
+            Self::Soak(args) => &mut args.common,
         }
     }
 
@@ -132,6 +147,17 @@ impl Command {
             Self::Checks(args) => args.connections,
             Self::Ranges(args) => args.connections,
             Self::Relay(args) => args.listeners + args.checkers,
+            Self::Storm(args) => args.listeners + args.checkers,
+            Self::Soak(args) => args.listeners + args.checkers + args.passers,
+        }
+    }
+
+    /// Ports taken in the course of a minute: one whose connection we ended is not free again before.
+    fn ports(&self) -> u32 {
+        match self {
+            Self::Storm(args) => args.listeners * (args.cuts + 1) + args.checkers,
+            Self::Soak(args) => self.connections() + (60.0 * args.churn) as u32,
+            _ => self.connections(),
         }
     }
 }

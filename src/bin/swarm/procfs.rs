@@ -49,6 +49,11 @@ impl Memory {
         Self::parse(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
     }
 
+    /// Lets the most that `pid` ever had begin anew with what it has now, if we may (proc(5), clear_refs).
+    pub(crate) fn forget_high_water(pid: u32) -> bool {
+        fs::write(format!("/proc/{pid}/clear_refs"), "5").is_ok()
+    }
+
     fn parse(status: &str) -> Option<Self> {
         let field = |name: &str| -> Option<u64> {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -121,7 +121,7 @@ pub(crate) async fn run(args: RangesArgs, mut scene: Scene) -> Result<(Scene, Fa
     scene.muster_out(&mut ended);
     for seat in &ended.seats {
         let unanswered = seat.player.asked.len();
-        if unanswered > 0 && seat.fate == crate::crew::Fate::Open {
+        if unanswered > 0 && seat.fate == crate::seat::Fate::Open {
             ended.tally.faults.note(Fault::Unanswered, || {
                 format!("connection {}: {unanswered} ranges", seat.index)
             });

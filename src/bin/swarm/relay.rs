@@ -9,10 +9,11 @@ use anyhow::Result;
 use crate::args::{Common, RelayArgs};
 use crate::books::{Books, Heard, Misanswered, PlainView};
 use crate::client::{Next, Player};
-use crate::crew::{Desk, Ended, Fate, Pace, Stage, Sums};
+use crate::crew::{Desk, Ended, Pace, Stage, Sums};
 use crate::fanout::Checker;
 use crate::faults::{Fault, Faults};
 use crate::scene::{Measured, Scene};
+use crate::seat::Fate;
 use crate::target::Target;
 use crate::wire::{Message, Outgoing};
 

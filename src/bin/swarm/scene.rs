@@ -12,11 +12,12 @@ use crate::args::{Common, Verify};
 use crate::board::{Bitmap, announced_total, read_tiles};
 use crate::books::{Books, TILE_BOXES};
 use crate::client::Player;
-use crate::crew::{Crew, Ended, Fate, Pace, Run, Stage, Sums};
+use crate::crew::{Crew, Ended, Pace, Run, Stage, Sums};
 use crate::faults::{Fault, Faults};
 use crate::observer::{Observer, Reading, Waited};
 use crate::procfs::{Cpu, Memory};
 use crate::report::Report;
+use crate::seat::Fate;
 use crate::shuffle::Shuffle;
 use crate::target::Target;
 
@@ -70,7 +71,7 @@ impl Scene {
             report.note("--pid: no such process, or it cannot be measured");
         }
         // Who checks nothing cannot be surprised that somebody else does.
-        let checks = matches!(command, "fanout" | "checks" | "relay");
+        let checks = matches!(command, "fanout" | "checks" | "relay" | "storm" | "soak");
         let exclusive = common.exclusive.unwrap_or(base == 0 && checks);
         let run = Run::new(Books::new(shuffle, base, exclusive));
         Ok(Self { common, pace, target, run, observer, report, taken: None, memory_before })
@@ -341,7 +342,7 @@ fn compare(books: &Books, found: &Bitmap, taken: Option<&Bitmap>, faults: &mut F
 }
 
 impl Measured {
-    fn between(from: (&Sums, &Reading), to: (&Sums, &Reading)) -> Self {
+    pub(crate) fn between(from: (&Sums, &Reading), to: (&Sums, &Reading)) -> Self {
         Self {
             seconds: to.1.seconds_since(from.1).max(1e-9),
             updates: to.0.updates - from.0.updates,

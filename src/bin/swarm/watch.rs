@@ -17,6 +17,8 @@ pub(crate) struct WatchView {
     answered: usize,
     /// Set when it lagged and was resynced; from then on answers come unasked.
     resynced: bool,
+    /// It joined when boxes had been checked already: the first answers are what it builds on.
+    late: bool,
 }
 
 #[derive(Debug)]
@@ -27,15 +29,41 @@ struct Watched {
     /// After a resync: all it was told of this tile since, answer and updates. Exactly once cannot be judged any more,
     /// since a box may be in the answer and come as an update too; completeness can.
     since_resync: Option<Box<Bitmap>>,
+    /// How many are set in that.
+    known: u64,
+}
+
+impl Watched {
+    /// From now on it knows what `mask` says, and what comes after it.
+    fn build_on(&mut self, mask: &[u8]) {
+        let told = Bitmap::from_mask(mask);
+        self.known = told.count();
+        self.since_resync = Some(Box::new(told));
+    }
+
+    /// Is told of the box at `index` within the tile, counted from 1.
+    fn learn(&mut self, index: u32) {
+        if let Some(told) = &mut self.since_resync
+            && !told.get(index)
+        {
+            told.set(index);
+            self.known += 1;
+        }
+    }
 }
 
 impl WatchView {
     pub(crate) fn new(tiles: impl IntoIterator<Item = u32>, boxes: u32) -> Self {
         let tiles = tiles
             .into_iter()
-            .map(|tile| Watched { tile, count: 0, sum: 0, since_resync: None })
+            .map(|tile| Watched { tile, count: 0, sum: 0, since_resync: None, known: 0 })
             .collect();
-        Self { told: 0, greeted: false, boxes, tiles, answered: 0, resynced: false }
+        Self { told: 0, greeted: false, boxes, tiles, answered: 0, resynced: false, late: false }
+    }
+
+    /// For who joins in the middle of a run.
+    pub(crate) fn late(tiles: impl IntoIterator<Item = u32>, boxes: u32) -> Self {
+        Self { late: true, ..Self::new(tiles, boxes) }
     }
 
     pub(crate) fn greeted(&self) -> bool {
@@ -80,20 +108,20 @@ impl WatchView {
         };
         watched.count += 1;
         watched.sum = watched.sum.wrapping_add(mix64(u64::from(id)));
-        if let Some(told) = &mut watched.since_resync
-            && id <= self.boxes
-        {
-            told.set(id - tile * TILE_BOXES);
+        if id <= self.boxes {
+            watched.learn(id - tile * TILE_BOXES);
         }
         books.see(total, id).inspect_err(|clash| clash.note(total, id, faults)).ok()
     }
 
     /// A range answer: to one of our requests, or part of a resync. Says whether a resync began with it.
     pub(crate) fn answer(&mut self, first: u32, mask: &[u8], faults: &mut Faults) -> bool {
-        if let Some(watched) = self.tiles.get(self.answered) {
+        if let Some(watched) = self.tiles.get_mut(self.answered) {
             self.answered += 1;
-            if let Err(fault) = check_answer(tile_range(watched.tile, self.boxes), first, mask) {
-                faults.note(Fault::BadRange, || fault);
+            match check_answer(tile_range(watched.tile, self.boxes), first, mask) {
+                Ok(()) if self.late => watched.build_on(mask),
+                Ok(()) => {}
+                Err(fault) => faults.note(Fault::BadRange, || fault),
             }
             return false;
         }
@@ -108,14 +136,19 @@ impl WatchView {
             faults.note(Fault::BadRange, || fault);
             return false;
         }
-        watched.since_resync = Some(Box::new(Bitmap::from_mask(mask)));
+        watched.build_on(mask);
         !std::mem::replace(&mut self.resynced, true)
     }
 
     /// As far as counting can tell, everything announced so far has arrived.
     pub(crate) fn caught_up(&self, books: &Books) -> bool {
-        self.resynced
-            || self.tiles.iter().all(|watched| watched.count >= books.tile(watched.tile).0)
+        let caught_up = |watched: &Watched| {
+            let announced = books.tile(watched.tile).0;
+            // Boxes that were checked before the run count as known, too: then this may be true too soon.
+            let late = self.late && watched.known >= u64::from(announced);
+            late || watched.count >= announced
+        };
+        self.resynced || self.tiles.iter().all(caught_up)
     }
 
     /// At the end, when all is at rest: compares with everything announced.

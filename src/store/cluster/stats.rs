@@ -2,15 +2,23 @@
 //! nothing.
 
 use std::{
+    fmt,
     sync::atomic::{AtomicI64, AtomicU64},
     time::Duration,
 };
 
 use actors::stats::{ByReason, Reason};
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge, histogram::Histogram},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{
+        counter::Counter,
+        gauge::{ConstGauge, Gauge},
+        histogram::Histogram,
+    },
     registry::Registry,
 };
+use tokio::runtime::Handle;
 
 /// Time between two attempts of anything that failed.
 pub const PAUSE: Duration = Duration::from_millis(100);
@@ -104,10 +112,11 @@ impl ClusterStats {
         self.gaps.get_or_create(&[("reason", reason)]).inc();
     }
 
-    /// Adds all of them to `registry`, with `redis_` before their names.
-    pub fn register(&self, registry: &mut Registry) {
-        let registry = registry.sub_registry_with_prefix("redis");
-        let r = registry;
+    /// Adds all of them to `registry`, with `redis_` before their names, and how many tasks are alive
+    /// on the store's thread.
+    pub fn register(&self, registry: &mut Registry, thread: Handle) {
+        let r = registry.sub_registry_with_prefix("redis");
+        r.register_collector(Box::new(Tasks(thread)));
         r.register("requests", "Requests of checks and polls, by result", self.requests.clone());
         r.register("request_seconds", "Time of each", self.request_seconds.clone());
         r.register(
@@ -162,4 +171,16 @@ impl ClusterStats {
 
 fn result(ok: bool) -> Reason {
     [("result", if ok { "ok" } else { "failed" })]
+}
+
+/// Counted when scraped. A session's task is not among them: a `LocalSet` does not count its own.
+#[derive(Debug)]
+struct Tasks(Handle);
+
+impl Collector for Tasks {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let tasks = ConstGauge::new(self.0.metrics().num_alive_tasks() as u64);
+        let help = "Tasks of connections, feeds and key ranges";
+        tasks.encode(encoder.encode_descriptor("tasks", help, None, tasks.metric_type())?)
+    }
 }
