@@ -54,6 +54,6 @@ fn scattered(limit: u32) -> impl Iterator<Item = u32> {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
-        ((state >> 32) * u64::from(limit) >> 32) as u32
+        (((state >> 32) * u64::from(limit)) >> 32) as u32
     })
 }
