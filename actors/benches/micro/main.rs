@@ -11,6 +11,7 @@ mod bitmap;
 mod batch;
 mod census;
 mod view;
+mod viewers;
 mod outbox;
 
 use std::{process::ExitCode, time::Duration};
@@ -21,7 +22,8 @@ use criterion::{Criterion, criterion_group};
 criterion_group! {
     name = all;
     config = quickly();
-    targets = frame::group, bitmap::group, batch::group, census::group, view::group, outbox::group
+    targets = frame::group, bitmap::group, batch::group, census::group, view::group, viewers::group,
+        outbox::group
 }
 
 fn main() -> ExitCode {

@@ -26,7 +26,9 @@ pub fn group(criterion: &mut Criterion) {
     for tiles in TILES {
         let ranges: Vec<BoxRange> = (0..tiles).filter_map(|tile| board().tile(tile * 2)).collect();
         let mut view = View::default();
-        ranges.iter().for_each(|range| view.look_at(*range));
+        for range in &ranges {
+            view.look_at(*range);
+        }
         (0..OWN).filter_map(|own| board().box_id(900_000_000 + own)).for_each(|id| view.asked(id));
         for count in UPDATES {
             let ids: Vec<u32> =
