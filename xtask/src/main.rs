@@ -11,6 +11,7 @@ mod image;
 mod cluster;
 mod python;
 mod measure;
+mod scaling;
 
 use std::{num::NonZeroUsize, process::ExitCode};
 
@@ -55,6 +56,8 @@ enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+    /// From one node to ten million players, on paper: the tables of docs/SCALING.md
+    Scaling(scaling::Assumptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,6 +107,10 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Conformance => only_conformance(&workspace),
         Command::Image => only_image(&workspace),
         Command::Cluster(command) => cluster::run(&workspace, command)?,
+        Command::Scaling(assumed) => {
+            println!("{}", scaling::tables(&assumed).join("\n\n"));
+            ExitCode::SUCCESS
+        }
         Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
         Command::Bench { what: Bench::Fanout { quick, rounds, only } } => {
             measure::fanout(&workspace, quick, rounds, only)?
