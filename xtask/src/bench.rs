@@ -6,6 +6,7 @@
 mod baseline;
 mod boards;
 pub mod cluster;
+pub mod crowd;
 mod figures;
 mod server;
 mod swarm;

@@ -65,6 +65,12 @@ enum Bench {
         #[arg(long)]
         quick: bool,
     },
+    /// A hundred thousand players over six nodes that share a board
+    Crowd {
+        /// A hundred players over two nodes, in a few seconds
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -88,6 +94,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Image => only_image(&workspace),
         Command::Cluster(command) => cluster::run(&workspace, command)?,
         Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
+        Command::Bench { what: Bench::Crowd { quick } } => measure::crowd(&workspace, quick)?,
     })
 }
 
