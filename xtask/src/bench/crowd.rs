@@ -27,9 +27,7 @@ pub struct Scale {
     pub boxes: u32,
     /// Connections opened a second at each node.
     pub connect_rate: u32,
-    /// Seconds for which all are held once those of a node are there.
-    pub hold_s: u32,
-    /// Seconds over which CPU is measured once all are there.
+    /// Seconds over which CPU is measured once all are there; then they go.
     pub measure_s: u32,
     /// Longest time until all are there.
     pub patience_s: u32,
@@ -42,9 +40,8 @@ impl Scale {
         connections: 16_667,
         boxes: 1_000_000_000,
         connect_rate: 800,
-        hold_s: 60,
-        measure_s: 10,
-        patience_s: 200,
+        measure_s: 20,
+        patience_s: 600,
     };
 
     /// A few seconds, for tests.
@@ -53,8 +50,7 @@ impl Scale {
         connections: 50,
         boxes: 1_000_000,
         connect_rate: 1000,
-        hold_s: 3,
-        measure_s: 1,
+        measure_s: 2,
         patience_s: 60,
     };
 }
@@ -112,6 +108,7 @@ pub fn run(
             heard_min: 0.,
         });
     }
+    swarms.iter().try_for_each(Swarm::end_load)?;
     for (load, swarm) in nodes.iter_mut().zip(swarms) {
         let told = swarm.finish()?;
         load.there_s = told.figure("all_there_s")?;
@@ -121,44 +118,16 @@ pub fn run(
     Ok(Figures { nodes })
 }
 
-/// The crowd of one node: `v=2`, each with a tile of its own choice among the first ten in view.
+/// The crowd of one node: `v=2`, each with a tile of its own choice among the first ten in view; held until
+/// it is told to go. There are as many source addresses as swarms, which share the 28,000 ports of each.
 fn words(scale: &Scale) -> Vec<String> {
-    let connections = scale.connections.to_string();
-    let (rate, hold) = (scale.connect_rate.to_string(), scale.hold_s.to_string());
-    let patience = scale.patience_s.to_string();
-    // As many source addresses as there are swarms, which share the 28,000 ports of each.
-    let sources = scale.nodes.to_string();
-    let words = [
-        "storm",
-        "--cuts",
-        "0",
-        "--v2",
-        "--boxes",
-        "1000000",
-        "--exclusive",
-        "false",
-        "--checkers",
-        "1",
-        "--rate",
-        "1",
-        "--settle",
-        "60",
-        "--connect-timeout",
-        "60",
-        "--threads",
-        "1",
-        "--listeners",
-        &connections,
-        "--connect-rate",
-        &rate,
-        "--hold",
-        &hold,
-        "--patience",
-        &patience,
-        "--sources",
-        &sources,
-    ];
-    words.map(str::to_owned).to_vec()
+    let Scale { nodes, connections, connect_rate, patience_s, .. } = scale;
+    let words = format!(
+        "storm --cuts 0 --v2 --boxes 1000000 --exclusive false --checkers 1 --rate 1 --settle 60 \
+         --connect-timeout 60 --threads 1 --listeners {connections} --connect-rate {connect_rate} \
+         --hold 1800 --patience {patience_s} --sources {nodes}"
+    );
+    words.split(' ').map(str::to_owned).collect()
 }
 
 /// Waits until as many are connected as there should be.
