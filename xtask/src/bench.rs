@@ -8,6 +8,7 @@ mod baseline;
 mod boards;
 pub mod cluster;
 pub mod fanout;
+pub mod crowd;
 mod figures;
 mod server;
 mod swarm;

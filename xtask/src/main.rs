@@ -85,6 +85,12 @@ enum Bench {
         /// Only benchmarks whose names match this regular expression
         filter: Option<String>,
     },
+    /// A hundred thousand players over six nodes that share a board
+    Crowd {
+        /// A hundred players over two nodes, in a few seconds
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -116,6 +122,7 @@ fn run(command: Command) -> Result<ExitCode> {
             measure::fanout(&workspace, quick, rounds, only)?
         }
         Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,
+        Command::Bench { what: Bench::Crowd { quick } } => measure::crowd(&workspace, quick)?,
     })
 }
 

@@ -1,10 +1,10 @@
 //! `cargo xtask bench …`: builds what is measured, gives it a place to run, and prints what came out.
 
-use std::{fs, num::NonZeroUsize, process::ExitCode, time::Duration};
+use std::{fs, num::NonZeroUsize, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use xtask::{
-    bench::{Programs, cluster, fanout},
+    bench::{Programs, cluster, crowd, fanout},
     guardian::{Folder, Guardian},
     redis::RedisCluster,
 };
@@ -13,10 +13,28 @@ use crate::{process, process::Workspace};
 
 /// A board in a Redis Cluster, against the older server's way to keep one.
 pub fn cluster(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let scale = if quick { cluster::Scale::QUICK } else { cluster::Scale::FULL };
+    with_redis(workspace, |programs, redis, folder| {
+        Ok(cluster::run(programs, redis, folder, &scale)?.to_string())
+    })
+}
+
+/// A hundred thousand players over six nodes.
+pub fn crowd(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let scale = if quick { crowd::Scale::QUICK } else { crowd::Scale::FULL };
+    with_redis(workspace, |programs, redis, folder| {
+        Ok(crowd::run(programs, redis, folder, &scale)?.to_string())
+    })
+}
+
+/// Builds, starts a Redis Cluster, and prints what `measure` says.
+fn with_redis(
+    workspace: &Workspace,
+    measure: impl FnOnce(&Programs, &RedisCluster, &Path) -> Result<String>,
+) -> Result<ExitCode> {
     let (programs, guardian) = prepare(workspace)?;
     let redis = RedisCluster::start_anywhere(&guardian.folder().join("redis"))?;
-    let scale = if quick { cluster::Scale::QUICK } else { cluster::Scale::FULL };
-    let figures = cluster::run(&programs, &redis, guardian.folder(), &scale)?;
+    let figures = measure(&programs, &redis, guardian.folder())?;
     println!("\n{figures}");
     Ok(ExitCode::SUCCESS)
 }

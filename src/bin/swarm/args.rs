@@ -312,8 +312,8 @@ pub(crate) struct StormArgs {
     #[arg(long, short = 'r', value_name = "PER-SECOND", default_value_t = 10.0, value_parser = positive)]
     pub(crate) rate: f64,
 
-    /// How often all are cut off.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    /// How often all are cut off; 0: they only come and stay.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=20))]
     pub(crate) cuts: u32,
 
     /// How they are cut off.

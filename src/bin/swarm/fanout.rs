@@ -24,6 +24,7 @@ const STAGE_LOOK_US: u32 = 5_000;
 pub(crate) struct Listener {
     ears: Ears,
     checker: Option<Box<Checker>>,
+    heard: u64,
 }
 
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Player for Listener {
         };
         match heard {
             Heard::Update(sent_us) => {
+                self.heard += 1;
                 tally.updates += 1;
                 if sent_us > 0 {
                     tally.latency.record(desk.now_us.saturating_sub(sent_us));
@@ -114,7 +116,7 @@ impl Player for Listener {
 impl Listener {
     /// Hears everything.
     pub(crate) fn plain() -> Self {
-        Self { ears: Ears::Plain(PlainView::default()), checker: None }
+        Self { ears: Ears::Plain(PlainView::default()), checker: None, heard: 0 }
     }
 
     /// Hears everything, and checks boxes.
@@ -124,7 +126,13 @@ impl Listener {
 
     /// Hears of the tiles of `view`.
     pub(crate) fn watching(view: WatchView) -> Self {
-        Self { ears: Ears::Watching { view: Box::new(view), asked: false }, checker: None }
+        let ears = Ears::Watching { view: Box::new(view), asked: false };
+        Self { ears, ..Self::plain() }
+    }
+
+    /// How many updates it has heard.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// When all is at rest: whether connection `index` has heard everything, if it is still `open`.
@@ -136,7 +144,10 @@ impl Listener {
                     .note(Fault::Behind, || format!("connection {index}: at {told} of {highest}"));
             }
             // Strangers' updates may fall between our first look at the total and a listener's registration.
-            Ears::Watching { view, .. } if open && books.exclusive => view.audit(books, faults),
+            // One that joins late builds on what it is answered after that.
+            Ears::Watching { view, .. } if open && (books.exclusive || view.is_late()) => {
+                view.audit(books, faults)
+            }
             Ears::Plain(_) | Ears::Watching { .. } => {}
         }
     }

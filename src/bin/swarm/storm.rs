@@ -32,6 +32,8 @@ struct Crowds {
     arrivals: Vec<Arrival>,
     /// Of those who came back; the first arrival is at a pace of its own.
     returned: Tally,
+    /// Fewest updates that one of those who were there at the end has heard.
+    heard_min: Option<u64>,
     faults: Faults,
 }
 
@@ -45,8 +47,12 @@ pub(crate) async fn run(args: StormArgs, mut scene: Scene) -> Result<(Scene, Fau
     scene.run.enter(Stage::Running);
     let before = (stayers.sums(), scene.observer.read());
 
-    let mut crowds =
-        Crowds { arrivals: Vec::new(), returned: Tally::new(), faults: Faults::default() };
+    let mut crowds = Crowds {
+        arrivals: Vec::new(),
+        returned: Tally::new(),
+        heard_min: None,
+        faults: Faults::default(),
+    };
     let mut steady = None;
     let (mut crowd, mut stage) = arrive(&args, &mut scene, &mut crowds, Instant::now()).await?;
     for _ in 0..args.cuts {
@@ -169,6 +175,8 @@ fn muster_out(scene: &mut Scene, crowds: &mut Crowds, mut ended: Ended<Listener>
     for seat in ended.seats.iter().filter(|_| end) {
         let open = seat.fate == Fate::Open;
         seat.player.audit(seat.index, open, &scene.run.books, &mut ended.tally.faults);
+        let heard = seat.player.heard();
+        crowds.heard_min = Some(crowds.heard_min.map_or(heard, |least| least.min(heard)));
     }
     crowds.faults.merge(std::mem::take(&mut ended.tally.faults));
     // The crowd that is mustered out is the last that arrived.
@@ -182,7 +190,9 @@ fn figures(scene: &mut Scene, args: &StormArgs, crowds: &Crowds, stayers: &Ended
     report.section("the storm");
     report.count("cuts", crowds.arrivals.len() as u64 - 1);
     report.count("handshakes_at_once_max", u64::from(args.at_once.min(args.listeners)));
-    let back = &crowds.arrivals[1..];
+    let (first, back) = crowds.arrivals.split_at(1);
+    report.number("all_there_s", first[0].seconds);
+    report.count("there", first[0].open);
     for (number, arrival) in back.iter().enumerate() {
         report.number(&format!("all_back_after_cut_{}_s", number + 1), arrival.seconds);
     }
@@ -191,7 +201,8 @@ fn figures(scene: &mut Scene, args: &StormArgs, crowds: &Crowds, stayers: &Ended
     report.count("back_min", back.iter().map(|arrival| arrival.open).min().unwrap_or(0));
     report.count("turned_away", crowds.returned.turned_away);
     report.latency("handshake", &crowds.returned.handshake.percentiles());
-    report.count("updates_to_the_crowd", crowds.returned.updates);
+    report.count("updates_to_those_who_came_back", crowds.returned.updates);
+    report.count("updates_heard_min", crowds.heard_min.unwrap_or(0));
     report.section("those who stayed");
     report.latency("update_latency", &stayers.tally.latency.percentiles());
 }

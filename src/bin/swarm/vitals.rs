@@ -105,7 +105,9 @@ impl Trend {
         report.number(&format!("server_{name}_first_quarter"), *first);
         report.number(&format!("server_{name}_last_quarter"), *last);
         if last > allowed {
-            faults.note(Fault::Grew, || format!("{name}: {first} to {last}, {allowed} allowed"));
+            faults.note(Fault::Grew, || {
+                format!("{name}: {first:.0} to {last:.0}, {allowed:.0} allowed")
+            });
         }
     }
 }

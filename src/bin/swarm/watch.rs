@@ -66,6 +66,11 @@ impl WatchView {
         Self { late: true, ..Self::new(tiles, boxes) }
     }
 
+    /// Whether it joined when boxes had been checked already.
+    pub(crate) fn is_late(&self) -> bool {
+        self.late
+    }
+
     pub(crate) fn greeted(&self) -> bool {
         self.greeted
     }
@@ -292,6 +297,29 @@ mod tests {
             [(Fault::MissedInWatch, 1)],
             "one missed after the resync"
         );
+    }
+
+    #[test]
+    fn who_joins_late_builds_on_its_first_answer() {
+        let (books, told) = announced(200, 3);
+        let mut mask = [0; 12_500];
+        for (_, id) in &told[..4] {
+            let index = (id - 3 * TILE_BOXES - 1) as usize;
+            mask[index / 8] |= 1 << (index % 8);
+        }
+        let join = || {
+            let (mut view, mut faults) = (WatchView::late([3], BOXES), Faults::default());
+            view.total(told[3].0, &mut faults);
+            view.answer(3 * TILE_BOXES + 1, &mask, &mut faults);
+            assert!(faults.is_empty() && view.all_answered() && !view.caught_up(&books));
+            view
+        };
+        let mut view = join();
+        assert_eq!(hear(&mut view, &books, &told[4..]), []);
+        assert!(view.caught_up(&books));
+        let mut view = join();
+        assert_eq!(hear(&mut view, &books, &told[5..]), [(Fault::MissedInWatch, 1)]);
+        assert!(!view.caught_up(&books));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::Programs;
@@ -45,6 +46,12 @@ impl Swarm {
         command.arg("--json").arg(&report).current_dir(folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { process: Running::start(&mut command)?, report })
+    }
+
+    /// Lets its load end now; it still waits for what is under way, and reports.
+    pub fn end_load(&self) -> Result<()> {
+        // It was not waited for, so the id cannot be somebody else's.
+        kill_process(Pid::from_child(&self.process.0), Signal::INT).context("swarm has ended")
     }
 
     /// Waits for its end.
