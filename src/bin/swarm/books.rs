@@ -61,6 +61,8 @@ const REFUSED: u8 = 2;
 struct TileSum {
     count: AtomicU32,
     sum: AtomicU64,
+    /// The one announced last; 0: none.
+    last: AtomicU32,
 }
 
 /// Why an answer to a check does not fit.
@@ -148,6 +150,7 @@ impl Books {
             let tile = &self.tiles[((id - 1) / TILE_BOXES) as usize];
             tile.count.fetch_add(1, Relaxed);
             tile.sum.fetch_add(mix64(u64::from(id)), Relaxed);
+            tile.last.store(id, Relaxed);
         }
         match before {
             0 if check.is_some() => {
@@ -226,6 +229,11 @@ impl Books {
     pub(crate) fn tile(&self, tile: u32) -> (u32, u64) {
         let tile = &self.tiles[tile as usize];
         (tile.count.load(Relaxed), tile.sum.load(Relaxed))
+    }
+
+    /// The id of `tile` that was announced last, if any was.
+    pub(crate) fn last_of_tile(&self, tile: u32) -> Option<u32> {
+        Some(self.tiles[tile as usize].last.load(Relaxed)).filter(|id| *id > 0)
     }
 
     /// Every check that was sent: its id, its total (0: not announced) and its answer.
