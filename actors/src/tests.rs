@@ -6,7 +6,7 @@ use std::{
     future::Future,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -34,6 +34,8 @@ pub(crate) struct TestStore {
     board: Board,
     words: Mutex<Vec<Words>>,
     permits: Arc<Semaphore>,
+    /// Commits that were begun.
+    commits: AtomicUsize,
     failing: AtomicBool,
     panicking: AtomicBool,
     feed: Mutex<Option<Arc<dyn Feed>>>,
@@ -50,6 +52,7 @@ impl TestStore {
             words: Mutex::new(words.collect()),
             board,
             permits: Arc::new(Semaphore::new(permits)),
+            commits: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
             feed: Mutex::default(),
@@ -69,6 +72,7 @@ impl Store for TestStore {
 
     fn commit(&self, _: ShardIndex, _: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
         assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
+        self.commits.fetch_add(1, Ordering::SeqCst);
         let (permits, failing) = (self.permits.clone(), self.failing.load(Ordering::SeqCst));
         Box::pin(async move {
             permits.acquire().await.expect("never closed").forget();
@@ -264,7 +268,7 @@ fn while_a_check_is_pending_the_public_update_is_the_one_answer() {
         let mut first = Client::connect(&worker, Version::Plain).await;
         let mut second = Client::connect(&worker, Version::Plain).await;
         first.send(&[7]).await;
-        eventually("the first check", || stats.shard_queue.get() == 1).await;
+        eventually("the first check", || store.commits.load(Ordering::SeqCst) == 1).await;
         second.send(&[7]).await;
         first.send(&[7]).await;
         for client in [&mut first, &mut second] {

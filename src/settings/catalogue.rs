@@ -121,6 +121,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("redis.start_timeout_s", "s", Form::Whole(1, DAY_S)),
     entry("store.path", "–", Form::Folder),
     entry("store.log_mib", "MiB", Form::Whole(1, 1 << 20)),
+    entry("store.commit_interval_ms", "ms", Form::Whole(0, 1000)),
 ];
 
 const fn entry(key: &'static str, unit: &'static str, form: Form) -> Entry {

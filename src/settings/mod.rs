@@ -164,6 +164,7 @@ pub struct Redis {
 pub struct Store {
     pub path: PathBuf,
     pub log_mib: u64,
+    pub commit_interval_ms: u64,
 }
 
 /// Everything that is wrong with the settings, one line each.

@@ -28,6 +28,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use actors::{
@@ -57,15 +58,18 @@ pub struct Options {
     /// Log size at which its content begins to move into the chunks. The log stays below twice
     /// this; it is read at every start, and its boxes are also kept in RAM.
     pub log_bytes: u64,
+    /// Least time between two commits. The first one after quiet goes at once.
+    pub commit_interval: Duration,
 }
 
 impl Options {
     /// 64 MiB: 16 million checks, read in about 0.1 s.
     pub const LOG_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
-    /// The board `board` in the folder `path`.
+    /// The board `board` in the folder `path`, which commits as fast as the disk takes it.
     pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {
-        Self { path: path.into(), board, log_bytes: Self::LOG_BYTES_DEFAULT }
+        let log_bytes = Self::LOG_BYTES_DEFAULT;
+        Self { path: path.into(), board, log_bytes, commit_interval: Duration::ZERO }
     }
 }
 
@@ -96,14 +100,14 @@ impl EmbeddedStore {
     /// Opens the board's database, or creates it, and verifies everything in it. Blocks while
     /// reading: call it before serving begins.
     pub fn open(options: Options) -> Result<Self, StoreError> {
-        let Options { path, board, log_bytes } = options;
-        let mut checkpoint = Checkpoint::new(board.boxes(), log_bytes);
-        let disk = Disk::open_or_create(&path, &board, &mut |_, indexes| checkpoint.add(indexes))?;
+        let board = options.board.clone();
+        let mut checkpoint = Checkpoint::new(board.boxes(), options.log_bytes);
+        let disk =
+            Disk::open_or_create(&options.path, &board, &mut |_, indexes| checkpoint.add(indexes))?;
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let outlook = Arc::new(Outlook::new());
         let file = disk.path().to_owned();
-        let worker =
-            Worker::new(disk, checkpoint, board.clone(), log_bytes, Arc::clone(&outlook), queue);
+        let worker = Worker::new(disk, checkpoint, &options, Arc::clone(&outlook), queue);
         // Failing to get a runtime or a thread is a matter of the machine's limits.
         let limits = |error: std::io::Error| Fault::Io(error).at(&file);
         let runtime =

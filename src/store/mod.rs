@@ -9,7 +9,7 @@ pub mod cluster;
 #[cfg(test)]
 mod contract;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use actors::store::{Store, StoreState};
 use anyhow::Result;
@@ -42,6 +42,7 @@ impl Opened {
         }
         let options = embedded::Options {
             log_bytes: settings.store.log_mib * 1024 * 1024,
+            commit_interval: Duration::from_millis(settings.store.commit_interval_ms),
             ..embedded::Options::new(&settings.store.path, settings.board())
         };
         Ok(Self::Embedded(Arc::new(EmbeddedStore::open(options)?)))

@@ -6,6 +6,7 @@ mod damage;
 mod full_disk;
 mod kill;
 mod model;
+mod pace;
 mod refusals;
 mod return_to_service;
 mod speed;

@@ -23,6 +23,7 @@ use actors::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    Options,
     checkpoint::Checkpoint,
     disk::{Disk, probe_room},
     fault::panic_text,
@@ -138,6 +139,9 @@ pub struct Worker {
     path: PathBuf,
     board: Board,
     log_bytes: u64,
+    commit_interval: Duration,
+    /// When the interval since the last commit began is over.
+    next_commit: Instant,
     outlook: Arc<Outlook>,
     jobs: mpsc::Receiver<Job>,
     phase: Phase,
@@ -166,16 +170,17 @@ impl Worker {
     pub fn new(
         disk: Disk,
         checkpoint: Checkpoint,
-        board: Board,
-        log_bytes: u64,
+        options: &Options,
         outlook: Arc<Outlook>,
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
         outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed);
         Self {
             path: disk.path().to_owned(),
-            board,
-            log_bytes,
+            board: options.board.clone(),
+            log_bytes: options.log_bytes,
+            commit_interval: options.commit_interval,
+            next_commit: Instant::now(),
             outlook,
             jobs,
             acknowledged: disk.seal().log_next,
@@ -204,7 +209,7 @@ impl Worker {
                 Event::Job(job) => {
                     let mut next = Some(job);
                     while let Some(job) = next {
-                        next = self.handle(job);
+                        next = self.handle(job).await;
                     }
                 }
                 Event::Pause => self.step(),
@@ -235,9 +240,9 @@ impl Worker {
     }
 
     /// Does one job. Returns the job after it if that was taken from the queue already.
-    fn handle(&mut self, job: Job) -> Option<Job> {
+    async fn handle(&mut self, job: Job) -> Option<Job> {
         match job {
-            Job::Commit { indexes, done } => return self.commit(indexes, done),
+            Job::Commit { indexes, done } => return self.commit(indexes, done).await,
             Job::Load { shard, done } => {
                 // Nobody may be waiting any more; then nobody misses the answer.
                 let _ = done.send(self.load(shard));
@@ -257,13 +262,23 @@ impl Worker {
         None
     }
 
-    /// Commits a batch together with every batch queued behind it.
-    fn commit(
+    /// Commits a batch together with every batch queued behind it, and with those that come until the
+    /// interval is over.
+    ///
+    /// The queue is not looked at meanwhile, so that nothing wakes this thread, and then all shards at once
+    /// hear of it: telling 1,000 listeners of 10,000 checks a second, each by itself, took 0.63 of a core
+    /// without an interval, 0.50 with 5 ms, 0.44 with 10 and 0.43 with 20 (plain tokio: 0.38).
+    async fn commit(
         &mut self,
         mut indexes: Vec<u32>,
         done: oneshot::Sender<Result<(), StoreError>>,
     ) -> Option<Job> {
         self.waiting.push(done);
+        // While it is down nobody needs to wait to be refused.
+        if matches!(self.phase, Phase::Up { .. }) {
+            tokio::time::sleep_until(self.next_commit.into()).await;
+            self.next_commit = Instant::now() + self.commit_interval;
+        }
         let mut next = None;
         while indexes.len() < GROUP_IDS {
             match self.jobs.try_recv() {
