@@ -1,7 +1,7 @@
 //! Benchmarks in their quick forms, so that they cannot rot: everything runs, books balance, figures
 //! are told. Nothing here says how fast anything is.
 
-use xtask::bench::{Programs, cluster, fanout};
+use xtask::bench::{Programs, cluster, crowd, fanout};
 
 use crate::harness::cluster::shared;
 
@@ -62,4 +62,14 @@ fn the_fan_out_benchmark_runs_and_its_books_balance() {
     for told in ["| ours / plain", "| naive / ours", "| plain |"] {
         assert!(table.contains(told), "{told} in {table}");
     }
+}
+
+#[test]
+fn a_crowd_over_several_nodes_hears_every_check_in_its_view() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let figures = crowd::run(&programs(), shared().redis(), folder.path(), &crowd::Scale::QUICK);
+    let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
+    println!("{figures}");
+    let connected: Vec<_> = figures.nodes.iter().map(|node| node.connections).collect();
+    assert_eq!(connected, [51.0, 51.0], "those who listen and one who checks");
 }

@@ -8,11 +8,8 @@ use std::{
     process::Command,
 };
 
-use xtask::bench::{Programs, crowd};
-
 use crate::harness::{
     client::{Client, Told},
-    cluster::shared,
     eventually,
     server::{Response, Server, Setup, request},
 };
@@ -174,22 +171,6 @@ fn places_of_a_crowd_that_was_cut_off_are_free_again() {
     eventually("all have gone", || (server.metric("billion_connections ") == 0.0).then_some(()));
     let players: Vec<_> = (0..204).map(|_| server.client()).collect();
     assert_eq!(server.metric("billion_connections "), players.len() as f64);
-}
-
-/// The benchmark in its quick form, so that it cannot rot.
-#[test]
-fn a_crowd_over_several_nodes_hears_every_check_in_its_view() {
-    let programs = Programs {
-        billion: env!("CARGO_BIN_EXE_billion").into(),
-        swarm: env!("CARGO_BIN_EXE_swarm").into(),
-        page: env!("CARGO_MANIFEST_DIR").into(),
-    };
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let figures = crowd::run(&programs, shared().redis(), folder.path(), &crowd::Scale::QUICK);
-    let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
-    println!("{figures}");
-    let connected: Vec<_> = figures.nodes.iter().map(|node| node.connections).collect();
-    assert_eq!(connected, [51.0, 51.0], "those who listen and one who checks");
 }
 
 /// Runs `swarm` against a server nobody else plays on; its figures, once its books balance.
