@@ -5,7 +5,6 @@ mod trouble;
 
 use std::{
     collections::BTreeSet,
-    net::TcpListener,
     path::{Path, PathBuf},
     sync::{
         Mutex,
@@ -20,7 +19,7 @@ use tempfile::TempDir;
 
 use crate::harness::{
     client::Told,
-    eventually, seed,
+    eventually, free_address, seed,
     server::{Ran, Server, Setup},
 };
 
@@ -175,8 +174,7 @@ fn pipes_are_files_too() {
 fn a_running_server_is_exported_with_everything_acknowledged_before() {
     let seed = seed("a_running_server_is_exported_with_everything_acknowledged_before");
     // Where the command looks for the server by itself.
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    let address = port.expect("a free port").to_string();
+    let address = free_address().to_string();
     let (setup, backups) = (setup().with("ADMIN__ADDRESS", &address), Folder::new());
     let server = setup.start();
     let (sent, acknowledged) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));

@@ -21,7 +21,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 pub use members::{Member, members};
-pub use node::Node;
+pub use node::{Node, spawn_server};
 pub use ports::{NodePorts, free_ports, is_free};
 pub use resp::{Connection, Reply};
 pub use slots::{SLOTS, slot_of};

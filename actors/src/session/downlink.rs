@@ -49,6 +49,8 @@ pub(crate) struct Downlink {
     queued: Cell<u32>,
     /// What a `v=2` client looks at.
     view: Option<RefCell<View>>,
+    /// The socket is not read, maybe because too many checks await their answers.
+    pub(super) paused: Cell<bool>,
     /// The walk that has found this session already.
     found: Cell<u32>,
     /// Was told to end: hears of nothing any more.
@@ -68,6 +70,7 @@ impl Downlink {
             lagging: Cell::new(false),
             queued: Cell::new(0),
             view,
+            paused: Cell::new(false),
             found: Cell::new(0),
             ended: Cell::new(false),
         }
@@ -133,6 +136,10 @@ impl Downlink {
         self.latest.set(batch.total_after());
         if let Some(frames) = self.take(batch, picked, tally) {
             self.write_or_keep(frames, tally);
+            if self.paused.get() {
+                // It may be read again now, and nothing else would look.
+                self.link.nudge();
+            }
         }
     }
 

@@ -87,6 +87,7 @@ impl Session {
             }
             self.watch_outbox();
             if read.is_pending() {
+                self.downlink.paused.set(!self.may_read());
                 return Ok(());
             }
             if reads >= READS_PER_TURN {

@@ -154,3 +154,21 @@ fn a_v2_client_that_lagged_is_told_the_total_of_now() {
         assert_eq!(words(&slow.frame().await), [total + 1, 90_000]);
     });
 }
+
+/// What the hub tells it itself makes room for more checks, and has to have the session look.
+#[test]
+fn a_client_is_read_again_when_its_checks_are_answered() {
+    let store = TestStore::new(1_000, 1, FREELY);
+    let mut settings = settings();
+    settings.session.checks_outstanding = 3;
+    settings.shards.queue_checks = 1_000;
+    run(settings, &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::V2).await;
+        for id in 1..=200 {
+            client.send(&[id]).await;
+        }
+        let mut told = client.ids(200).await;
+        told.sort_unstable();
+        assert_eq!(told, (1..=200).collect::<Vec<_>>());
+    });
+}

@@ -237,7 +237,7 @@ fn pages_of_other_sites_and_endless_uploads_are_turned_away() {
 fn an_export_that_ends_early_leaves_nothing_behind() {
     let (setup, backups) = (setup(), Folder::new());
     let path = backups.file("board.bxb");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     let part = &file::written(BOXES, "main", &BTreeSet::from([1, 200_000]))[..100];

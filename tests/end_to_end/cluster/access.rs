@@ -2,17 +2,19 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
+use xtask::redis::spawn_server;
+
 use super::world::{BOXES, SHARDS, whole_board};
 use crate::harness::{
     client::Told,
     cluster::{Cluster, shared},
-    eventually,
+    eventually, free_address,
     server::Setup,
 };
 
@@ -41,8 +43,7 @@ fn speak_tls(cluster: &Cluster, folder: &Path) -> Vec<SocketAddr> {
     let (certificate, key) = (file("certificate.pem"), file("key.pem"));
     (0..6)
         .map(|node| {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-            let port = port.expect("a free port");
+            let port = free_address();
             let number = port.port().to_string();
             let set = [
                 "CONFIG",
@@ -119,19 +120,19 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
 #[test]
 fn a_single_redis_is_told_from_a_cluster() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr());
-    let port = port.expect("a free port").port();
+    let address = free_address();
+    let port = address.port();
     fs::write(folder.path().join("redis.conf"), format!("port {port}\nsave \"\"\n"))
         .expect("written");
-    let mut redis = Command::new("redis-server")
-        .arg("redis.conf")
-        .current_dir(folder.path())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .expect("redis-server can be run");
+    let redis = spawn_server(|command| {
+        command.arg("redis.conf").current_dir(folder.path()).stdout(std::process::Stdio::null());
+        Ok(())
+    });
+    let mut redis = redis.expect("redis-server can be run");
     let setup = Setup::new(BOXES, SHARDS)
-        .with_variable("REDIS_ADDRESSES", &format!("127.0.0.1:{port}"))
-        .with("REDIS__START_TIMEOUT_S", 5);
+        .with_variable("REDIS_ADDRESSES", &address.to_string())
+        // For redis-server to begin to listen; its answer ends the wait.
+        .with("REDIS__START_TIMEOUT_S", 30);
     let (status, said) = setup.fail_to_start(&[]);
     redis.kill().expect("it can be killed");
     redis.wait().expect("it ends");

@@ -11,7 +11,10 @@ pub mod painting;
 pub mod proxy;
 pub mod server;
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 /// Boxes of the board that players play on.
 pub const BILLION: u32 = 1_000_000_000;
@@ -40,6 +43,13 @@ pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Opt
         assert!(Instant::now() < deadline, "waited {limit:?} for: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// An address for somebody who cannot be told to take any port that is free. No outgoing connection, of which
+/// the tests beside have hundreds, is given that port before it is listened on.
+pub fn free_address() -> SocketAddr {
+    let [ports, ..] = xtask::redis::free_ports().expect("free ports");
+    ([127, 0, 0, 1], ports.clients).into()
 }
 
 /// Whether the long forms were asked for (`cargo xtask test --long`).

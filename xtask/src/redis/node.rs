@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fmt, fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     net::{Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -22,6 +22,23 @@ const SERVER: &str = "redis-server";
 /// `redis-tools`, while its package `redis-server` starts a service on port 6379, now and at every
 /// boot, which nobody who runs tests has asked for.
 const SAME_PROGRAM: &str = "redis-check-rdb";
+
+/// Starts a Redis server that `prepare` has given its arguments, whatever Debian calls it.
+///
+/// # Errors
+/// If it cannot be run.
+pub fn spawn_server(prepare: impl Fn(&mut Command) -> io::Result<()>) -> io::Result<Child> {
+    let run = |program| {
+        let mut command = Command::new(program);
+        command.arg0(SERVER);
+        prepare(&mut command)?;
+        command.spawn()
+    };
+    match run(SERVER) {
+        Err(error) if error.kind() == ErrorKind::NotFound => run(SAME_PROGRAM),
+        ran => ran,
+    }
+}
 
 /// How long a reply may take when it is only asked how things are.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -103,18 +120,18 @@ impl Node {
         let mut process = self.process();
         ensure!(process.child.is_none(), "{} runs already", self.address());
         fs::create_dir_all(&self.folder)?;
-        let child = match self.run(SERVER) {
-            Err(error) if error.kind() == ErrorKind::NotFound => self.run(SAME_PROGRAM),
-            ran => ran,
-        };
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file())?;
+        let (out, errors) = (log.try_clone()?, log);
+        let child = spawn_server(|command| {
+            self.prepare(command);
+            command.stdout(out.try_clone()?).stderr(errors.try_clone()?);
+            Ok(())
+        });
         process.child = Some(child.map_err(cannot_run(SERVER))?);
         Ok(())
     }
 
-    fn run(&self, program: &str) -> std::io::Result<Child> {
-        let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file())?;
-        let mut command = Command::new(program);
-        command.arg0(SERVER);
+    fn prepare(&self, command: &mut Command) {
         let (port, bus) = (self.ports.clients.to_string(), self.ports.bus.to_string());
         for (name, value) in [
             ("bind", "127.0.0.1"),
@@ -134,8 +151,7 @@ impl Node {
             command.arg(format!("--{name}")).arg(value);
         }
         // A group of its own: the Ctrl-C that ends us is not for it, we end it in our order.
-        command.current_dir(&self.folder).process_group(0);
-        command.stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log).spawn()
+        command.current_dir(&self.folder).process_group(0).stdin(Stdio::null());
     }
 
     pub(super) fn wait_until_it_answers(&self) -> Result<()> {
@@ -250,7 +266,7 @@ impl Node {
 }
 
 /// Names what is missing, and where it comes from.
-pub(super) fn cannot_run(program: &'static str) -> impl Fn(std::io::Error) -> anyhow::Error {
+pub(super) fn cannot_run(program: &'static str) -> impl Fn(io::Error) -> anyhow::Error {
     move |error| match error.kind() {
         ErrorKind::NotFound => {
             anyhow!("{program} is not installed; on Debian: apt-get install redis-tools")
