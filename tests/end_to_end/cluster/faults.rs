@@ -355,7 +355,7 @@ pub fn reset_while_cut_off(change: Change) {
         eventually("an empty board", || (whole_board(node).0 == 0).then_some(()));
     }
     assert!(whole_board(&world.nodes[2]).0 > 0, "it has not heard of it");
-    world.play();
+    world.play_though_deaf(2);
     world.until_acknowledged(200);
     wires.mend();
     assert_eq!(players[2].closed(), (1012, "board reset".to_owned()));

@@ -35,7 +35,7 @@ const AGREEMENT: Duration = Duration::from_secs(40);
 /// What all writers together have done.
 #[derive(Default)]
 pub struct Ledger {
-    sent: Mutex<BTreeSet<u32>>,
+    sent: Arc<Mutex<BTreeSet<u32>>>,
     acknowledged: Mutex<BTreeSet<u32>>,
     refused: AtomicUsize,
 }
@@ -82,17 +82,28 @@ impl World {
 
     /// Starts a writer on every node.
     pub fn play(&mut self) {
+        self.play_on(0..self.places.len(), self.ledger.clone());
+    }
+
+    /// Starts a writer on every node; what node `deaf` acknowledges is not counted on, because it speaks of
+    /// a board that was reset until it hears of that.
+    pub fn play_though_deaf(&mut self, deaf: usize) {
+        let uncounted = Ledger { sent: self.ledger.sent.clone(), ..Ledger::default() };
+        let others = (0..self.places.len()).filter(|index| *index != deaf);
+        self.play_on(others, self.ledger.clone());
+        self.play_on([deaf], Arc::new(uncounted));
+    }
+
+    fn play_on(&mut self, nodes: impl IntoIterator<Item = usize>, ledger: Arc<Ledger>) {
+        if self.writers.is_empty() {
+            self.stop = Arc::default();
+        }
         let mut random = StdRng::seed_from_u64(self.seed);
-        self.stop = Arc::default();
-        self.writers = self
-            .places
-            .iter()
-            .map(|place| {
-                let (place, ledger, stop) = (place.clone(), self.ledger.clone(), self.stop.clone());
-                let seed = random.random();
-                std::thread::spawn(move || write(&place, seed, &ledger, &stop))
-            })
-            .collect();
+        for index in nodes {
+            let (place, ledger) = (self.places[index].clone(), ledger.clone());
+            let (stop, seed) = (self.stop.clone(), random.random());
+            self.writers.push(std::thread::spawn(move || write(&place, seed, &ledger, &stop)));
+        }
         self.seed = random.random();
     }
 

@@ -55,9 +55,39 @@ impl Told {
     }
 }
 
+/// A socket whose reads and writes are done again when a signal interrupts them: that ends them even without
+/// a handler, where there is a timeout and the process was stopped for a moment.
+struct Steady(TcpStream);
+
+impl Read for Steady {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        again(|| self.0.read(buffer))
+    }
+}
+
+impl Write for Steady {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        again(|| self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+/// Does something until no signal interrupts it.
+pub fn again<T>(mut work: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    loop {
+        match work() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// One connection.
 pub struct Client {
-    socket: WebSocket<TcpStream>,
+    socket: WebSocket<Steady>,
     /// The total it was greeted with.
     pub greeted: u32,
 }
@@ -93,8 +123,8 @@ impl Client {
             .body(())
             .expect("a legal request");
         let config = WebSocketConfig::default();
-        let (socket, _) =
-            client_with_config(request, stream, Some(config)).map_err(|error| error.to_string())?;
+        let (socket, _) = client_with_config(request, Steady(stream), Some(config))
+            .map_err(|error| error.to_string())?;
         let mut client = Self { socket, greeted: 0 };
         match client.next() {
             Told::Total(total) => client.greeted = total,
@@ -179,7 +209,7 @@ impl Client {
             if left.is_zero() {
                 return None;
             }
-            self.socket.get_ref().set_read_timeout(Some(left)).expect("a timeout can be set");
+            self.stream().set_read_timeout(Some(left)).expect("a timeout can be set");
             match self.socket.read() {
                 Ok(Message::Binary(bytes)) => return Some(Told::parse(&bytes)),
                 Ok(Message::Close(Some(frame))) => {
@@ -251,13 +281,13 @@ impl Client {
 
     /// Hands back bytes that were read past the WebSocket layer, to be interpreted after all.
     pub fn put_back(&mut self, bytes: Vec<u8>) {
-        let stream = self.socket.get_ref().try_clone().expect("a socket can be cloned");
-        self.socket = WebSocket::from_partially_read(stream, bytes, Role::Client, None);
+        let stream = self.stream().try_clone().expect("a socket can be cloned");
+        self.socket = WebSocket::from_partially_read(Steady(stream), bytes, Role::Client, None);
     }
 
     /// The socket below, for tests that do not play by the rules.
     pub fn stream(&self) -> &TcpStream {
-        self.socket.get_ref()
+        &self.socket.get_ref().0
     }
 }
 

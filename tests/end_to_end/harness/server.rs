@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use super::{
     PATIENCE,
-    client::Client,
+    client::{Client, again},
     cluster::{Cluster, wires::Wires},
     eventually,
 };
@@ -369,7 +369,7 @@ pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {
-        match stream.read(&mut buffer) {
+        match again(|| stream.read(&mut buffer)) {
             Ok(0) => break,
             Ok(read) => bytes.extend_from_slice(&buffer[..read]),
             Err(error) => panic!("{method} {path}: {error}"),
