@@ -1,8 +1,8 @@
 //! The downward half of a session: its socket, what it has been told and what waits to be told.
 //!
 //! Shared by the session actor and the hub of the same thread, so that the hub can write to a socket
-//! for which nothing waits without a detour through the mailbox: a flush then costs one system call
-//! and no allocation, no wake-up and no poll of the actor. Whenever anything is before it (output or
+//! for which nothing waits without a detour through the mailbox: a flush then costs one system call, no
+//! wake-up and no poll of the actor, and to a plain client no allocation. Whenever anything is before it (output or
 //! messages that wait, a client that lags or is not there yet), a batch takes its place behind that in the
 //! session's mailbox. Nothing here is held across an await.
 
