@@ -1,9 +1,8 @@
 //! Owns the announced total: numbers flipped boxes in the order it flushes them, encodes a batch
 //! once and hands it to every hub.
 //!
-//! A flush begins when something waits, the last flush has been handed out by every hub, and
-//! `interval` has passed since the last one began; after quiet that is at once. It waits for hubs,
-//! which wait for nobody, and never for a session. When a batch is full while a flush is out, the
+//! A flush begins when something waits, the last flush has been handed out by every hub, and the [`Pace`]
+//! allows it; after quiet that is at once. It waits for hubs, which wait for nobody, and never for a session. When a batch is full while a flush is out, the
 //! mailbox is left alone: shards then pause, their gates fill, and sessions stop reading.
 //!
 //! It also counts every tile's boxes as it numbers them, and once a second hands the hubs a pulse
@@ -11,6 +10,7 @@
 
 pub mod batch;
 pub mod census;
+mod pace;
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{
+    Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture,
+    fut::wrap_future,
+};
 use futures_util::future::join_all;
 use tokio::{
     sync::{oneshot, watch},
@@ -31,6 +34,7 @@ use tokio::{
 use self::{
     batch::Batch,
     census::{Census, Overview},
+    pace::Pace,
 };
 use crate::{
     board::{Board, BoxId},
@@ -49,7 +53,7 @@ use crate::{
 pub struct BroadcasterSettings {
     /// Messages that may wait; full: shards keep what they have flipped and pause.
     pub mailbox: usize,
-    /// Least time between the beginnings of two flushes.
+    /// Least time between the beginnings of two flushes, on average.
     pub interval: Duration,
     /// Updates and answers gathered for one flush; full: flushed without waiting for the interval,
     /// and the mailbox is left alone until the flush before it is out.
@@ -57,6 +61,11 @@ pub struct BroadcasterSettings {
     /// Time between two pulses: [`PULSE_INTERVAL`], except in tests.
     pub pulse_interval: Duration,
 }
+
+/// Under load what the shards pass on is gathered for so long: one commit makes all of them speak within less
+/// than this, and who was a moment late would wait for another flush. The mailbox is closed meanwhile, so that
+/// each of them does not wake this thread. Timers round this up to the next millisecond or the one after.
+const GATHER: Duration = Duration::from_micros(100);
 
 /// Time between two pulses as the protocol has it: about once a second.
 pub const PULSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -81,7 +90,9 @@ pub struct Broadcaster {
     /// Whom to tell when what is in `waiting` was handed out.
     tell: Vec<oneshot::Sender<()>>,
     flight: Option<Flight>,
-    next_flush: Instant,
+    pace: Pace,
+    /// What comes within the next moment shall be in the next flush.
+    gathering: bool,
     timer: Option<Pin<Box<Sleep>>>,
     drains: Vec<oneshot::Sender<()>>,
     board: Arc<Board>,
@@ -117,7 +128,8 @@ impl Broadcaster {
             already: Vec::new(),
             tell: Vec::new(),
             flight: None,
-            next_flush: Instant::now(),
+            pace: Pace::new(settings.interval, Instant::now()),
+            gathering: false,
             timer: None,
             drains: Vec::new(),
             _vital: vital,
@@ -137,7 +149,7 @@ impl Broadcaster {
         self.census.count(&ids);
         let batch = Arc::new(Batch::encode(self.total, ids));
         self.total = batch.total_after();
-        self.next_flush = began + self.settings.interval;
+        self.pace.began(began);
         self.timer = None;
         let mut answers: HashMap<*const SessionLink, (Arc<SessionLink>, Vec<BoxId>)> =
             HashMap::new();
@@ -212,12 +224,11 @@ impl Broadcaster {
 
     /// Ready when it is time for the next flush.
     fn poll_interval(&mut self, task: &mut TaskContext<'_>) -> Poll<()> {
-        let now = Instant::now();
-        if now >= self.next_flush {
+        let remaining = self.pace.remaining(Instant::now());
+        if remaining.is_zero() {
             self.timer = None;
             return Poll::Ready(());
         }
-        let remaining = self.next_flush - now;
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(remaining)));
         timer.as_mut().poll(task)
     }
@@ -254,6 +265,9 @@ impl ActorFuture<Broadcaster> for Pacer {
                 }
                 return Poll::Pending;
             }
+            if actor.gathering {
+                return Poll::Pending;
+            }
             std::task::ready!(actor.poll_interval(task));
             actor.flush();
         }
@@ -282,12 +296,19 @@ impl Handler<BoxesChecked> for Broadcaster {
     type Result = ();
 
     fn handle(&mut self, mut checked: BoxesChecked, ctx: &mut Self::Context) {
+        let is_first = self.gathered() == 0;
         self.waiting.extend(checked.flipped.iter().map(|id| id.get()));
         self.already.append(&mut checked.already);
         self.tell.append(&mut checked.handed_out);
         self.stats.broadcast_queue.set(self.gathered() as i64);
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);
+        } else if is_first && !self.pace.is_quiet(Instant::now()) {
+            // As well as closing the mailbox, because actix polls the pacer once more before it waits.
+            self.gathering = true;
+            ctx.wait(wrap_future(sleep(GATHER)).map(|(), actor: &mut Self, _| {
+                actor.gathering = false;
+            }));
         }
     }
 }

@@ -22,18 +22,21 @@ use std::{
 
 use actix::{
     Actor, ActorContext, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler,
-    ResponseActFuture, WrapFuture,
+    ResponseActFuture, ResponseFuture, WrapFuture,
 };
+
+use tokio::sync::oneshot;
 
 use self::roster::Roster;
 use crate::{
     broadcaster::{Broadcaster, batch::Batch, census::Pulse},
     messages::{
-        AttachHub, BoardForgotten, DeadlinePassed, EndSessions, FlushBatch, Join,
+        AttachHub, BoardForgotten, DeadlinePassed, Drain, EndSessions, FlushBatch, Join,
         MailboxOverflowed, PingDue, PulseMade, Welcome,
     },
     protocol::{Close, Version},
     session::downlink::Downlink,
+    shard::courier::Courier,
     stats::{Stats, Tally},
     topology::{Clock, Vital, whole_seconds},
 };
@@ -94,6 +97,8 @@ pub struct Hub {
     broadcaster: Addr<Broadcaster>,
     stats: Arc<Stats>,
     roster: Rc<Roster>,
+    /// Has checks of the sessions of this thread.
+    courier: Rc<Courier>,
     /// Sessions that hear everything.
     plain: Vec<Member>,
     /// Sessions that hear of what they look at; the roster knows where that is.
@@ -120,7 +125,7 @@ impl Hub {
         clock: Clock,
         broadcaster: Addr<Broadcaster>,
         stats: Arc<Stats>,
-        roster: Rc<Roster>,
+        (roster, courier): (Rc<Roster>, Rc<Courier>),
         vital: Vital,
     ) -> Self {
         Self {
@@ -129,6 +134,7 @@ impl Hub {
             broadcaster,
             stats,
             roster,
+            courier,
             plain: Vec::new(),
             scoped: Vec::new(),
             picked: Vec::new(),
@@ -388,6 +394,19 @@ impl Handler<PulseMade> for Hub {
     fn handle(&mut self, PulseMade(pulse): PulseMade, _: &mut Self::Context) {
         self.pulses.push(pulse);
         self.tell_pulses(Instant::now());
+    }
+}
+
+impl Handler<Drain> for Hub {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
+        let (drained, all_drained) = oneshot::channel();
+        self.courier.drain(drained);
+        Box::pin(async move {
+            // Dropped with the thread, whose end takes the node down.
+            let _ = all_drained.await;
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{
     hub::Hub,
     protocol::{Close, Refusal},
     session::SessionLink,
+    shard::commit::Asker,
     store::Words,
     topology::Generation,
 };
@@ -33,15 +34,10 @@ pub struct Welcome {
     pub total: u32,
 }
 
-/// session → shard: a player checked this box. Holds one place in the shard's gate.
+/// session → shard: players checked these boxes. Each holds one place in the shard's gate.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CheckBox {
-    /// The box within the shard.
-    pub offset: Offset,
-    /// Who asked, for the answer that is not everybody's.
-    pub session: Arc<SessionLink>,
-}
+pub struct CheckBoxes(pub Vec<Asker>);
 
 /// session → shard, shard → next shard: read these boxes.
 #[derive(Message)]
@@ -103,7 +99,8 @@ pub struct MergeBoxes {
     pub generation: Generation,
 }
 
-/// topology → shard, broadcaster: answer when everything accepted so far has been passed on.
+/// topology → hub, shard, broadcaster: answer when everything accepted so far has been passed on; a hub
+/// answers for its thread's checks.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Drain;

@@ -27,7 +27,7 @@ impl Node {
             return Err(StoreError::Unavailable("the server is stopping".into()));
         }
         let generation = self.generation();
-        self.store().commit(shard, offsets.clone()).await?;
+        self.store().commit(shard, offsets.clone().into()).await?;
         let merged = self.shard(shard).addr.send(MergeBoxes { offsets, generation }).await;
         if generation != self.generation() {
             return Err(StoreError::Unavailable("the board was reset".into()));

@@ -46,14 +46,14 @@ use self::{
 use crate::{
     board::{BoxId, BoxRange},
     messages::{
-        AlreadyChecked, CheckBox, CheckRefused, DeadlinePassed, EndSessions, Join,
-        MailboxOverflowed, OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange,
-        UpdatesFlushed, Welcome,
+        AlreadyChecked, CheckRefused, DeadlinePassed, EndSessions, Join, MailboxOverflowed,
+        OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange, UpdatesFlushed, Welcome,
     },
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
         refused_frame, total_frame,
     },
+    shard::{commit::Asker, gate::NoRoom},
     stats::Tally,
     topology::{Worker, whole_seconds},
 };
@@ -183,12 +183,6 @@ enum Held {
     Throttled { message: ClientMessage, token: Pin<Box<Sleep>> },
     /// No room in its shard; given up when the sleep ends.
     Busy { request: Request, timeout: Pin<Box<Sleep>> },
-}
-
-/// What a full shard lacked.
-enum NoRoom {
-    Place,
-    Mailbox,
 }
 
 /// Answers in the order of their requests.
@@ -376,36 +370,22 @@ impl Session {
         }
     }
 
-    /// One attempt to put a request into its shard's mailbox.
+    /// One attempt to put a request on its way to its shard.
     fn offer(&self, request: Request) -> Result<(), NoRoom> {
         let node = &self.worker.node;
         let session = self.link.clone();
-        let sent = match request {
+        match request {
             Request::Check(id) => {
                 let (shard, offset) = node.board.locate(id);
-                let shard = node.shard(shard);
-                if !shard.gate.enter() {
-                    return Err(NoRoom::Place);
-                }
-                let sent = shard.addr.try_send(CheckBox { offset, session });
-                if sent.is_ok() {
-                    node.stats.shard_queue.inc();
-                } else {
-                    shard.gate.leave(1);
-                }
-                sent.map_err(|error| matches!(error, SendError::Full(_)))
+                self.worker.courier.carry(shard, Asker { offset, session })
             }
             Request::Range(range, sequence) => {
                 let (shard, _) = node.board.locate(range.first());
                 let read = ReadRange { range, sequence, session, begun: None };
-                node.shard(shard)
-                    .addr
-                    .try_send(read)
-                    .map_err(|error| matches!(error, SendError::Full(_)))
+                // A shard that is gone takes the node down; until then the session just waits.
+                node.shard(shard).addr.try_send(read).map_err(|_full| NoRoom::Mailbox)
             }
-        };
-        // A shard that is gone takes the node down; until then the session just waits.
-        sent.map_err(|_full| NoRoom::Mailbox)
+        }
     }
 
     /// Gives up on a request that found no room in time.

@@ -7,6 +7,7 @@
 
 pub mod bitmap;
 pub mod commit;
+pub(crate) mod courier;
 pub mod gate;
 
 use std::{
@@ -29,19 +30,19 @@ use tokio::{
 
 use self::{
     bitmap::{Bitmap, append_bits},
-    commit::{Asker, CommitQueue},
+    commit::CommitQueue,
     gate::Gate,
 };
 use crate::{
     board::{Board, BoxId, Offset, ShardIndex},
     broadcaster::Broadcaster,
     messages::{
-        BoxesChecked, CheckBox, CheckRefused, Drain, ForgetBoxes, LearnBoxes, MergeBoxes,
+        BoxesChecked, CheckBoxes, CheckRefused, Drain, ForgetBoxes, LearnBoxes, MergeBoxes,
         RangeAnswered, ReadRange, ReadTile, ReadWords,
     },
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
     stats::Stats,
-    store::{BoxFuture, Store, StoreError},
+    store::{BoxFuture, OpenBatch, Store, StoreError},
     topology::{Generation, Vital},
 };
 
@@ -52,6 +53,9 @@ pub struct ShardSettings {
     pub threads: usize,
     /// Messages that may wait in one shard's mailbox; full: the session stops reading its socket.
     pub mailbox: usize,
+    /// Under load time between two deliveries of checks from a worker to its shards; the first check after
+    /// quiet goes at once, and with 0 all do.
+    pub gather: Duration,
     /// Checks one shard may have taken in and not passed on; full: the session stops reading.
     pub queue_checks: usize,
     /// Most checks in one commit.
@@ -76,6 +80,7 @@ pub type ShardDirectory = Arc<OnceLock<Vec<ShardLink>>>;
 /// A batch with the store.
 struct Committing {
     began: Instant,
+    batch: OpenBatch,
     answer: BoxFuture<Result<(), StoreError>>,
 }
 
@@ -213,8 +218,9 @@ impl Shard {
         }
         self.linger = None;
         self.last_commit_checks = offsets.len();
-        let answer = self.store.commit(self.index, offsets);
-        self.committing = Some(Committing { began: Instant::now(), answer });
+        let batch = OpenBatch::new(offsets);
+        let answer = self.store.commit(self.index, batch.clone());
+        self.committing = Some(Committing { began: Instant::now(), batch, answer });
     }
 
     fn finish_commit(&mut self, began: Instant, result: Result<(), StoreError>) {
@@ -407,19 +413,26 @@ impl ActorFuture<Shard> for Committer {
     }
 }
 
-impl Handler<CheckBox> for Shard {
+impl Handler<CheckBoxes> for Shard {
     type Result = ();
 
-    fn handle(&mut self, check: CheckBox, _: &mut Self::Context) {
+    fn handle(&mut self, CheckBoxes(checks): CheckBoxes, _: &mut Self::Context) {
         #[cfg(feature = "faults")]
         crate::faults::panic_if(crate::faults::Fault::ShardPanic);
-        if self.bitmap.contains(check.offset) {
-            self.stats.checks_duplicate.inc();
-            let id = self.id(check.offset);
-            self.news.already.push((id, check.session));
-            self.news_places += 1;
-        } else {
-            self.queue.push(Asker { offset: check.offset, session: check.session });
+        for check in checks {
+            if self.bitmap.contains(check.offset) {
+                self.stats.checks_duplicate.inc();
+                let id = self.id(check.offset);
+                self.news.already.push((id, check.session));
+                self.news_places += 1;
+            } else if let Some(committing) = &self.committing
+                && self.forgetting.is_empty()
+                && committing.batch.join(check.offset, self.settings.commit_checks)
+            {
+                self.queue.joined(check);
+            } else {
+                self.queue.push(check);
+            }
         }
     }
 }

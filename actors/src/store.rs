@@ -4,7 +4,11 @@
 //! A store never flips a bit itself: what it has is loaded once, and what it learns later (from
 //! other nodes, or from its own disk after a failure) arrives through [`Feed`].
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+};
 
 use thiserror::Error;
 
@@ -20,6 +24,43 @@ pub type Words = Vec<u64>;
 /// Number of words that hold `boxes` boxes.
 pub fn words_for(boxes: u32) -> usize {
     boxes.div_ceil(64) as usize
+}
+
+/// Boxes of one shard that are to be made durable together. As long as the store has not begun with it, more may
+/// join, so that nobody waits for another commit because of being a moment late.
+#[derive(Debug, Clone)]
+pub struct OpenBatch(Arc<Mutex<Option<Vec<Offset>>>>);
+
+impl OpenBatch {
+    /// A batch that begins with these boxes.
+    pub fn new(offsets: Vec<Offset>) -> Self {
+        Self(Arc::new(Mutex::new(Some(offsets))))
+    }
+
+    /// Adds a box, unless that would be more than `most` or the store has begun; whether it is part of the batch.
+    pub fn join(&self, offset: Offset, most: usize) -> bool {
+        let mut offsets = self.0.lock().expect("nothing panics under this lock");
+        let Some(offsets) = offsets.as_mut().filter(|offsets| offsets.len() < most) else {
+            return false;
+        };
+        offsets.push(offset);
+        true
+    }
+
+    /// Closes the batch: the store begins with it. Its boxes in order, each once; none if it was closed before.
+    pub fn close(&self) -> Vec<Offset> {
+        let offsets = self.0.lock().expect("nothing panics under this lock").take();
+        let mut offsets = offsets.unwrap_or_default();
+        offsets.sort_unstable();
+        offsets.dedup();
+        offsets
+    }
+}
+
+impl From<Vec<Offset>> for OpenBatch {
+    fn from(offsets: Vec<Offset>) -> Self {
+        Self::new(offsets)
+    }
 }
 
 /// Why a store could not do what it was asked.
@@ -74,11 +115,12 @@ pub trait Store: Send + Sync + 'static {
     /// The result has [`words_for`] the shard's boxes; bits past the last box are 0.
     fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>>;
 
-    /// Makes boxes of one shard durable. `Ok` means they survive the death of this process.
+    /// Makes boxes of one shard durable: those in `batch` when the store closes it. `Ok` means they survive the
+    /// death of this process.
     ///
     /// After an error any part of the batch may or may not be durable, and nothing was promised.
     /// Offsets may repeat, and may already be stored.
-    fn commit(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<Result<(), StoreError>>;
+    fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>>;
 
     /// Tells the store where to send what it learns by itself. Called once, after all loads.
     fn feed(&self, feed: Arc<dyn Feed>);
@@ -88,4 +130,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Finishes what was accepted and releases files or connections. Commits fail afterwards.
     fn close(&self) -> BoxFuture<()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_join_until_the_store_begins() {
+        let batch = OpenBatch::new(vec![Offset(7), Offset(3)]);
+        assert!(batch.join(Offset(7), 4) && batch.join(Offset(5), 4));
+        assert!(!batch.join(Offset(6), 4), "it is full");
+        assert_eq!(batch.close(), [3, 5, 7].map(Offset));
+        assert!(!batch.join(Offset(6), 10), "the store has begun");
+        assert_eq!(batch.close(), []);
+    }
 }

@@ -25,7 +25,7 @@ use crate::{
     session::{Connection, SessionSettings, frame::FrameLimits, limiter::Rate},
     shard::ShardSettings,
     stats::Stats,
-    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words, words_for},
+    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
     topology::{Node, NodeSettings, Worker},
 };
 
@@ -38,6 +38,8 @@ pub(crate) struct TestStore {
     commits: AtomicUsize,
     failing: AtomicBool,
     panicking: AtomicBool,
+    /// Begins with a batch when it is permitted to, so that more may join until then.
+    lazy: AtomicBool,
     feed: Mutex<Option<Arc<dyn Feed>>>,
 }
 
@@ -55,6 +57,7 @@ impl TestStore {
             commits: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
+            lazy: AtomicBool::new(false),
             feed: Mutex::default(),
         })
     }
@@ -70,12 +73,16 @@ impl Store for TestStore {
         Box::pin(async move { Ok(words) })
     }
 
-    fn commit(&self, _: ShardIndex, _: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
+    fn commit(&self, _: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
         assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
         self.commits.fetch_add(1, Ordering::SeqCst);
+        if !self.lazy.load(Ordering::SeqCst) {
+            batch.close();
+        }
         let (permits, failing) = (self.permits.clone(), self.failing.load(Ordering::SeqCst));
         Box::pin(async move {
             permits.acquire().await.expect("never closed").forget();
+            batch.close();
             if failing { Err(StoreError::Unavailable("this test wants it".into())) } else { Ok(()) }
         })
     }
@@ -113,6 +120,7 @@ pub(crate) fn settings() -> NodeSettings {
         shards: ShardSettings {
             threads: 1,
             mailbox: 64,
+            gather: Duration::ZERO,
             queue_checks: 4,
             commit_checks: 2,
             commit_linger: Duration::ZERO,

@@ -29,7 +29,8 @@ use crate::{
     protocol::Close,
     session::{Connection, Session, SessionSettings},
     shard::{
-        Shard, ShardDirectory, ShardLink, ShardParts, ShardSettings, bitmap::Bitmap, gate::Gate,
+        Shard, ShardDirectory, ShardLink, ShardParts, ShardSettings, bitmap::Bitmap,
+        courier::Courier, gate::Gate,
     },
     stats::Stats,
     store::{BoxFuture, Feed, Store, StoreError, Words},
@@ -325,11 +326,12 @@ impl Node {
     /// Returns when the closes have been queued; sessions end by themselves after that.
     pub async fn drain(&self, close: Close) {
         self.begin_draining();
-        let shards = self.shards.get().into_iter().flatten();
+        let hubs = self.hubs.lock().expect("nothing panics under this lock").clone();
         // An error means that actor is gone already, with what it had to pass on.
+        join_all(hubs.iter().map(|hub| hub.send(Drain))).await;
+        let shards = self.shards.get().into_iter().flatten();
         join_all(shards.map(|shard| shard.addr.send(Drain))).await;
         let _ = self.broadcaster.send(Drain).await;
-        let hubs = self.hubs.lock().expect("nothing panics under this lock").clone();
         join_all(hubs.iter().map(|hub| hub.send(EndSessions(close)))).await;
     }
 
@@ -351,6 +353,8 @@ pub struct Worker {
     pub hub: Addr<Hub>,
     /// What that and its sessions share.
     pub(crate) roster: Rc<Roster>,
+    /// Takes its sessions' checks to the shards.
+    pub(crate) courier: Rc<Courier>,
     /// Where sockets are read into, one at a time.
     pub(crate) read_buffer: RefCell<Box<[u8]>>,
     /// Positions of the updates that concern the session at hand.
@@ -363,14 +367,18 @@ impl Worker {
         let vital = Vital { what: "a hub".to_owned(), fatal: node.fatal.clone() };
         let roster = Rc::<Roster>::default();
         let (broadcaster, stats) = (node.broadcaster.clone(), node.stats.clone());
-        let settings = node.settings.hub;
-        let hub = Hub::new(settings, node.clock, broadcaster, stats, roster.clone(), vital).start();
+        let NodeSettings { hub: settings, shards: ShardSettings { gather, .. }, .. } =
+            node.settings;
+        let courier = Courier::new(node.shards.clone(), stats.clone(), gather, node.clock.0);
+        let (clock, parts) = (node.clock, (roster.clone(), courier.clone()));
+        let hub = Hub::new(settings, clock, broadcaster, stats, parts, vital).start();
         node.hubs.lock().expect("nothing panics under this lock").push(hub.clone());
         let buffer = vec![0; node.settings.session.read_buffer_bytes].into_boxed_slice();
         Rc::new(Self {
             node,
             hub,
             roster,
+            courier,
             read_buffer: RefCell::new(buffer),
             picked: RefCell::new(Vec::new()),
         })

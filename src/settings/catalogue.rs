@@ -85,6 +85,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("shards.mailbox", "messages", Form::Whole(1, MANY)),
     entry("shards.queue_checks", "checks", Form::Whole(1, MANY)),
     entry("shards.commit_checks", "checks", Form::Whole(1, MANY)),
+    entry("shards.gather_ms", "ms", Form::Whole(0, 1000)),
     entry("shards.wait_timeout_ms", "ms", Form::Whole(1, DAY_S * 1000)),
     entry("session.mailbox", "messages", Form::Whole(17, MANY)),
     entry("session.outbox_bytes", "bytes", Form::Whole(1, MANY)),
@@ -121,7 +122,6 @@ pub const CATALOGUE: &[Entry] = &[
     entry("redis.start_timeout_s", "s", Form::Whole(1, DAY_S)),
     entry("store.path", "–", Form::Folder),
     entry("store.log_mib", "MiB", Form::Whole(1, 1 << 20)),
-    entry("store.commit_interval_ms", "ms", Form::Whole(0, 1000)),
 ];
 
 const fn entry(key: &'static str, unit: &'static str, form: Form) -> Entry {

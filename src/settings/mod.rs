@@ -98,6 +98,7 @@ pub struct Shards {
     pub mailbox: usize,
     pub queue_checks: usize,
     pub commit_checks: usize,
+    pub gather_ms: u64,
     pub wait_timeout_ms: u64,
 }
 
@@ -164,7 +165,6 @@ pub struct Redis {
 pub struct Store {
     pub path: PathBuf,
     pub log_mib: u64,
-    pub commit_interval_ms: u64,
 }
 
 /// Everything that is wrong with the settings, one line each.
@@ -289,6 +289,7 @@ impl Settings {
             shards: ShardSettings {
                 threads: self.shards.threads,
                 mailbox: self.shards.mailbox,
+                gather: Duration::from_millis(self.shards.gather_ms),
                 queue_checks: self.shards.queue_checks,
                 commit_checks: if self.redis.is_used() {
                     self.redis.batch_checks

@@ -43,7 +43,7 @@ use std::{
 
 use actors::{
     board::{Board, Offset, ShardIndex},
-    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words},
+    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words},
 };
 use prometheus_client::registry::Registry;
 use redis::RedisError;
@@ -63,6 +63,7 @@ use self::{
     stats::ClusterStats,
     sync::Bits,
 };
+use super::within;
 
 /// Key ranges compared with memory at the same moment: each holds its bits twice.
 const RESYNCS: usize = 4;
@@ -429,14 +430,13 @@ impl Store for ClusterStore {
         self.on_thread(async move { shared.load(shard.index()).await })
     }
 
-    fn commit(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
-        let boxes = self.shared.board.boxes_in(shard);
-        if let Some(Offset(past)) = offsets.iter().find(|offset| offset.0 >= boxes) {
-            let text = format!("{} has no box {past} in shard {}", self.shared.board, shard.0);
-            return Box::pin(async { Err(StoreError::Unavailable(text.into())) });
-        }
+    fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
         let shared = self.shared.clone();
-        Box::pin(async move { shared.commit(shard.index(), &offsets).await })
+        Box::pin(async move {
+            let offsets = batch.close();
+            within(&shared.board, shard, &offsets)?;
+            shared.commit(shard.index(), &offsets).await
+        })
     }
 
     fn feed(&self, feed: Arc<dyn Feed>) {

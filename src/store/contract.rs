@@ -178,7 +178,8 @@ pub async fn the_number_of_shards_may_change(place: &impl Place) {
 }
 
 async fn commit(store: &dyn Store, shard: ShardIndex, offsets: &[u32]) -> Result<(), StoreError> {
-    store.commit(shard, offsets.iter().copied().map(Offset).collect()).await
+    let offsets: Vec<Offset> = offsets.iter().copied().map(Offset).collect();
+    store.commit(shard, offsets.into()).await
 }
 
 /// Every box a freshly opened store has, read shard by shard.

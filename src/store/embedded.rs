@@ -32,8 +32,8 @@ use std::{
 };
 
 use actors::{
-    board::{Board, Offset, ShardIndex},
-    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words},
+    board::{Board, ShardIndex},
+    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -58,18 +58,22 @@ pub struct Options {
     /// Log size at which its content begins to move into the chunks. The log stays below twice
     /// this; it is read at every start, and its boxes are also kept in RAM.
     pub log_bytes: u64,
-    /// Least time between two commits. The first one after quiet goes at once.
-    pub commit_interval: Duration,
+    /// Under load (the last commit was less than [`Options::QUIET`] ago) how long batches are gathered before
+    /// they are committed together.
+    pub gather: Duration,
 }
 
 impl Options {
     /// 64 MiB: 16 million checks, read in about 0.1 s.
     pub const LOG_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
+    /// Without a commit for so long it counts as quiet.
+    pub const QUIET: Duration = Duration::from_millis(100);
+
     /// The board `board` in the folder `path`, which commits as fast as the disk takes it.
     pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {
         let log_bytes = Self::LOG_BYTES_DEFAULT;
-        Self { path: path.into(), board, log_bytes, commit_interval: Duration::ZERO }
+        Self { path: path.into(), board, log_bytes, gather: Duration::ZERO }
     }
 }
 
@@ -161,16 +165,8 @@ impl Store for EmbeddedStore {
         self.ask(move |done| Job::Load { shard, done })
     }
 
-    fn commit(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<Result<(), StoreError>> {
-        // One box past the board in the log, and the next start would refuse the file.
-        let boxes = self.board.boxes_in(shard);
-        if let Some(Offset(past)) = offsets.iter().find(|offset| offset.0 >= boxes) {
-            let text = format!("{} has no box {past} in shard {}", self.board, shard.0);
-            return Box::pin(async { Err(StoreError::Unavailable(text.into())) });
-        }
-        let board = &self.board;
-        let indexes = offsets.iter().map(|offset| board.id(shard, *offset).get() - 1).collect();
-        self.ask(move |done| Job::Commit { indexes, done })
+    fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
+        self.ask(move |done| Job::Commit { shard, batch, done })
     }
 
     fn feed(&self, feed: Arc<dyn Feed>) {

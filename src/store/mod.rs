@@ -11,7 +11,10 @@ mod contract;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
-use actors::store::{Store, StoreState};
+use actors::{
+    board::{Board, Offset, ShardIndex},
+    store::{Store, StoreError, StoreState},
+};
 use anyhow::Result;
 use prometheus_client::{
     collector::Collector,
@@ -25,6 +28,20 @@ use self::{
     embedded::{EmbeddedStore, file_of, identity},
 };
 use crate::settings::Settings;
+
+/// How long the embedded store gathers. The timers of two workers that are due at the same moment wake them up to
+/// two milliseconds apart, because a runtime counts milliseconds from its own beginning.
+const COMMIT_GATHER: Duration = Duration::from_millis(2);
+
+/// Refuses boxes that a shard does not have.
+fn within(board: &Board, shard: ShardIndex, offsets: &[Offset]) -> Result<(), StoreError> {
+    let boxes = board.boxes_in(shard);
+    let past = offsets.iter().find(|offset| offset.0 >= boxes);
+    past.map_or(Ok(()), |Offset(past)| {
+        let text = format!("{board} has no box {past} in shard {}", shard.0);
+        Err(StoreError::Unavailable(text.into()))
+    })
+}
 
 /// The store that the settings ask for.
 pub enum Opened {
@@ -42,7 +59,7 @@ impl Opened {
         }
         let options = embedded::Options {
             log_bytes: settings.store.log_mib * 1024 * 1024,
-            commit_interval: Duration::from_millis(settings.store.commit_interval_ms),
+            gather: Duration::from_millis(settings.shards.gather_ms).min(COMMIT_GATHER),
             ..embedded::Options::new(&settings.store.path, settings.board())
         };
         Ok(Self::Embedded(Arc::new(EmbeddedStore::open(options)?)))

@@ -18,12 +18,13 @@ use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
 use super::{
-    Held, NoRoom, Phase, Request, Session,
+    Held, Phase, Request, Session,
     downlink::Gone,
     frame::{Event, MessageKind, Step},
 };
 use crate::{
     protocol::{ClientMessage, pong_frame},
+    shard::gate::NoRoom,
     stats::Tally,
 };
 

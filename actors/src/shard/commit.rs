@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::{board::Offset, session::SessionLink};
 
 /// A check and who wants to know about it.
+#[derive(Debug)]
 pub struct Asker {
     /// The box within the shard.
     pub offset: Offset,
@@ -25,6 +26,11 @@ impl CommitQueue {
         self.waiting.push(asker);
     }
 
+    /// Adds a check that has joined the batch with the store.
+    pub fn joined(&mut self, asker: Asker) {
+        self.with_store.push(asker);
+    }
+
     /// Whether no check waits for a batch.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
@@ -35,7 +41,7 @@ impl CommitQueue {
         self.waiting.is_empty() && self.with_store.is_empty()
     }
 
-    /// Makes up to `most` waiting checks the batch with the store: its offsets, each once.
+    /// Makes up to `most` waiting checks the batch with the store.
     pub fn begin(&mut self, most: usize) -> Vec<Offset> {
         debug_assert!(self.with_store.is_empty(), "one batch at a time");
         if self.waiting.len() <= most {
@@ -43,10 +49,7 @@ impl CommitQueue {
         } else {
             self.with_store.extend(self.waiting.drain(..most));
         }
-        let mut offsets: Vec<Offset> = self.with_store.iter().map(|asker| asker.offset).collect();
-        offsets.sort_unstable();
-        offsets.dedup();
-        offsets
+        self.with_store.iter().map(|asker| asker.offset).collect()
     }
 
     /// Takes out waiting checks of boxes that are checked by now, which need no commit any more.

@@ -12,6 +12,15 @@ use std::{
     task::Waker,
 };
 
+/// What a shard that takes no more lacks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// Its gate is full.
+    Place,
+    /// Its mailbox is full.
+    Mailbox,
+}
+
 /// Places for checks in one shard, and who waits for one.
 #[derive(Debug)]
 pub struct Gate {

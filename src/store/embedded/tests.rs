@@ -67,7 +67,7 @@ async fn commit_ids(store: &dyn Store, ids: &[BoxId]) -> Result<(), StoreError> 
         shards.entry(shard).or_default().push(offset);
     }
     for (shard, offsets) in shards {
-        store.commit(shard, offsets).await?;
+        store.commit(shard, offsets.into()).await?;
     }
     Ok(())
 }

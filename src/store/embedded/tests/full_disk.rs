@@ -62,7 +62,7 @@ async fn commit_until_refused(
         let boxes = store.board.boxes_in(shard);
         let offsets: Vec<Offset> = (0..2_000).map(|_| Offset(random.below(boxes))).collect();
         let ids: Vec<BoxId> = offsets.iter().map(|o| store.board.id(shard, *o)).collect();
-        match store.commit(shard, offsets).await {
+        match store.commit(shard, offsets.into()).await {
             Ok(()) => acknowledged.extend(ids),
             Err(StoreError::Unavailable(_)) => return (acknowledged, ids),
             Err(other) => panic!("{other:?}"),
@@ -100,7 +100,7 @@ async fn a_full_disk_refuses_checks_until_there_is_room_again() {
     }
     // A refusal does not wait for anything.
     let asked = Instant::now();
-    store.commit(ShardIndex(0), vec![Offset(1)]).await.expect_err("still full");
+    store.commit(ShardIndex(0), vec![Offset(1)].into()).await.expect_err("still full");
     assert!(asked.elapsed() < Duration::from_millis(100), "refused after {:?}", asked.elapsed());
 
     fs::remove_file(filler).expect("the filler");

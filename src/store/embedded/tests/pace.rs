@@ -11,30 +11,25 @@ use super::{folder, small_board};
 use crate::store::embedded::{EmbeddedStore, Options};
 
 /// How many bytes the log grows by when these boxes are committed a little after each other.
-async fn log_after(store: &EmbeddedStore, batches: std::ops::Range<u32>) -> u64 {
+async fn log_after(store: &EmbeddedStore, boxes: std::ops::Range<u32>) -> u64 {
     let before = store.log_bytes();
-    let commits = batches.map(|box_| {
-        let committed = store.commit(ShardIndex(0), vec![Offset(box_)]);
-        tokio::spawn(committed)
-    });
-    let mut under_way = Vec::new();
-    for commit in commits {
-        under_way.push(commit);
+    let mut commits = Vec::new();
+    for box_ in boxes {
+        commits.push(tokio::spawn(store.commit(ShardIndex(0), vec![Offset(box_)].into())));
         // Long enough for a thread that does not wait to write it.
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    for commit in under_way {
+    for commit in commits {
         commit.await.expect("no panic").expect("committed");
     }
     store.log_bytes() - before
 }
 
 #[tokio::test]
-async fn batches_within_an_interval_are_one_commit() {
-    let board = small_board();
+async fn under_load_what_comes_while_the_store_gathers_is_one_commit() {
     let folder = folder();
     let options =
-        Options { commit_interval: Duration::from_secs(1), ..Options::new(folder.0.path(), board) };
+        Options { gather: Duration::from_secs(1), ..Options::new(folder.0.path(), small_board()) };
     let store = EmbeddedStore::open(options).expect("a new folder");
     let alone = log_after(&store, 0..1).await;
     let together = log_after(&store, 10..15).await;

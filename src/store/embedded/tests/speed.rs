@@ -37,9 +37,9 @@ async fn durable_checks(length: Duration, board: Board, log_bytes: u64) {
             let boxes = store.board.boxes_in(shard);
             let mut times = Vec::new();
             while start.elapsed() < length {
-                let offsets = (0..256).map(|_| Offset(random.below(boxes))).collect();
+                let offsets: Vec<_> = (0..256).map(|_| Offset(random.below(boxes))).collect();
                 let sent = Instant::now();
-                store.commit(shard, offsets).await.expect("the store is up");
+                store.commit(shard, offsets.into()).await.expect("the store is up");
                 times.push(sent.elapsed());
             }
             times
@@ -89,20 +89,20 @@ async fn full_board(board: Board) {
     let options = Options { log_bytes: 1, ..Options::new(folder.0.path(), board.clone()) };
     let store = EmbeddedStore::open(options).expect("an empty folder");
     for shard in board.shard_indexes() {
-        let offsets = (0..board.boxes_in(shard)).step_by(8).map(Offset).collect();
-        store.commit(shard, offsets).await.expect("the store is up");
+        let offsets: Vec<_> = (0..board.boxes_in(shard)).step_by(8).map(Offset).collect();
+        store.commit(shard, offsets.into()).await.expect("the store is up");
     }
     // With a log limit of 1 byte the next commits carry whole passes.
     let shard = ShardIndex(0);
     for _ in 0..3 {
-        store.commit(shard, vec![Offset(0)]).await.expect("the store is up");
+        store.commit(shard, vec![Offset(0)].into()).await.expect("the store is up");
     }
     store.close().await;
     recover(&folder, &board, "of a full board").await;
     // As after kill -9: the file was in use when the machine copied it, with no commit under way.
     let store = EmbeddedStore::open(Options::new(folder.0.path(), board.clone()));
     let store = store.expect("a sound file");
-    store.commit(shard, vec![Offset(1)]).await.expect("the store is up");
+    store.commit(shard, vec![Offset(1)].into()).await.expect("the store is up");
     let killed = bench_folder();
     let name = format!("{}.redb", board.name());
     std::fs::copy(folder.0.path().join(&name), killed.0.path().join(&name)).expect("room");
