@@ -2,8 +2,8 @@
 //!
 //! `learn` is the only way a bit flips, whoever learned of the box: a player's check after its
 //! commit, another node, a recovery. A check is passed on to the broadcaster only after the store
-//! has it. At most one batch is with the store and one with the broadcaster; what waits behind them
-//! is bounded by the [`Gate`]. Ranges never wait for either.
+//! has it. At most one batch is with the store, which more may join until the store begins with it, and
+//! one with the broadcaster; what waits behind them is bounded by the [`Gate`]. Ranges never wait for either.
 
 pub mod bitmap;
 pub mod commit;
@@ -23,10 +23,7 @@ use actix::{
     dev::SendError, fut::wrap_future,
 };
 use bytes::BytesMut;
-use tokio::{
-    sync::oneshot,
-    time::{Sleep, sleep},
-};
+use tokio::sync::oneshot;
 
 use self::{
     bitmap::{Bitmap, append_bits},
@@ -60,9 +57,6 @@ pub struct ShardSettings {
     pub queue_checks: usize,
     /// Most checks in one commit.
     pub commit_checks: usize,
-    /// Under load (the commit before held more than one check) time to gather the next batch before
-    /// it is committed. 0 for a store that gathers by itself.
-    pub commit_linger: Duration,
 }
 
 /// How sessions reach a shard.
@@ -110,10 +104,6 @@ pub struct Shard {
     /// Whom to tell when the broadcaster has taken `news` over.
     news_taken: Vec<oneshot::Sender<()>>,
     handing_over: Option<HandingOver>,
-    /// A batch is being gathered until then.
-    linger: Option<Pin<Box<Sleep>>>,
-    /// Checks in the last commit: more than one means load.
-    last_commit_checks: usize,
     drains: Vec<oneshot::Sender<()>>,
     /// Who waits for every box to be forgotten. While anybody does, nothing is committed.
     forgetting: Vec<oneshot::Sender<()>>,
@@ -164,8 +154,6 @@ impl Shard {
             news_places: 0,
             news_taken: Vec::new(),
             handing_over: None,
-            linger: None,
-            last_commit_checks: 0,
             drains: Vec::new(),
             forgetting: Vec::new(),
             generation: Generation::default(),
@@ -216,8 +204,6 @@ impl Shard {
                 self.learn(*offset);
             }
         }
-        self.linger = None;
-        self.last_commit_checks = offsets.len();
         let batch = OpenBatch::new(offsets);
         let answer = self.store.commit(self.index, batch.clone());
         self.committing = Some(Committing { began: Instant::now(), batch, answer });
@@ -291,17 +277,6 @@ impl Shard {
         }
     }
 
-    /// Whether the next batch may go: at once, or under load when it is full or has been gathered.
-    fn may_commit(&mut self, task: &mut TaskContext<'_>) -> bool {
-        let linger = self.settings.commit_linger;
-        let full = self.queue.waiting() >= self.settings.commit_checks;
-        if linger.is_zero() || full || self.last_commit_checks <= 1 {
-            return true;
-        }
-        let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(linger)));
-        linger.as_mut().poll(task).is_ready()
-    }
-
     /// Advances commit and hand-over as far as they go; whether anything moved.
     fn advance(&mut self, task: &mut TaskContext<'_>) -> bool {
         let mut moved = false;
@@ -325,11 +300,7 @@ impl Shard {
             self.hand_over();
             moved = true;
         }
-        if self.committing.is_none()
-            && !self.queue.is_empty()
-            && self.forgetting.is_empty()
-            && self.may_commit(task)
-        {
+        if self.committing.is_none() && !self.queue.is_empty() && self.forgetting.is_empty() {
             self.begin_commit();
             moved = true;
         }

@@ -1,5 +1,6 @@
 //! Actors together, over real sockets and a store that does what a test wants of it.
 
+mod courier;
 mod delivery;
 
 use std::{
@@ -38,6 +39,8 @@ pub(crate) struct TestStore {
     commits: AtomicUsize,
     failing: AtomicBool,
     panicking: AtomicBool,
+    /// Commits of shard 0 block its thread.
+    blocking: AtomicBool,
     /// Begins with a batch when it is permitted to, so that more may join until then.
     lazy: AtomicBool,
     feed: Mutex<Option<Arc<dyn Feed>>>,
@@ -57,6 +60,7 @@ impl TestStore {
             commits: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
+            blocking: AtomicBool::new(false),
             lazy: AtomicBool::new(false),
             feed: Mutex::default(),
         })
@@ -73,9 +77,14 @@ impl Store for TestStore {
         Box::pin(async move { Ok(words) })
     }
 
-    fn commit(&self, _: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
+    fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
         assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
         self.commits.fetch_add(1, Ordering::SeqCst);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while shard == ShardIndex(0) && self.blocking.load(Ordering::SeqCst) {
+            assert!(Instant::now() < deadline, "this test wanted it for too long");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         if !self.lazy.load(Ordering::SeqCst) {
             batch.close();
         }
@@ -123,7 +132,6 @@ pub(crate) fn settings() -> NodeSettings {
             gather: Duration::ZERO,
             queue_checks: 4,
             commit_checks: 2,
-            commit_linger: Duration::ZERO,
         },
         broadcaster: BroadcasterSettings {
             mailbox: 16,
@@ -512,7 +520,8 @@ fn a_merge_waits_until_everybody_was_handed_its_boxes() {
             assert_eq!(node.merge(ShardIndex(0), vec![Offset(round)]).await.expect("stored"), 1);
             assert_eq!(node.stats.announced.get(), i64::from(round) + 1);
         }
-        assert!(began.elapsed() >= Duration::from_millis(600), "one flush each");
+        // The pace allows flushes at 0, 90, 280 and 470 ms.
+        assert!(began.elapsed() >= Duration::from_millis(470), "one flush each");
         store.failing.store(true, Ordering::Relaxed);
         assert!(node.merge(ShardIndex(0), vec![Offset(99)]).await.is_err());
         assert_eq!(node.stats.announced.get(), 4, "what is not stored is not told");

@@ -153,7 +153,8 @@ async fn pace(
             sleep_until(next.into()).await;
             continue;
         }
-        next = Instant::now() + INTERVAL;
+        // Counted from when it was due, as the server does, or it would be a millisecond later each time.
+        next = (next + INTERVAL).max(Instant::now());
         for worker in workers {
             let flush = Task::Flush { frames: frames.clone(), total };
             worker.send(flush).await.map_err(Error::other)?;

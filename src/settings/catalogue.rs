@@ -114,7 +114,6 @@ pub const CATALOGUE: &[Entry] = &[
     entry("redis.ca_file", "–", Form::Text),
     entry("redis.connections", "connections", Form::Whole(1, 64)),
     entry("redis.batch_checks", "checks", Form::Whole(1, 256)),
-    entry("redis.batch_linger_ms", "ms", Form::Whole(0, 1000)),
     entry("redis.wait_replicas", "replicas", Form::Whole(0, 5)),
     entry("redis.connect_timeout_ms", "ms", Form::Whole(10, 60_000)),
     entry("redis.response_timeout_ms", "ms", Form::Whole(10, 60_000)),

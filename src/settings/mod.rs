@@ -152,7 +152,6 @@ pub struct Redis {
     pub ca_file: PathBuf,
     pub connections: usize,
     pub batch_checks: usize,
-    pub batch_linger_ms: u64,
     pub wait_replicas: u32,
     pub connect_timeout_ms: u64,
     pub response_timeout_ms: u64,
@@ -295,11 +294,6 @@ impl Settings {
                     self.redis.batch_checks
                 } else {
                     self.shards.commit_checks
-                },
-                commit_linger: if self.redis.is_used() {
-                    Duration::from_millis(self.redis.batch_linger_ms)
-                } else {
-                    Duration::ZERO
                 },
             },
             broadcaster: BroadcasterSettings {

@@ -87,6 +87,8 @@ pub struct Options {
     pub board: Board,
     /// Connections for checks.
     pub lines: usize,
+    /// Under load how long a batch is gathered before it is sent; after quiet not at all.
+    pub gather: Duration,
     /// Longest time from a batch to its acknowledgement; then its checks are refused.
     pub commit_timeout: Duration,
     /// Replicas that must have a batch before it is acknowledged.
@@ -433,6 +435,10 @@ impl Store for ClusterStore {
     fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
+            let gather = shared.lanes[shard.index()].gather(shared.options.gather);
+            if !gather.is_zero() {
+                sleep(gather).await;
+            }
             let offsets = batch.close();
             within(&shared.board, shard, &offsets)?;
             shared.commit(shard.index(), &offsets).await

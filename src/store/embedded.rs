@@ -58,17 +58,13 @@ pub struct Options {
     /// Log size at which its content begins to move into the chunks. The log stays below twice
     /// this; it is read at every start, and its boxes are also kept in RAM.
     pub log_bytes: u64,
-    /// Under load (the last commit was less than [`Options::QUIET`] ago) how long batches are gathered before
-    /// they are committed together.
+    /// Under load how long batches are gathered before they are committed together; after quiet not at all.
     pub gather: Duration,
 }
 
 impl Options {
     /// 64 MiB: 16 million checks, read in about 0.1 s.
     pub const LOG_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
-
-    /// Without a commit for so long it counts as quiet.
-    pub const QUIET: Duration = Duration::from_millis(100);
 
     /// The board `board` in the folder `path`, which commits as fast as the disk takes it.
     pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {

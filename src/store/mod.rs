@@ -29,9 +29,19 @@ use self::{
 };
 use crate::settings::Settings;
 
-/// How long the embedded store gathers. The timers of two workers that are due at the same moment wake them up to
+/// How long a store gathers under load. The timers of two workers that are due at the same moment wake them up to
 /// two milliseconds apart, because a runtime counts milliseconds from its own beginning.
-const COMMIT_GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(2);
+
+/// What had no commit for so long has no load.
+const QUIET: Duration = Duration::from_millis(100);
+
+impl Settings {
+    /// Time to gather before a commit under load; not more than checks have been gathered for before.
+    pub fn store_gather(&self) -> Duration {
+        Duration::from_millis(self.shards.gather_ms).min(GATHER)
+    }
+}
 
 /// Refuses boxes that a shard does not have.
 fn within(board: &Board, shard: ShardIndex, offsets: &[Offset]) -> Result<(), StoreError> {
@@ -59,7 +69,7 @@ impl Opened {
         }
         let options = embedded::Options {
             log_bytes: settings.store.log_mib * 1024 * 1024,
-            gather: Duration::from_millis(settings.shards.gather_ms).min(COMMIT_GATHER),
+            gather: settings.store_gather(),
             ..embedded::Options::new(&settings.store.path, settings.board())
         };
         Ok(Self::Embedded(Arc::new(EmbeddedStore::open(options)?)))

@@ -63,11 +63,6 @@ impl CommitQueue {
         self.with_store.extract_if(.., |asker| is_checked(asker.offset)).collect()
     }
 
-    /// How many checks wait for a batch.
-    pub fn waiting(&self) -> usize {
-        self.waiting.len()
-    }
-
     /// The batch the store has answered about, in the order its checks came.
     pub fn finish(&mut self) -> std::vec::Drain<'_, Asker> {
         self.with_store.drain(..)

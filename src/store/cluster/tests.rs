@@ -67,6 +67,7 @@ fn options(board: &Board) -> Options {
         access: access(),
         board: board.clone(),
         lines: 2,
+        gather: Duration::ZERO,
         commit_timeout: Duration::from_secs(20),
         wait_replicas: 0,
         start_timeout: Duration::from_secs(20),

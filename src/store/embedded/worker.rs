@@ -22,7 +22,7 @@ use actors::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::within;
+use crate::store::{QUIET, within};
 
 use super::{
     Options,
@@ -278,7 +278,7 @@ impl Worker {
             // Nothing else runs on this thread, and its runtime's timers round up to a millisecond or two.
             std::thread::sleep(self.gather);
         }
-        self.quiet_at = Instant::now() + Options::QUIET;
+        self.quiet_at = Instant::now() + QUIET;
         let mut indexes = Vec::new();
         self.begin(shard, batch, done, &mut indexes);
         let mut next = None;

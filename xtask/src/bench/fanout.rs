@@ -101,6 +101,7 @@ impl Scale {
             Load { listeners: 1000, rate: 1000. },
             Load { listeners: 1000, rate: 10_000. },
             Load { listeners: 5000, rate: 1000. },
+            Load { listeners: 5000, rate: 10_000. },
         ],
         naive: Load { listeners: 1000, rate: 100. },
         only: None,

@@ -1,0 +1,129 @@
+//! How checks come to their shards, and which commit they are part of.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::{Client, FREELY, TestStore, eventually, run, settings};
+use crate::{
+    protocol::{Close, Version},
+    topology::NodeSettings,
+};
+
+/// Longer than any test: what is held goes for another reason than the tick.
+const NEVER: Duration = Duration::from_secs(3600);
+
+/// Room for many checks.
+fn roomy(gather: Duration) -> NodeSettings {
+    let mut settings = settings();
+    settings.shards.gather = gather;
+    settings.shards.queue_checks = 10_000;
+    settings.shards.commit_checks = 10_000;
+    settings
+}
+
+#[test]
+fn the_first_check_after_quiet_goes_at_once_and_the_next_ones_wait_for_each_other() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(roomy(NEVER), &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        client.send(&[1]).await;
+        assert_eq!(client.ids(1).await, [1]);
+        for id in 2..=4 {
+            client.send(&[id]).await;
+        }
+        eventually("three checks are held", || stats.shard_queue.get() == 3).await;
+        client.send(&[1, 8]).await;
+        assert_eq!(client.frame().await[4], 1, "ranges do not wait, and nothing else is checked");
+        assert_eq!(store.commits.load(Ordering::SeqCst), 1);
+        // Before a node rests it does what it has accepted.
+        let node = worker.node.clone();
+        let drained = actix::spawn(async move { node.drain(Close::GOING_AWAY).await });
+        assert_eq!(client.ids(3).await, [2, 3, 4]);
+        drained.await.expect("it drains");
+        assert_eq!(store.commits.load(Ordering::SeqCst), 2, "one commit for the three of them");
+    });
+}
+
+#[test]
+fn checks_wait_no_longer_than_for_a_tick() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(roomy(Duration::from_millis(20)), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        for id in 1..=50 {
+            client.send(&[id]).await;
+        }
+        let expected: Vec<u32> = (1..=50).collect();
+        assert_eq!(client.ids(50).await, expected);
+        assert_eq!(worker.node.stats.shard_queue.get(), 0);
+    });
+}
+
+#[test]
+fn a_flood_does_not_wait_for_a_tick() {
+    let store = TestStore::new(10_000, 1, FREELY);
+    run(roomy(NEVER), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        // One at once, 1,024 together, and one that is held.
+        for id in 1..=1026 {
+            client.send(&[id]).await;
+        }
+        let expected: Vec<u32> = (1..=1025).collect();
+        assert_eq!(client.ids(1025).await, expected);
+        let stats = worker.node.stats.clone();
+        eventually("the last one is held", || stats.shard_queue.get() == 1).await;
+        assert_eq!(store.commits.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn a_check_joins_the_batch_that_the_store_has_not_begun_with() {
+    let store = TestStore::new(1000, 1, 0);
+    store.lazy.store(true, Ordering::SeqCst);
+    run(roomy(Duration::ZERO), &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        for id in 1..=3 {
+            client.send(&[id]).await;
+        }
+        eventually("all are with the shard", || stats.shard_queue.get() == 3).await;
+        // The shard answers this after it has taken the checks before it.
+        client.send(&[1, 8]).await;
+        assert_eq!(client.frame().await[4], 0);
+        store.permits.add_permits(1);
+        assert_eq!(client.ids(3).await, [1, 2, 3]);
+        assert_eq!(store.commits.load(Ordering::SeqCst), 1, "with the one permit there is");
+    });
+}
+
+#[test]
+fn a_shard_that_takes_nothing_keeps_back_its_own_checks_only() {
+    let store = TestStore::new(400_000, 2, FREELY);
+    let mut settings = roomy(Duration::from_millis(1));
+    settings.shards.threads = 2;
+    settings.shards.mailbox = 1;
+    run(settings, &store, async |worker| {
+        let stats = worker.node.stats.clone();
+        let mut stopped = Client::connect(&worker, Version::Plain).await;
+        let mut other = Client::connect(&worker, Version::Plain).await;
+        store.blocking.store(true, Ordering::SeqCst);
+        let mut sent = 0;
+        while stats.sessions_paused.get() == 0 {
+            assert!(sent < 5000, "its mailbox has one place");
+            sent += 1;
+            stopped.send(&[sent]).await;
+            // Apart, so that there is more than one tick.
+            tokio::time::sleep(Duration::from_micros(200)).await;
+        }
+        // This one's shard is on another thread.
+        other.send(&[200_001]).await;
+        for client in [&mut other, &mut stopped] {
+            assert_eq!(client.ids(1).await, [200_001]);
+        }
+        store.blocking.store(false, Ordering::SeqCst);
+        let mut told = stopped.ids(sent as usize).await;
+        told.sort_unstable();
+        assert_eq!(told, (1..=sent).collect::<Vec<_>>(), "each once");
+        eventually("nothing waits", || stats.shard_queue.get() == 0).await;
+        assert_eq!(stats.sessions_paused.get(), 0);
+    });
+}
