@@ -168,7 +168,7 @@ fn steps(plan: &Plan) -> String {
         "| {} | {}, {}, {} ",
         grouped(plan.players),
         step.interval_ms,
-        step.linger_ms,
+        step.gather_ms,
         step.regions
     )
 }

@@ -13,6 +13,7 @@ mod census;
 mod view;
 mod viewers;
 mod outbox;
+mod hub;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -23,7 +24,7 @@ criterion_group! {
     name = all;
     config = quickly();
     targets = frame::group, bitmap::group, batch::group, census::group, view::group, viewers::group,
-        outbox::group
+        outbox::group, hub::group
 }
 
 fn main() -> ExitCode {

@@ -1,18 +1,13 @@
 //! What the server says of itself on `/metrics`: asked for now and then, and judged over a long time. A trend is the
 //! median of the last quarter of the samples beside that of the first, so that neither a burst nor a pause counts.
 
-use std::time::Duration;
-
-use anyhow::{Context, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use anyhow::{Context, Result};
+use tokio::task::spawn_blocking;
 
 use crate::faults::{Fault, Faults};
 use crate::report::Report;
+use crate::scrape;
 
-/// Far more than a scrape takes, so that only a server that hangs is missed.
-const ASK_LIMIT: Duration = Duration::from_secs(5);
 /// Growth that is no leak, whatever the share: of an allocator's caches, of connections that come and go.
 const RESIDENT_SLACK_KIB: f64 = 4096.0;
 const COUNT_SLACK: f64 = 10.0;
@@ -32,19 +27,16 @@ pub(crate) struct Vitals {
 impl Vitals {
     /// Asks `admin`, host and port.
     pub(crate) async fn ask(admin: &str) -> Result<Self> {
-        let answer = timeout(ASK_LIMIT, get(admin)).await.context("no answer in time")?;
+        let address = admin.to_owned();
+        let answer = spawn_blocking(move || scrape::fetch(&address)).await?;
         let answer = answer.with_context(|| format!("http://{admin}/metrics"))?;
         Self::parse(&answer).with_context(|| format!("http://{admin}/metrics says too little"))
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let value = |name: &str| {
-            let of = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
-            text.lines().find_map(of)
-        };
+        let value = |name| scrape::value(text, name);
         Some(Self {
-            resident_kib: value("process_resident_memory_bytes")
-                .map(|bytes: f64| bytes / 1024.0)?,
+            resident_kib: value("process_resident_memory_bytes").map(|bytes| bytes / 1024.0)?,
             descriptors: value("process_open_fds")?,
             threads: value("process_threads")?,
             connections: value("billion_connections")?,
@@ -52,16 +44,6 @@ impl Vitals {
             redis_tasks: value("billion_redis_tasks"),
         })
     }
-}
-
-async fn get(admin: &str) -> Result<String> {
-    let mut stream = TcpStream::connect(admin).await?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    ensure!(answer.starts_with("HTTP/1.1 200"), "{:?}", answer.lines().next());
-    Ok(answer)
 }
 
 /// How one figure changed.

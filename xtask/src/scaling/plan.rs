@@ -33,21 +33,21 @@ const NODES_MAX: f64 = 5_000.;
 pub struct Step {
     /// `broadcaster.interval_ms`.
     pub interval_ms: f64,
-    /// `redis.batch_linger_ms`.
-    pub linger_ms: f64,
+    /// `shards.gather_ms`.
+    pub gather_ms: f64,
     /// Redis Clusters, each with nodes of its own, that exchange batches.
     pub regions: f64,
 }
 
 /// The defaults, then what is tried, in this order, if the one before does not do.
 pub const STEPS: [Step; 7] = [
-    Step { interval_ms: 20., linger_ms: 1., regions: 1. },
-    Step { interval_ms: 50., linger_ms: 20., regions: 1. },
-    Step { interval_ms: 100., linger_ms: 100., regions: 1. },
-    Step { interval_ms: 100., linger_ms: 100., regions: 3. },
-    Step { interval_ms: 100., linger_ms: 100., regions: 6. },
-    Step { interval_ms: 250., linger_ms: 250., regions: 6. },
-    Step { interval_ms: 250., linger_ms: 250., regions: 12. },
+    Step { interval_ms: 20., gather_ms: 20., regions: 1. },
+    Step { interval_ms: 50., gather_ms: 50., regions: 1. },
+    Step { interval_ms: 100., gather_ms: 100., regions: 1. },
+    Step { interval_ms: 100., gather_ms: 100., regions: 3. },
+    Step { interval_ms: 100., gather_ms: 100., regions: 6. },
+    Step { interval_ms: 250., gather_ms: 250., regions: 6. },
+    Step { interval_ms: 250., gather_ms: 250., regions: 12. },
 ];
 
 /// Cores for what sessions of a region cost, wherever they are connected.
@@ -149,7 +149,7 @@ pub fn carry(players: f64, step: Step, assumed: &Assumptions) -> Plan {
     let usable = assumed.cores_per_node * assumed.used;
     let mut nodes = (sessions.cores() / usable).ceil();
     loop {
-        let checks = checks(nodes, rate, step, assumed, &mut dice);
+        let checks = checks(nodes, rate, step, assumed);
         let by_cores = (sessions.cores() + checks.own + nodes * checks.feed) / usable;
         let by_descriptors = here / assumed.players_per_node;
         let by_network = sessions.gigabits / assumed.gbits_per_node / assumed.used;
@@ -231,15 +231,15 @@ fn sessions(
     }
 }
 
-fn checks(nodes: f64, rate: f64, step: Step, assumed: &Assumptions, dice: &mut Dice) -> Checks {
+fn checks(nodes: f64, rate: f64, step: Step, assumed: &Assumptions) -> Checks {
     if nodes * step.regions < 2. {
         let own = rate * EMBEDDED_CHECK.value / MICROS;
         return Checks { own, feed: 0., messages: 0., batch: 0., masters: 0., replicas: 0. };
     }
     let own_rate = rate / step.regions;
     let lane = own_rate / nodes / KEY_RANGES as f64;
-    let (linger_s, round_trip_s) = (step.linger_ms / 1e3, assumed.round_trip_ms / 1e3);
-    let batch = batch_size(lane, linger_s, round_trip_s, dice);
+    let (gather_s, round_trip_s) = (step.gather_ms / 1e3, assumed.round_trip_ms / 1e3);
+    let batch = batch_size(lane, gather_s, round_trip_s);
     // Each other region's relay gathers for a key range and writes it as a node would.
     let relayed = rate - own_rate;
     let relay_batch = (1. + own_rate / KEY_RANGES as f64 * RELAY_LINGER_S).min(BATCH_MAX);
@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     fn checks_of(nodes: f64, rate: f64) -> Checks {
-        checks(nodes, rate, STEPS[0], &Assumptions::default(), &mut Dice::new(1))
+        checks(nodes, rate, STEPS[0], &Assumptions::default())
     }
 
     #[test]

@@ -1,0 +1,207 @@
+//! Telling everybody: what a hub does with a batch, down to the kernel, with real sessions on loopback sockets.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use actors::{
+    board::{Board, Offset, ShardIndex},
+    broadcaster::BroadcasterSettings,
+    hub::HubSettings,
+    protocol::Version,
+    session::{Connection, SessionSettings, frame::FrameLimits, limiter::Rate},
+    shard::ShardSettings,
+    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
+    topology::{Node, NodeSettings, Worker},
+};
+use criterion::{Criterion, Throughput};
+
+/// Sessions of the one worker.
+const SESSIONS: usize = 500;
+
+/// An update as it is on the wire.
+const FRAME: [u8; 10] = [0x82, 8, 1, 0, 0, 0, 2, 0, 0, 0];
+
+/// Beside a loop that writes the same bytes to the same number of sockets and does nothing else. Ours is a whole
+/// flush: a box is merged, numbered and encoded, and three other threads are woken on the way.
+pub fn group(criterion: &mut Criterion) {
+    let (servers, clients) = connect();
+    let (mut plain, plain_clients) = connect();
+    let drain = Drain::start(clients.into_iter().chain(plain_clients).collect());
+    let (told, started) = mpsc::sync_channel(1);
+    let (end, ended) = tokio::sync::oneshot::channel::<()>();
+    let server = thread::spawn(move || serve(servers, &told, ended));
+    let node: Arc<Node> = started.recv().expect("the node starts");
+    let mut group = criterion.benchmark_group("hub/flush to 500 sessions");
+    group.throughput(Throughput::Elements(SESSIONS as u64));
+    group.bench_function("baseline: write to 500 sockets", |bencher| {
+        bencher.iter(|| {
+            for socket in &mut plain {
+                socket.write_all(&FRAME).expect("somebody reads");
+            }
+        });
+    });
+    let mut next = 0..;
+    group.bench_function("flush", |bencher| {
+        bencher.iter(|| {
+            let offset = Offset(next.next().expect("there is no end"));
+            // Ready when the hub has handed it out.
+            let merged = node.merge(ShardIndex(0), vec![offset]);
+            assert_eq!(futures_executor::block_on(merged).expect("the store takes it"), 1);
+        });
+    });
+    group.finish();
+    drop(node);
+    end.send(()).expect("the node is there");
+    server.join().expect("the node did not panic");
+    drain.stop();
+}
+
+/// Pairs of connected sockets.
+fn connect() -> (Vec<TcpStream>, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    let pair = |_| {
+        let client = TcpStream::connect(address).expect("somebody listens");
+        let (server, _) = listener.accept().expect("somebody connects");
+        server.set_nodelay(true).expect("it is open");
+        client.set_nonblocking(true).expect("it is open");
+        (server, client)
+    };
+    (0..SESSIONS).map(pair).unzip()
+}
+
+/// A node with a session for each of the sockets, until `ended`.
+fn serve(
+    sockets: Vec<TcpStream>,
+    started: &mpsc::SyncSender<Arc<Node>>,
+    ended: tokio::sync::oneshot::Receiver<()>,
+) {
+    actix::System::new().block_on(async {
+        let board = Board::new("bench", 20_000_000, 1).expect("a legal board");
+        let store = Arc::new(Willing(board));
+        let node = Node::start(settings(), store, Arc::default()).await.expect("the node starts");
+        let worker = Worker::start(node.clone());
+        for socket in sockets {
+            socket.set_nonblocking(true).expect("it is open");
+            let stream = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
+            let (version, permit) = (Version::Plain, Box::new(()));
+            worker.start_session(Connection { stream, unread: Vec::new(), version, permit });
+        }
+        let hub = &worker.node.stats;
+        while hub.bytes_sent.get() < (SESSIONS * 6) as u64 {
+            // Each is greeted with 6 bytes once it is on its hub's list.
+            tokio::task::yield_now().await;
+        }
+        started.send(node.clone()).expect("somebody waits");
+        // Gone is as good as told.
+        let _ = ended.await;
+        node.stop().await;
+    });
+}
+
+/// Takes everything at once and keeps nothing.
+struct Willing(Board);
+
+impl Store for Willing {
+    fn board(&self) -> &Board {
+        &self.0
+    }
+
+    fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>> {
+        let words = vec![0; words_for(self.0.boxes_in(shard))];
+        Box::pin(async { Ok(words) })
+    }
+
+    fn commit(&self, _: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
+        batch.close();
+        Box::pin(async { Ok(()) })
+    }
+
+    fn feed(&self, _: Arc<dyn Feed>) {}
+
+    fn state(&self) -> StoreState {
+        StoreState::Up
+    }
+
+    fn close(&self) -> BoxFuture<()> {
+        Box::pin(async {})
+    }
+}
+
+/// The server's defaults, but that a flush may follow the one before at once and nobody is pinged.
+fn settings() -> NodeSettings {
+    let long = Duration::from_secs(3600);
+    NodeSettings {
+        session: SessionSettings {
+            mailbox: 128,
+            outbox_bytes: 524_288,
+            send_buffer_bytes: 65_536,
+            read_buffer_bytes: 16_384,
+            ranges_outstanding: 16,
+            checks_outstanding: 4096,
+            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false },
+            checks: Rate::new(0., 0),
+            ranges: Rate::new(0., 0),
+            shard_wait_timeout: long,
+            drain_timeout: long,
+            close_timeout: long,
+        },
+        shards: ShardSettings {
+            threads: 1,
+            mailbox: 4096,
+            gather: Duration::ZERO,
+            queue_checks: 16_384,
+            commit_checks: 4096,
+        },
+        broadcaster: BroadcasterSettings {
+            mailbox: 1024,
+            interval: Duration::ZERO,
+            batch_updates: 16_384,
+            pulse_interval: long,
+        },
+        hub: HubSettings { mailbox: 1024, ping_interval: long, idle_timeout: long },
+    }
+}
+
+/// Reads everything on a thread of its own and forgets it.
+struct Drain {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Drain {
+    fn start(mut sockets: Vec<TcpStream>) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let thread = thread::spawn({
+            let over = over.clone();
+            move || {
+                let mut buffer = [0; 4096];
+                while !over.load(Ordering::Relaxed) {
+                    for socket in &mut sockets {
+                        match socket.read(&mut buffer) {
+                            Ok(_) => {}
+                            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                            Err(error) => panic!("a session is gone: {error}"),
+                        }
+                    }
+                    thread::sleep(Duration::from_millis(5));
+                }
+            }
+        });
+        Self { over, thread }
+    }
+
+    fn stop(self) {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("every session was there to the end");
+    }
+}
