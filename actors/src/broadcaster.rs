@@ -55,17 +55,15 @@ pub struct BroadcasterSettings {
     pub mailbox: usize,
     /// Least time between the beginnings of two flushes, on average.
     pub interval: Duration,
+    /// Under load a flush begins so long after the first news for it: the shards speak of one tick a moment apart,
+    /// and who was too late for the flush would wait for another one. Timers round this up to a millisecond or two.
+    pub gather: Duration,
     /// Updates and answers gathered for one flush; full: flushed without waiting for the interval,
     /// and the mailbox is left alone until the flush before it is out.
     pub batch_updates: usize,
     /// Time between two pulses: [`PULSE_INTERVAL`], except in tests.
     pub pulse_interval: Duration,
 }
-
-/// Under load what the shards pass on is gathered for so long: one commit makes all of them speak within less
-/// than this, and who was a moment late would wait for another flush. The mailbox is closed meanwhile, so that
-/// each of them does not wake this thread. Timers round this up to the next millisecond or the one after.
-const GATHER: Duration = Duration::from_micros(100);
 
 /// Time between two pulses as the protocol has it: about once a second.
 pub const PULSE_INTERVAL: Duration = Duration::from_secs(1);
@@ -304,9 +302,10 @@ impl Handler<BoxesChecked> for Broadcaster {
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);
         } else if is_first && !self.pace.is_quiet(Instant::now()) {
-            // As well as closing the mailbox, because actix polls the pacer once more before it waits.
+            // The mailbox is closed meanwhile, so that each of them does not wake this thread. The flag is there
+            // because actix polls the pacer once more before it waits.
             self.gathering = true;
-            ctx.wait(wrap_future(sleep(GATHER)).map(|(), actor: &mut Self, _| {
+            ctx.wait(wrap_future(sleep(self.settings.gather)).map(|(), actor: &mut Self, _| {
                 actor.gathering = false;
             }));
         }

@@ -136,6 +136,7 @@ pub(crate) fn settings() -> NodeSettings {
         broadcaster: BroadcasterSettings {
             mailbox: 16,
             interval: Duration::ZERO,
+            gather: Duration::ZERO,
             batch_updates: 1000,
             // Never: a pulse comes when a test wants one.
             pulse_interval: Duration::from_secs(3600),

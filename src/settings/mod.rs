@@ -299,6 +299,7 @@ impl Settings {
             broadcaster: BroadcasterSettings {
                 mailbox: self.broadcaster.mailbox,
                 interval: Duration::from_millis(self.broadcaster.interval_ms),
+                gather: self.news_gather(),
                 batch_updates: self.broadcaster.batch_updates,
                 pulse_interval: PULSE_INTERVAL,
             },

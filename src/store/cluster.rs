@@ -50,7 +50,7 @@ use redis::RedisError;
 use tokio::{
     runtime::{Handle, Runtime},
     sync::{Notify, RwLock, Semaphore, mpsc, oneshot, watch},
-    time::sleep,
+    time::{sleep, sleep_until},
 };
 
 use self::{
@@ -63,7 +63,7 @@ use self::{
     stats::ClusterStats,
     sync::Bits,
 };
-use super::within;
+use super::{QUIET, within};
 
 /// Key ranges compared with memory at the same moment: each holds its bits twice.
 const RESYNCS: usize = 4;
@@ -117,6 +117,8 @@ struct Shared {
     seen: watch::Sender<u64>,
     resetting: AtomicBool,
     closed: AtomicBool,
+    /// When the batches that are gathered now go out, or those before went.
+    gathered_at: Mutex<Instant>,
     /// Asks for a look at Redis now.
     look: Notify,
     resyncs: Semaphore,
@@ -235,6 +237,7 @@ impl Shared {
             seen: watch::Sender::new(kept.epoch),
             resetting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
+            gathered_at: Mutex::new(Instant::now()),
             look: Notify::new(),
             resyncs: Semaphore::new(RESYNCS),
             loads: Semaphore::new(LOADS),
@@ -384,6 +387,21 @@ impl Shared {
         }
     }
 
+    /// A batch begins: until when it is to be gathered, unless it may go at once. All key ranges go at the same
+    /// moment, so that what they bring about does, too: one flush for all of them on every node.
+    fn gather(&self) -> Option<Instant> {
+        if self.options.gather.is_zero() {
+            return None;
+        }
+        let now = Instant::now();
+        let mut at = self.gathered_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let was_quiet = now >= *at + QUIET;
+        if now >= *at {
+            *at = if was_quiet { now } else { now + self.options.gather };
+        }
+        (*at > now).then_some(*at)
+    }
+
     async fn commit(&self, index: usize, offsets: &[Offset]) -> Result<(), StoreError> {
         let lane = &self.lanes[index];
         // One for all: what was meant for a board that is reset meanwhile is not for the next one.
@@ -435,9 +453,8 @@ impl Store for ClusterStore {
     fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            let gather = shared.lanes[shard.index()].gather(shared.options.gather);
-            if !gather.is_zero() {
-                sleep(gather).await;
+            if let Some(end) = shared.gather() {
+                sleep_until(end.into()).await;
             }
             let offsets = batch.close();
             within(&shared.board, shard, &offsets)?;

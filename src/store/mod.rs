@@ -36,10 +36,20 @@ const GATHER: Duration = Duration::from_millis(2);
 /// What had no commit for so long has no load.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How far apart the shards speak of one tick: after one commit for all of them, and after a request to Redis for
+/// each, of which a master does one after the other.
+const APART: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(3));
+
 impl Settings {
     /// Time to gather before a commit under load; not more than checks have been gathered for before.
     pub fn store_gather(&self) -> Duration {
         Duration::from_millis(self.shards.gather_ms).min(GATHER)
+    }
+
+    /// Time to gather before a flush under load.
+    pub fn news_gather(&self) -> Duration {
+        let apart = if self.redis.is_used() { APART.1 } else { APART.0 };
+        apart.min(Duration::from_millis(self.broadcaster.interval_ms))
     }
 }
 

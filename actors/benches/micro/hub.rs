@@ -165,6 +165,7 @@ fn settings() -> NodeSettings {
         broadcaster: BroadcasterSettings {
             mailbox: 1024,
             interval: Duration::ZERO,
+            gather: Duration::ZERO,
             batch_updates: 16_384,
             pulse_interval: long,
         },

@@ -12,8 +12,6 @@ use std::{
 use actors::board::ShardIndex;
 use tokio::sync::{Notify, mpsc, watch};
 
-use crate::store::QUIET;
-
 use super::{
     keys::Keys,
     script::{Position, Update},
@@ -42,8 +40,6 @@ pub struct Lane {
     overflowed: AtomicBool,
     /// A batch of this node is on its way.
     committing: AtomicBool,
-    /// When the last batch began.
-    began: Mutex<Option<Instant>>,
     doubtful: AtomicBool,
     heard: Mutex<Hearing>,
     health: Mutex<Option<Failing>>,
@@ -86,19 +82,11 @@ impl Lane {
             synced: watch::Sender::new(0),
             overflowed: AtomicBool::new(false),
             committing: AtomicBool::new(false),
-            began: Mutex::default(),
             doubtful: AtomicBool::new(false),
             heard: Mutex::default(),
             health: Mutex::default(),
         };
         (lane, messages)
-    }
-
-    /// A batch begins: how much of `time` it is to be gathered for. After quiet that is nothing.
-    pub fn gather(&self, time: Duration) -> Duration {
-        let now = Instant::now();
-        let before = lock(&self.began).replace(now);
-        if before.is_some_and(|before| now - before < QUIET) { time } else { Duration::ZERO }
     }
 
     /// Takes a message in, without waiting.
