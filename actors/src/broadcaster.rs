@@ -21,10 +21,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix::{
-    Actor, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler, ResponseFuture,
-    fut::wrap_future,
-};
+use actix::{Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::{
     sync::{oneshot, watch},
@@ -53,7 +50,8 @@ use crate::{
 pub struct BroadcasterSettings {
     /// Messages that may wait; full: shards keep what they have flipped and pause.
     pub mailbox: usize,
-    /// Least time between the beginnings of two flushes, on average.
+    /// Time between the beginnings of two flushes under load, on average, or a twentieth less. A full batch does
+    /// not wait for it.
     pub interval: Duration,
     /// Under load a flush begins so long after the first news for it: the shards speak of one tick a moment apart,
     /// and who was too late for the flush would wait for another one. Timers round this up to a millisecond or two.
@@ -285,7 +283,30 @@ impl ActorFuture<Broadcaster> for FlightLanded {
         task: &mut TaskContext<'_>,
     ) -> Poll<()> {
         std::task::ready!(actor.poll_flight(task));
-        actor.flush();
+        // The pacer, which actix polls once before this, may have done it.
+        if actor.gathered() > 0 {
+            actor.flush();
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Keeps the mailbox closed and the pacer waiting for a moment.
+struct Gathering(Pin<Box<Sleep>>);
+
+impl ActorFuture<Broadcaster> for Gathering {
+    type Output = ();
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        actor: &mut Broadcaster,
+        _: &mut Context<Broadcaster>,
+        task: &mut TaskContext<'_>,
+    ) -> Poll<()> {
+        // A flush that lands meanwhile is not to seem longer than it was.
+        let _ = actor.poll_flight(task);
+        std::task::ready!(self.0.as_mut().poll(task));
+        actor.gathering = false;
         Poll::Ready(())
     }
 }
@@ -305,9 +326,7 @@ impl Handler<BoxesChecked> for Broadcaster {
             // The mailbox is closed meanwhile, so that each of them does not wake this thread. The flag is there
             // because actix polls the pacer once more before it waits.
             self.gathering = true;
-            ctx.wait(wrap_future(sleep(self.settings.gather)).map(|(), actor: &mut Self, _| {
-                actor.gathering = false;
-            }));
+            ctx.wait(Gathering(Box::pin(sleep(self.settings.gather))));
         }
     }
 }

@@ -428,6 +428,7 @@ impl Handler<BoardForgotten> for Hub {
         self.announced = 0;
         self.roster.settle(0);
         self.pulses.forget();
+        self.courier.forget();
         self.end_all(EndSessions(Close::BOARD_RESET));
     }
 }

@@ -34,7 +34,7 @@ pub struct Welcome {
     pub total: u32,
 }
 
-/// session → shard: players checked these boxes. Each holds one place in the shard's gate.
+/// courier → shard: players checked these boxes. Each holds one place in the shard's gate.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct CheckBoxes(pub Vec<Asker>);

@@ -63,7 +63,7 @@ use self::{
     stats::ClusterStats,
     sync::Bits,
 };
-use super::{QUIET, within};
+use super::{window::Window, within};
 
 /// Key ranges compared with memory at the same moment: each holds its bits twice.
 const RESYNCS: usize = 4;
@@ -117,8 +117,7 @@ struct Shared {
     seen: watch::Sender<u64>,
     resetting: AtomicBool,
     closed: AtomicBool,
-    /// When the batches that are gathered now go out, or those before went.
-    gathered_at: Mutex<Instant>,
+    window: Mutex<Window>,
     /// Asks for a look at Redis now.
     look: Notify,
     resyncs: Semaphore,
@@ -237,7 +236,7 @@ impl Shared {
             seen: watch::Sender::new(kept.epoch),
             resetting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            gathered_at: Mutex::new(Instant::now()),
+            window: Mutex::new(Window::new(options.gather)),
             look: Notify::new(),
             resyncs: Semaphore::new(RESYNCS),
             loads: Semaphore::new(LOADS),
@@ -387,25 +386,17 @@ impl Shared {
         }
     }
 
-    /// A batch begins: until when it is to be gathered, unless it may go at once. All key ranges go at the same
-    /// moment, so that what they bring about does, too: one flush for all of them on every node.
-    fn gather(&self) -> Option<Instant> {
-        if self.options.gather.is_zero() {
-            return None;
-        }
+    /// A batch begins: now, and when it goes out. All key ranges go at the same moment, so that what they bring
+    /// about does, too: one flush for all of them on every node.
+    fn join_window(&self) -> (Instant, Instant) {
         let now = Instant::now();
-        let mut at = self.gathered_at.lock().unwrap_or_else(PoisonError::into_inner);
-        let was_quiet = now >= *at + QUIET;
-        if now >= *at {
-            *at = if was_quiet { now } else { now + self.options.gather };
-        }
-        (*at > now).then_some(*at)
+        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        (now, window.join(now))
     }
 
-    async fn commit(&self, index: usize, offsets: &[Offset]) -> Result<(), StoreError> {
+    /// Makes boxes durable on the board of `epoch`.
+    async fn commit(&self, index: usize, epoch: u64, offsets: &[Offset]) -> Result<(), StoreError> {
         let lane = &self.lanes[index];
-        // One for all: what was meant for a board that is reset meanwhile is not for the next one.
-        let epoch = self.epoch.load(Ordering::Acquire);
         self.ready(lane)?;
         let mut outcome = Unknown(Some(lane));
         lane.set_committing(true);
@@ -453,12 +444,16 @@ impl Store for ClusterStore {
     fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
         let shared = self.shared.clone();
         Box::pin(async move {
-            if let Some(end) = shared.gather() {
-                sleep_until(end.into()).await;
+            // One for all: what was meant for a board that is reset meanwhile is not for the next one.
+            let epoch = shared.epoch.load(Ordering::Acquire);
+            shared.ready(&shared.lanes[shard.index()])?;
+            let (now, at) = shared.join_window();
+            if at > now {
+                sleep_until(at.into()).await;
             }
             let offsets = batch.close();
             within(&shared.board, shard, &offsets)?;
-            shared.commit(shard.index(), &offsets).await
+            shared.commit(shard.index(), epoch, &offsets).await
         })
     }
 

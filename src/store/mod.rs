@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod cluster;
+mod window;
 
 #[cfg(test)]
 mod contract;
@@ -32,9 +33,6 @@ use crate::settings::Settings;
 /// How long a store gathers under load. The timers of two workers that are due at the same moment wake them up to
 /// two milliseconds apart, because a runtime counts milliseconds from its own beginning.
 const GATHER: Duration = Duration::from_millis(2);
-
-/// What had no commit for so long has no load.
-const QUIET: Duration = Duration::from_millis(100);
 
 /// How far apart the shards speak of one tick: after one commit for all of them, and after a request to Redis for
 /// each, of which a master does one after the other.

@@ -22,7 +22,7 @@ use actix::dev::SendError;
 use tokio::{
     sync::oneshot,
     task::spawn_local,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{ShardDirectory, ShardLink, commit::Asker, gate::NoRoom};
@@ -30,6 +30,9 @@ use crate::{board::ShardIndex, messages::CheckBoxes, stats::Stats};
 
 /// Checks held after which they go without waiting for a tick: at this rate none of them is alone anyway.
 const HELD_MAX: usize = 1024;
+
+/// Pause after which a full mailbox is tried again although nobody said that it was emptied.
+const STUCK_RETRY: Duration = Duration::from_millis(100);
 
 /// Between the sessions of one worker thread and all shards.
 pub(crate) struct Courier {
@@ -46,6 +49,8 @@ pub(crate) struct Courier {
     is_waiting: Cell<bool>,
     /// What found its shard's mailbox full; somebody waits for room exactly when there is any.
     stuck: RefCell<Vec<(ShardIndex, CheckBoxes)>>,
+    /// The node is being brought to rest: nothing is held any more.
+    is_draining: Cell<bool>,
     /// Whom to tell when nothing is held or stuck.
     drains: RefCell<Vec<oneshot::Sender<()>>>,
 }
@@ -66,6 +71,7 @@ impl Courier {
             quiet_at: Cell::new(first_tick.into()),
             is_waiting: Cell::new(false),
             stuck: RefCell::default(),
+            is_draining: Cell::new(false),
             drains: RefCell::default(),
         })
     }
@@ -86,7 +92,7 @@ impl Courier {
         }
         let now = Instant::now();
         let held = self.held.borrow().len();
-        if held == 0 && now >= self.quiet_at.get() {
+        if held == 0 && (now >= self.quiet_at.get() || self.is_draining.get()) {
             if let Err(error) = link.addr.try_send(CheckBoxes(vec![check])) {
                 link.gate.leave(1);
                 // A shard that is gone takes the node down; until then the session just waits.
@@ -115,7 +121,7 @@ impl Courier {
     fn next_tick(&self, now: Instant) -> Instant {
         let interval = self.interval.as_nanos().max(1);
         let into = now.saturating_duration_since(self.first_tick).as_nanos() % interval;
-        // Both are below the interval, which is at most a minute.
+        // Settings allow a second at most.
         now + Duration::from_nanos((interval - into) as u64)
     }
 
@@ -148,10 +154,25 @@ impl Courier {
             Err(SendError::Full(batch)) => Err(batch),
             Err(SendError::Closed(_)) => {
                 // It takes the node down.
-                self.link(shard).gate.leave(places);
-                self.stats.shard_queue.dec_by(places as i64);
+                self.leave(shard, places);
                 Ok(())
             }
+        }
+    }
+
+    /// Gives back the places of checks that will not come to their shard.
+    fn leave(&self, shard: ShardIndex, places: usize) {
+        self.link(shard).gate.leave(places);
+        self.stats.shard_queue.dec_by(places as i64);
+    }
+
+    /// Drops what is not with its shard yet: it was meant for a board that is gone.
+    pub(crate) fn forget(&self) {
+        for (shard, _) in self.held.borrow_mut().drain(..) {
+            self.leave(shard, 1);
+        }
+        for (shard, batch) in self.stuck.borrow_mut().drain(..) {
+            self.leave(shard, batch.0.len());
         }
     }
 
@@ -162,7 +183,9 @@ impl Courier {
         if stuck.len() == 1 {
             let courier = self.clone();
             spawn_local(async move {
-                std::future::poll_fn(|task| courier.poll_stuck(task)).await;
+                let sent = async || std::future::poll_fn(|task| courier.poll_stuck(task)).await;
+                // Now and then for no reason: a shard that has died wakes nobody.
+                while timeout(STUCK_RETRY, sent()).await.is_err() {}
                 courier.tell_drained();
             });
         }
@@ -181,8 +204,9 @@ impl Courier {
         if stuck.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Delivers what is held, without waiting for the tick; `drained` is told when all of it is with the shards.
+    /// Delivers what is held, and from here on everything at once; `drained` is told when nothing is left here.
     pub(crate) fn drain(self: &Rc<Self>, drained: oneshot::Sender<()>) {
+        self.is_draining.set(true);
         self.drains.borrow_mut().push(drained);
         self.deliver(Instant::now());
     }

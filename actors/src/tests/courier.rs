@@ -1,11 +1,11 @@
 //! How checks come to their shards, and which commit they are part of.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
 use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
     protocol::{Close, Version},
-    topology::NodeSettings,
+    topology::{NodeSettings, Worker},
 };
 
 /// Longer than any test: what is held goes for another reason than the tick.
@@ -47,14 +47,20 @@ fn the_first_check_after_quiet_goes_at_once_and_the_next_ones_wait_for_each_othe
 #[test]
 fn checks_wait_no_longer_than_for_a_tick() {
     let store = TestStore::new(1000, 1, FREELY);
-    run(roomy(Duration::from_millis(20)), &store, async |worker| {
+    let mut settings = roomy(Duration::from_millis(20));
+    settings.broadcaster.interval = Duration::from_millis(20);
+    settings.broadcaster.gather = Duration::from_millis(3);
+    run(settings, &store, async |worker| {
         let mut client = Client::connect(&worker, Version::Plain).await;
         for id in 1..=50 {
             client.send(&[id]).await;
+            // Over several ticks.
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let expected: Vec<u32> = (1..=50).collect();
         assert_eq!(client.ids(50).await, expected);
-        assert_eq!(worker.node.stats.shard_queue.get(), 0);
+        let stats = worker.node.stats.clone();
+        eventually("nothing is held", || stats.shard_queue.get() == 0).await;
     });
 }
 
@@ -75,20 +81,27 @@ fn a_flood_does_not_wait_for_a_tick() {
     });
 }
 
+/// A client whose boxes 1, 2 and 3 are with the store, which has begun with none of them.
+async fn three_of_a_batch(worker: &Rc<Worker>, store: &TestStore) -> Client {
+    store.lazy.store(true, Ordering::SeqCst);
+    let mut client = Client::connect(worker, Version::V2).await;
+    client.send(&[1]).await;
+    eventually("the store is asked", || store.commits.load(Ordering::SeqCst) == 1).await;
+    client.send(&[2]).await;
+    client.send(&[3]).await;
+    let stats = &worker.node.stats;
+    eventually("all are with the shard", || stats.shard_queue.get() == 3).await;
+    // The shard answers this after it has taken the checks before it.
+    client.send(&[1, 8]).await;
+    assert_eq!(client.frame().await[4], 0);
+    client
+}
+
 #[test]
 fn a_check_joins_the_batch_that_the_store_has_not_begun_with() {
     let store = TestStore::new(1000, 1, 0);
-    store.lazy.store(true, Ordering::SeqCst);
     run(roomy(Duration::ZERO), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut client = Client::connect(&worker, Version::Plain).await;
-        for id in 1..=3 {
-            client.send(&[id]).await;
-        }
-        eventually("all are with the shard", || stats.shard_queue.get() == 3).await;
-        // The shard answers this after it has taken the checks before it.
-        client.send(&[1, 8]).await;
-        assert_eq!(client.frame().await[4], 0);
+        let mut client = three_of_a_batch(&worker, &store).await;
         store.permits.add_permits(1);
         assert_eq!(client.ids(3).await, [1, 2, 3]);
         assert_eq!(store.commits.load(Ordering::SeqCst), 1, "with the one permit there is");
@@ -96,24 +109,70 @@ fn a_check_joins_the_batch_that_the_store_has_not_begun_with() {
 }
 
 #[test]
-fn a_shard_that_takes_nothing_keeps_back_its_own_checks_only() {
-    let store = TestStore::new(400_000, 2, FREELY);
+fn who_has_joined_a_batch_is_refused_with_it() {
+    let store = TestStore::new(1000, 1, 0);
+    store.failing.store(true, Ordering::SeqCst);
+    run(roomy(Duration::ZERO), &store, async |worker| {
+        let mut client = three_of_a_batch(&worker, &store).await;
+        store.failing.store(false, Ordering::SeqCst);
+        store.permits.add_permits(FREELY);
+        for id in 1..=3 {
+            assert_eq!(client.frame().await, [id, 0, 0, 0, 1]);
+        }
+        client.send(&[2]).await;
+        assert_eq!(client.ids(1).await, [2], "accepted again");
+    });
+}
+
+#[test]
+fn a_reset_forgets_what_is_held() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(roomy(NEVER), &store, async |worker| {
+        let node = worker.node.clone();
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        client.send(&[1]).await;
+        assert_eq!(client.ids(1).await, [1]);
+        client.send(&[2]).await;
+        eventually("a check is held", || node.stats.shard_queue.get() == 1).await;
+        let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
+        feed.reset().await;
+        assert_eq!(client.frame().await[..2], 1012_u16.to_be_bytes());
+        assert_eq!(node.stats.shard_queue.get(), 0);
+        node.drain(Close::GOING_AWAY).await;
+        assert_eq!(store.commits.load(Ordering::SeqCst), 1, "it was meant for the old board");
+    });
+}
+
+/// Has a shard take nothing, and a client send checks to it until one of them finds no room; how many it sent.
+async fn overfill(worker: &Worker, store: &TestStore, client: &mut Client) -> u32 {
+    store.blocking.store(true, Ordering::SeqCst);
+    let mut sent = 0;
+    while worker.node.stats.sessions_paused.get() == 0 {
+        assert!(sent < 5000, "its mailbox has one place");
+        sent += 1;
+        client.send(&[sent]).await;
+        // Apart, so that there is more than one tick.
+        tokio::time::sleep(Duration::from_micros(200)).await;
+    }
+    sent
+}
+
+/// Two shards with a thread each and next to no mailbox.
+fn narrow() -> NodeSettings {
     let mut settings = roomy(Duration::from_millis(1));
     settings.shards.threads = 2;
     settings.shards.mailbox = 1;
-    run(settings, &store, async |worker| {
+    settings
+}
+
+#[test]
+fn a_shard_that_takes_nothing_keeps_back_its_own_checks_only() {
+    let store = TestStore::new(400_000, 2, FREELY);
+    run(narrow(), &store, async |worker| {
         let stats = worker.node.stats.clone();
         let mut stopped = Client::connect(&worker, Version::Plain).await;
         let mut other = Client::connect(&worker, Version::Plain).await;
-        store.blocking.store(true, Ordering::SeqCst);
-        let mut sent = 0;
-        while stats.sessions_paused.get() == 0 {
-            assert!(sent < 5000, "its mailbox has one place");
-            sent += 1;
-            stopped.send(&[sent]).await;
-            // Apart, so that there is more than one tick.
-            tokio::time::sleep(Duration::from_micros(200)).await;
-        }
+        let sent = overfill(&worker, &store, &mut stopped).await;
         // This one's shard is on another thread.
         other.send(&[200_001]).await;
         for client in [&mut other, &mut stopped] {
@@ -125,5 +184,23 @@ fn a_shard_that_takes_nothing_keeps_back_its_own_checks_only() {
         assert_eq!(told, (1..=sent).collect::<Vec<_>>(), "each once");
         eventually("nothing waits", || stats.shard_queue.get() == 0).await;
         assert_eq!(stats.sessions_paused.get(), 0);
+    });
+}
+
+#[test]
+fn a_node_comes_to_rest_though_a_shard_died_with_checks_before_its_door() {
+    let store = TestStore::new(400_000, 2, FREELY);
+    run(narrow(), &store, async |worker| {
+        let mut stopped = Client::connect(&worker, Version::Plain).await;
+        let mut other = Client::connect(&worker, Version::Plain).await;
+        overfill(&worker, &store, &mut stopped).await;
+        store.panicking.store(true, Ordering::SeqCst);
+        store.blocking.store(false, Ordering::SeqCst);
+        let fatal = tokio::time::timeout(Duration::from_secs(20), worker.node.fatal.wait()).await;
+        assert_eq!(fatal.expect("reported"), "shard 0");
+        let drained = worker.node.drain(Close::GOING_AWAY);
+        tokio::time::timeout(Duration::from_secs(20), drained).await.expect("it drains");
+        // Behind what shard 0 had announced before.
+        while other.frame().await.len() == 8 {}
     });
 }

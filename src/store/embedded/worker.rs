@@ -22,7 +22,7 @@ use actors::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{QUIET, within};
+use crate::store::{window::Window, within};
 
 use super::{
     Options,
@@ -141,9 +141,7 @@ pub struct Worker {
     path: PathBuf,
     board: Board,
     log_bytes: u64,
-    gather: Duration,
-    /// When the last commit will be so long ago that the next one goes at once.
-    quiet_at: Instant,
+    window: Window,
     outlook: Arc<Outlook>,
     jobs: mpsc::Receiver<Job>,
     phase: Phase,
@@ -181,8 +179,7 @@ impl Worker {
             path: disk.path().to_owned(),
             board: options.board.clone(),
             log_bytes: options.log_bytes,
-            gather: options.gather,
-            quiet_at: Instant::now(),
+            window: Window::new(options.gather),
             outlook,
             jobs,
             acknowledged: disk.seal().log_next,
@@ -274,11 +271,11 @@ impl Worker {
         done: oneshot::Sender<Result<(), StoreError>>,
     ) -> Option<Job> {
         // While it is down nobody needs to wait to be refused.
-        if matches!(self.phase, Phase::Up { .. }) && Instant::now() < self.quiet_at {
+        if matches!(self.phase, Phase::Up { .. }) {
+            let now = Instant::now();
             // Nothing else runs on this thread, and its runtime's timers round up to a millisecond or two.
-            std::thread::sleep(self.gather);
+            std::thread::sleep(self.window.join(now) - now);
         }
-        self.quiet_at = Instant::now() + QUIET;
         let mut indexes = Vec::new();
         self.begin(shard, batch, done, &mut indexes);
         let mut next = None;
