@@ -78,13 +78,13 @@ impl Store for TestStore {
     }
 
     fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
-        assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
         self.commits.fetch_add(1, Ordering::SeqCst);
         let deadline = Instant::now() + Duration::from_secs(20);
         while shard == ShardIndex(0) && self.blocking.load(Ordering::SeqCst) {
             assert!(Instant::now() < deadline, "this test wanted it for too long");
             std::thread::sleep(Duration::from_millis(1));
         }
+        assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
         if !self.lazy.load(Ordering::SeqCst) {
             batch.close();
         }

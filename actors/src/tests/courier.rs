@@ -157,9 +157,9 @@ async fn overfill(worker: &Worker, store: &TestStore, client: &mut Client) -> u3
     sent
 }
 
-/// Two shards with a thread each and next to no mailbox.
+/// Two shards with a thread each and next to no mailbox. Ticks are so far apart that each brings something.
 fn narrow() -> NodeSettings {
-    let mut settings = roomy(Duration::from_millis(1));
+    let mut settings = roomy(Duration::from_millis(10));
     settings.shards.threads = 2;
     settings.shards.mailbox = 1;
     settings
