@@ -131,7 +131,6 @@ fn figures() -> String {
         let known = match it.known {
             Known::Measured => "measured",
             Known::Derived => "derived",
-            Known::Assumed => "assumed",
         };
         let each = match it.of {
             "" => String::new(),
