@@ -198,7 +198,7 @@ impl Settings {
             access: redis.access()?,
             board: self.board(),
             lines: redis.connections,
-            gather: self.store_gather(),
+            window: self.store_window(),
             commit_timeout: Duration::from_millis(redis.commit_timeout_ms),
             wait_replicas: redis.wait_replicas,
             start_timeout: redis.start_timeout(),

@@ -87,8 +87,8 @@ pub struct Options {
     pub board: Board,
     /// Connections for checks.
     pub lines: usize,
-    /// Under load how long a batch is gathered before it is sent; after quiet not at all.
-    pub gather: Duration,
+    /// How batches are gathered to be sent at the same moment.
+    pub window: Window,
     /// Longest time from a batch to its acknowledgement; then its checks are refused.
     pub commit_timeout: Duration,
     /// Replicas that must have a batch before it is acknowledged.
@@ -236,7 +236,7 @@ impl Shared {
             seen: watch::Sender::new(kept.epoch),
             resetting: AtomicBool::new(false),
             closed: AtomicBool::new(false),
-            window: Mutex::new(Window::new(options.gather)),
+            window: Mutex::new(options.window.clone()),
             look: Notify::new(),
             resyncs: Semaphore::new(RESYNCS),
             loads: Semaphore::new(LOADS),
@@ -389,8 +389,8 @@ impl Shared {
     /// A batch begins: now, and when it goes out. All key ranges go at the same moment, so that what they bring
     /// about does, too: one flush for all of them on every node.
     fn join_window(&self) -> (Instant, Instant) {
-        let now = Instant::now();
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
         (now, window.join(now))
     }
 

@@ -28,7 +28,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use actors::{
@@ -43,6 +42,7 @@ use self::{
     fault::Fault,
     worker::{Job, Outlook, Worker, lock},
 };
+use super::window::Window;
 
 /// Jobs that may wait for the thread. When the queue is full, commits wait for room: a shard has
 /// one batch in flight, so that takes more than a thousand shards.
@@ -58,8 +58,8 @@ pub struct Options {
     /// Log size at which its content begins to move into the chunks. The log stays below twice
     /// this; it is read at every start, and its boxes are also kept in RAM.
     pub log_bytes: u64,
-    /// Under load how long batches are gathered before they are committed together; after quiet not at all.
-    pub gather: Duration,
+    /// How batches are gathered to be committed together.
+    pub window: Window,
 }
 
 impl Options {
@@ -69,7 +69,7 @@ impl Options {
     /// The board `board` in the folder `path`, which commits as fast as the disk takes it.
     pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {
         let log_bytes = Self::LOG_BYTES_DEFAULT;
-        Self { path: path.into(), board, log_bytes, gather: Duration::ZERO }
+        Self { path: path.into(), board, log_bytes, window: Window::none() }
     }
 }
 

@@ -27,6 +27,7 @@ use prometheus_client::{
 use self::{
     cluster::ClusterStore,
     embedded::{EmbeddedStore, file_of, identity},
+    window::Window,
 };
 use crate::settings::Settings;
 
@@ -34,14 +35,19 @@ use crate::settings::Settings;
 /// two milliseconds apart, because a runtime counts milliseconds from its own beginning.
 const GATHER: Duration = Duration::from_millis(2);
 
+/// What had no commit for so long has no load: the next one goes at once.
+const QUIET: Duration = Duration::from_millis(100);
+
 /// How far apart the shards speak of one tick: after one commit for all of them, and after a request to Redis for
 /// each, of which a master does one after the other.
 const APART: (Duration, Duration) = (Duration::from_micros(100), Duration::from_millis(3));
 
 impl Settings {
-    /// Time to gather before a commit under load; not more than checks have been gathered for before.
-    pub fn store_gather(&self) -> Duration {
-        Duration::from_millis(self.shards.gather_ms).min(GATHER)
+    /// How commits are gathered: not for longer than checks were before, and where each tick brings some,
+    /// however far apart, it is not quiet.
+    pub fn store_window(&self) -> Window {
+        let tick = Duration::from_millis(self.shards.gather_ms);
+        Window::new(tick.min(GATHER), QUIET.max(2 * tick))
     }
 
     /// Time to gather before a flush under load.
@@ -77,7 +83,7 @@ impl Opened {
         }
         let options = embedded::Options {
             log_bytes: settings.store.log_mib * 1024 * 1024,
-            gather: settings.store_gather(),
+            window: settings.store_window(),
             ..embedded::Options::new(&settings.store.path, settings.board())
         };
         Ok(Self::Embedded(Arc::new(EmbeddedStore::open(options)?)))

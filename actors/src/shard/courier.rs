@@ -47,7 +47,7 @@ pub(crate) struct Courier {
     quiet_at: Cell<Instant>,
     /// Somebody waits for the next tick.
     is_waiting: Cell<bool>,
-    /// What found its shard's mailbox full; somebody waits for room exactly when there is any.
+    /// What found its shard's mailbox full; as long as there is any, somebody waits for room.
     stuck: RefCell<Vec<(ShardIndex, CheckBoxes)>>,
     /// The node is being brought to rest: nothing is held any more.
     is_draining: Cell<bool>,
@@ -170,9 +170,11 @@ impl Courier {
     pub(crate) fn forget(&self) {
         for (shard, _) in self.held.borrow_mut().drain(..) {
             self.leave(shard, 1);
+            self.link(shard).gate.wake();
         }
         for (shard, batch) in self.stuck.borrow_mut().drain(..) {
             self.leave(shard, batch.0.len());
+            self.link(shard).gate.wake();
         }
     }
 

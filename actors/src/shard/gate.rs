@@ -2,7 +2,7 @@
 //!
 //! Every check holds a place from the moment a session sends it until the shard has passed it on or
 //! refused it. A session that finds no place, or a full mailbox, leaves its waker and stops reading
-//! its socket; so does a courier whose checks found the mailbox full. Ranges hold no place: a store that stalls must not take the readers away.
+//! its socket; a courier whose checks found the mailbox full leaves its waker, too. Ranges hold no place: a store that stalls must not take the readers away.
 
 use std::{
     sync::{

@@ -20,7 +20,7 @@ use xtask::{
 };
 
 use super::{ClusterStore, Options, access::Access};
-use crate::store::contract::Place;
+use crate::store::{contract::Place, window::Window};
 
 /// One cluster for all tests of this process, which ends with it.
 struct Shared {
@@ -67,7 +67,7 @@ fn options(board: &Board) -> Options {
         access: access(),
         board: board.clone(),
         lines: 2,
-        gather: Duration::ZERO,
+        window: Window::none(),
         commit_timeout: Duration::from_secs(20),
         wait_replicas: 0,
         start_timeout: Duration::from_secs(20),

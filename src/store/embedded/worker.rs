@@ -179,7 +179,7 @@ impl Worker {
             path: disk.path().to_owned(),
             board: options.board.clone(),
             log_bytes: options.log_bytes,
-            window: Window::new(options.gather),
+            window: options.window.clone(),
             outlook,
             jobs,
             acknowledged: disk.seal().log_next,

@@ -8,7 +8,10 @@ use actors::{
 };
 
 use super::{folder, small_board};
-use crate::store::embedded::{EmbeddedStore, Options};
+use crate::store::{
+    embedded::{EmbeddedStore, Options},
+    window::Window,
+};
 
 /// How many bytes the log grows by when these boxes are committed a little after each other.
 async fn log_after(store: &EmbeddedStore, boxes: std::ops::Range<u32>) -> u64 {
@@ -28,8 +31,8 @@ async fn log_after(store: &EmbeddedStore, boxes: std::ops::Range<u32>) -> u64 {
 #[tokio::test]
 async fn under_load_what_comes_while_the_store_gathers_is_one_commit() {
     let folder = folder();
-    let options =
-        Options { gather: Duration::from_secs(1), ..Options::new(folder.0.path(), small_board()) };
+    let window = Window::new(Duration::from_secs(1), Duration::from_secs(60));
+    let options = Options { window, ..Options::new(folder.0.path(), small_board()) };
     let store = EmbeddedStore::open(options).expect("a new folder");
     let alone = log_after(&store, 0..1).await;
     let together = log_after(&store, 10..15).await;
