@@ -2,8 +2,9 @@
 //! once and hands it to every hub.
 //!
 //! A flush begins when something waits, the last flush has been handed out by every hub, and the [`Pace`]
-//! allows it; after quiet that is at once. It waits for hubs, which wait for nobody, and never for a session. When a batch is full while a flush is out, the
-//! mailbox is left alone: shards then pause, their gates fill, and sessions stop reading.
+//! allows it; under load it gathers for a moment before, after quiet it begins at once. It waits for hubs,
+//! which wait for nobody, and never for a session. When a batch is full while a flush is out, the mailbox
+//! is left alone: shards then pause, their gates fill, and sessions stop reading.
 //!
 //! It also counts every tile's boxes as it numbers them, and once a second hands the hubs a pulse
 //! of what changed and publishes the overview of the whole.

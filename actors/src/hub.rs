@@ -24,7 +24,6 @@ use actix::{
     Actor, ActorContext, ActorFuture, ActorFutureExt, Addr, AsyncContext, Context, Handler,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
-
 use tokio::sync::oneshot;
 
 use self::roster::Roster;
@@ -125,7 +124,8 @@ impl Hub {
         clock: Clock,
         broadcaster: Addr<Broadcaster>,
         stats: Arc<Stats>,
-        (roster, courier): (Rc<Roster>, Rc<Courier>),
+        roster: Rc<Roster>,
+        courier: Rc<Courier>,
         vital: Vital,
     ) -> Self {
         Self {

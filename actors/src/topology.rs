@@ -367,11 +367,12 @@ impl Worker {
         let vital = Vital { what: "a hub".to_owned(), fatal: node.fatal.clone() };
         let roster = Rc::<Roster>::default();
         let (broadcaster, stats) = (node.broadcaster.clone(), node.stats.clone());
-        let NodeSettings { hub: settings, shards: ShardSettings { gather, .. }, .. } =
-            node.settings;
-        let courier = Courier::new(node.shards.clone(), stats.clone(), gather, node.clock.0);
-        let (clock, parts) = (node.clock, (roster.clone(), courier.clone()));
-        let hub = Hub::new(settings, clock, broadcaster, stats, parts, vital).start();
+        let (settings, clock) = (node.settings, node.clock);
+        let shards = node.shards.clone();
+        let courier = Courier::new(shards, stats.clone(), settings.shards.gather, clock.0);
+        let (members, checks) = (roster.clone(), courier.clone());
+        let hub = Hub::new(settings.hub, clock, broadcaster, stats, members, checks, vital);
+        let hub = hub.start();
         node.hubs.lock().expect("nothing panics under this lock").push(hub.clone());
         let buffer = vec![0; node.settings.session.read_buffer_bytes].into_boxed_slice();
         Rc::new(Self {

@@ -93,10 +93,9 @@ impl Courier {
         let now = Instant::now();
         let held = self.held.borrow().len();
         if held == 0 && (now >= self.quiet_at.get() || self.is_draining.get()) {
-            if let Err(error) = link.addr.try_send(CheckBoxes(vec![check])) {
+            if link.addr.try_send(CheckBoxes(vec![check])).is_err() {
                 link.gate.leave(1);
                 // A shard that is gone takes the node down; until then the session just waits.
-                drop(error);
                 return Err(NoRoom::Mailbox);
             }
             self.stats.shard_queue.inc();

@@ -45,7 +45,7 @@ fn the_first_check_after_quiet_goes_at_once_and_the_next_ones_wait_for_each_othe
 }
 
 #[test]
-fn checks_wait_no_longer_than_for_a_tick() {
+fn checks_of_many_ticks_are_told_once_and_in_order() {
     let store = TestStore::new(1000, 1, FREELY);
     let mut settings = roomy(Duration::from_millis(20));
     settings.broadcaster.interval = Duration::from_millis(20);
