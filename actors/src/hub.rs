@@ -7,6 +7,7 @@
 //! over the second, so that a socket write per `v=2` session does not come in one burst. One timer
 //! drives pings, idle timeouts and session deadlines.
 
+mod heartbeat;
 pub(crate) mod roster;
 pub mod viewers;
 
@@ -26,12 +27,15 @@ use actix::{
 };
 use tokio::sync::oneshot;
 
-use self::roster::Roster;
+use self::{
+    heartbeat::{Beat, Heartbeat},
+    roster::Roster,
+};
 use crate::{
     broadcaster::{Broadcaster, batch::Batch, census::Pulse},
     messages::{
-        AttachHub, BoardForgotten, DeadlinePassed, Drain, EndSessions, FlushBatch, Join,
-        MailboxOverflowed, PingDue, PulseMade, Welcome,
+        AttachHub, BoardForgotten, ClientSilent, DeadlinePassed, Drain, EndSessions, FlushBatch,
+        Join, MailboxOverflowed, PingDue, PulseMade, Welcome,
     },
     protocol::{Close, Version},
     session::downlink::Downlink,
@@ -68,7 +72,7 @@ pub struct HubSettings {
 struct Member {
     /// Gone when its session has ended, which closes the socket.
     downlink: Weak<Downlink>,
-    pinged_s: u32,
+    heartbeat: Heartbeat,
     /// Number of the last pulse it was told.
     pulse: u32,
     /// Its part of the second.
@@ -177,11 +181,14 @@ impl Hub {
                 // Again, in case it did not fit the first time.
                 link.tell(end);
             }
-            if link.deadline_passed(now_s) || now_s.saturating_sub(link.seen_s()) >= idle_s {
+            if link.deadline_passed(now_s) {
                 link.tell(DeadlinePassed);
-            } else if now_s.saturating_sub(member.pinged_s) >= ping_s {
-                member.pinged_s = now_s;
-                link.tell(PingDue);
+            }
+            let seen_s = link.seen_s();
+            match member.heartbeat.tick(seen_s, ping_s, idle_s) {
+                Beat::Rest => {}
+                Beat::Ping => link.tell(PingDue),
+                Beat::Silent => link.tell(ClientSilent { seen_s }),
             }
         }
         if !self.walking {
@@ -296,7 +303,7 @@ impl Handler<Join> for Hub {
             downlink.end();
             link.tell(end);
         }
-        let (pinged_s, pulse) = (self.clock.now_s(), self.pulses.newest);
+        let (heartbeat, pulse) = (Heartbeat::new(link.seen_s()), self.pulses.newest);
         let slot = (self.joined % usize::from(PULSE_SLOTS)) as u8;
         self.joined += 1;
         let downlink = Rc::downgrade(&downlink);
@@ -304,7 +311,7 @@ impl Handler<Join> for Hub {
             Version::Plain => &mut self.plain,
             Version::V2 => &mut self.scoped,
         };
-        members.push(Member { downlink, pinged_s, pulse, slot, ended });
+        members.push(Member { downlink, heartbeat, pulse, slot, ended });
     }
 }
 

@@ -190,10 +190,18 @@ pub struct PulseDue {
     pub frame: Bytes,
 }
 
-/// hub → session: the deadline you set yourself has passed, or your client has been silent too long.
+/// hub → session: the deadline you set yourself has passed.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct DeadlinePassed;
+
+/// hub → session: your client has been silent too long, and was pinged meanwhile.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct ClientSilent {
+    /// Second at which it was last heard: another one by now, and it is not silent.
+    pub seen_s: u32,
+}
 
 /// hub → session: something did not fit into your mailbox. Sent again until it was noticed, because
 /// nobody may have woken the session after it drained the mailbox and went to sleep.

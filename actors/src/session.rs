@@ -46,8 +46,9 @@ use self::{
 use crate::{
     board::{BoxId, BoxRange},
     messages::{
-        AlreadyChecked, CheckRefused, DeadlinePassed, EndSessions, Join, MailboxOverflowed,
-        OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange, UpdatesFlushed, Welcome,
+        AlreadyChecked, CheckRefused, ClientSilent, DeadlinePassed, EndSessions, Join,
+        MailboxOverflowed, OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange,
+        UpdatesFlushed, Welcome,
     },
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
@@ -432,6 +433,12 @@ impl Session {
         self.set_deadline(Some(time_to_drain));
     }
 
+    /// Ends at once: nothing of what is unsent may linger in the kernel for minutes.
+    fn reset(&self, ctx: &mut Context<Self>) {
+        socket::reset_on_drop(&self.downlink.stream);
+        ctx.stop();
+    }
+
     /// The client said Close: answer with its code and end.
     fn closed_by_client(&mut self, code: Option<u16>) {
         if self.downlink.is_open() {
@@ -669,24 +676,28 @@ impl Handler<DeadlinePassed> for Session {
     type Result = ();
 
     fn handle(&mut self, _: DeadlinePassed, ctx: &mut Self::Context) {
-        // The client may have drained or spoken since the hub looked.
-        let node = &self.worker.node;
-        let now_s = node.clock.now_s();
-        let idle_s = whole_seconds(node.settings.hub.idle_timeout);
         match self.downlink.phase.get() {
-            Phase::Open if self.link.deadline_passed(now_s) => {
+            // The client may have drained since the hub looked.
+            Phase::Open if self.link.deadline_passed(self.worker.node.clock.now_s()) => {
                 self.begin_to_lag();
                 self.close(Close::LAGGING);
             }
-            Phase::Open | Phase::Joining if now_s.saturating_sub(self.link.seen_s()) >= idle_s => {
-                self.close(Close::TIMEOUT);
-            }
             Phase::Open | Phase::Joining => {}
-            Phase::Closing | Phase::Discarding => {
-                // Nothing of what is unsent may linger in the kernel for minutes.
-                socket::reset_on_drop(&self.downlink.stream);
-                ctx.stop();
-            }
+            Phase::Closing | Phase::Discarding => self.reset(ctx),
+        }
+    }
+}
+
+impl Handler<ClientSilent> for Session {
+    type Result = ();
+
+    fn handle(&mut self, ClientSilent { seen_s }: ClientSilent, ctx: &mut Self::Context) {
+        if self.link.seen_s() != seen_s {
+            return;
+        }
+        match self.downlink.phase.get() {
+            Phase::Open | Phase::Joining => self.close(Close::TIMEOUT),
+            Phase::Closing | Phase::Discarding => self.reset(ctx),
         }
     }
 }

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 pub use members::{Member, members};
 pub use node::{Node, spawn_server};
-pub use ports::{NodePorts, free_ports, is_free};
+pub use ports::{NodePorts, claim_ports, free_ports, is_free};
 pub use resp::{Connection, Reply};
 pub use slots::{SLOTS, slot_of};
 

@@ -13,7 +13,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use xtask::{
     guardian::{Folder, Guardian},
-    redis::{Connection, NODES, Reply, free_ports, is_free},
+    redis::{Connection, NODES, Reply, claim_ports, is_free},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,13 +79,9 @@ impl Xtask {
 
 /// The first of six ports that are free, with those a hundred further.
 fn consecutive_ports() -> u16 {
-    for _ in 0..1000 {
-        let first = free_ports().expect("ports")[0].clients;
-        if (0..NODES as u16).all(|index| is_free(first + index) && is_free(first + 100 + index)) {
-            return first;
-        }
-    }
-    panic!("no ports are free");
+    let nodes = 0..NODES as u16;
+    let wanted: Vec<u16> = nodes.clone().chain(nodes.map(|index| 100 + index)).collect();
+    claim_ports(&wanted).expect("free ports")
 }
 
 fn interrupt(up: &mut Child) {

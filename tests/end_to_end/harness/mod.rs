@@ -48,8 +48,7 @@ pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Opt
 /// An address for somebody who cannot be told to take any port that is free. No outgoing connection, of which
 /// the tests beside have hundreds, is given that port before it is listened on.
 pub fn free_address() -> SocketAddr {
-    let [ports, ..] = xtask::redis::free_ports().expect("free ports");
-    ([127, 0, 0, 1], ports.clients).into()
+    ([127, 0, 0, 1], xtask::redis::claim_ports(&[0]).expect("a free port")).into()
 }
 
 /// Whether the long forms were asked for (`cargo xtask test --long`).

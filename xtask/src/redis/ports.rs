@@ -5,6 +5,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     net::TcpListener,
     ops::Range,
+    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Result, bail};
@@ -24,27 +25,56 @@ pub struct NodePorts {
     pub bus: u16,
 }
 
-/// Ports that were free a moment ago, different ones whenever asked.
+/// Ports for all Redis processes of a cluster.
 pub fn free_ports() -> Result<[NodePorts; NODES]> {
+    let mut ports = [NodePorts { clients: 0, bus: 0 }; NODES];
+    for node in &mut ports {
+        let clients = claim_ports(&[0, 1])?;
+        *node = NodePorts { clients, bus: clients + 1 };
+    }
+    Ok(ports)
+}
+
+/// A port which, with those that lie `offsets` above it, was free a moment ago. This process is never
+/// given a port twice, so that its threads do not get into each other's way before they listen.
+///
+/// # Errors
+///
+/// If there is none, which takes other programs with thousands of ports.
+pub fn claim_ports(offsets: &[u16]) -> Result<u16> {
+    static CLAIMED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
+    let furthest = offsets.iter().copied().max().unwrap_or(0);
     // The standard library's only source of chance.
     let mut chance = RandomState::new().hash_one(std::process::id());
-    let mut found = BTreeSet::new();
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let port = RANGE.start + (chance >> 33) as u16 % (RANGE.end - RANGE.start);
-        if is_free(port) {
-            found.insert(port);
-        }
-        if found.len() == 2 * NODES {
-            let mut ports = found.into_iter();
-            let mut next = || ports.next().expect("there are two for every node");
-            return Ok([(); NODES].map(|()| NodePorts { clients: next(), bus: next() }));
+        let first = RANGE.start + (chance >> 33) as u16 % (RANGE.end - RANGE.start - furthest);
+        let wanted = || offsets.iter().map(|offset| first + offset);
+        if wanted().all(|port| !claimed.contains(&port) && is_free(port)) {
+            claimed.extend(wanted());
+            return Ok(first);
         }
     }
-    bail!("no {} ports are free from {} to {}", 2 * NODES, RANGE.start, RANGE.end)
+    bail!("not {} ports are free together from {} to {}", offsets.len(), RANGE.start, RANGE.end)
 }
 
 /// Whether nobody on this machine listens there.
 pub fn is_free(port: u16) -> bool {
     TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_port_is_given_twice() {
+        let mut given = BTreeSet::new();
+        for _ in 0..500 {
+            let first = claim_ports(&[0, 100]).unwrap();
+            assert!(RANGE.contains(&first) && RANGE.contains(&(first + 100)));
+            assert!(given.insert(first) && given.insert(first + 100), "{first}");
+        }
+    }
 }

@@ -1,0 +1,86 @@
+//! When a client is pinged, and when its silence has lasted too long.
+//!
+//! Counted in the hub's ticks, which come once a second at most and wait when the thread has no time, and not
+//! by the clock: whatever held the node up, a whole number of ticks lies between a ping and giving up, so that
+//! nobody is given up who was not asked first.
+
+/// A member's heartbeat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heartbeat {
+    /// Second at which the client was last heard, as seen by the last tick.
+    seen_s: u32,
+    /// Ticks since then.
+    silent: u32,
+    /// Ticks since the last ping.
+    unpinged: u32,
+}
+
+/// What a tick asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beat {
+    Rest,
+    Ping,
+    /// Not heard for the idle timeout, with a ping in it.
+    Silent,
+}
+
+impl Heartbeat {
+    /// Of a client that was heard at `seen_s`.
+    pub(super) fn new(seen_s: u32) -> Self {
+        Self { seen_s, silent: 0, unpinged: 0 }
+    }
+
+    /// The next tick, with a ping every `ping` of them; `idle`, which is more, is too long a silence.
+    pub(super) fn tick(&mut self, seen_s: u32, ping: u32, idle: u32) -> Beat {
+        if seen_s == self.seen_s {
+            self.silent = self.silent.saturating_add(1);
+        } else {
+            (self.seen_s, self.silent) = (seen_s, 0);
+        }
+        self.unpinged = self.unpinged.saturating_add(1);
+        if self.silent >= idle {
+            Beat::Silent
+        } else if self.unpinged >= ping {
+            self.unpinged = 0;
+            Beat::Ping
+        } else {
+            Beat::Rest
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The beats of a client that is heard at the seconds in `heard`, one tick a second.
+    fn beats(heard: &[u32], ticks: u32, ping: u32, idle: u32) -> Vec<Beat> {
+        let mut heartbeat = Heartbeat::new(0);
+        let seen_s = |tick| heard.iter().copied().filter(|at| *at <= tick).max().unwrap_or(0);
+        (1..=ticks).map(|tick| heartbeat.tick(seen_s(tick), ping, idle)).collect()
+    }
+
+    /// Whenever it was last heard, a silent client is pinged once more, and has until the next tick at
+    /// least. By the clock of whole seconds, one that joined as the second changed was never asked.
+    #[test]
+    fn nobody_is_given_up_without_being_asked() {
+        for (ping, idle) in [(1, 2), (4, 5), (4, 20), (54, 60)] {
+            for last_heard in 0..3 * ping {
+                let heard: Vec<u32> = (0..=last_heard).collect();
+                let beats = beats(&heard, last_heard + idle + 1, ping, idle);
+                let given_up = beats.iter().position(|beat| *beat == Beat::Silent).unwrap();
+                assert_eq!(given_up as u32 + 1, last_heard + idle, "{ping} {idle} {last_heard}");
+                let silence = &beats[last_heard as usize..given_up];
+                assert!(silence.contains(&Beat::Ping), "{ping} {idle} {last_heard}: {beats:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn who_answers_is_pinged_again_and_again() {
+        let answers: Vec<u32> = (1..100).map(|turn| turn * 4 + 1).collect();
+        let beats = beats(&answers, 400, 4, 5);
+        assert!(!beats.contains(&Beat::Silent));
+        assert_eq!(beats.iter().filter(|beat| **beat == Beat::Ping).count(), 100);
+    }
+}
