@@ -3,9 +3,9 @@
 //! Hands each batch to whom it concerns: every plain session, and the `v=2` sessions that look at one of
 //! its tiles. It does so in slices, so that sockets are served in between, and writes to idle sockets
 //! itself; what comes behind something else goes through the session's mailbox. Never waits for a
-//! session: a full mailbox marks its session as overflowed and the walk goes on. Pulses go out in slots
-//! over the second, so that a socket write per `v=2` session does not come in one burst. One timer
-//! drives pings, idle timeouts and session deadlines.
+//! session: a full mailbox marks its session as overflowed and the walk goes on. A pulse goes along with
+//! the next batch that concerns a `v=2` session; the others are told in slots over the second, so that a
+//! socket write for each does not come in one burst. One timer drives pings, idle timeouts and session deadlines.
 
 mod heartbeat;
 pub(crate) mod roster;
@@ -38,7 +38,7 @@ use crate::{
         Join, MailboxOverflowed, PingDue, PulseMade, Welcome,
     },
     protocol::{Close, Version},
-    session::downlink::Downlink,
+    session::downlink::{Downlink, Rider},
     shard::courier::Courier,
     stats::{Stats, Tally},
     topology::{Clock, Vital, whole_seconds},
@@ -73,7 +73,7 @@ struct Member {
     /// Gone when its session has ended, which closes the socket.
     downlink: Weak<Downlink>,
     heartbeat: Heartbeat,
-    /// Number of the last pulse it was told.
+    /// Number of the last pulse whose slot it has had.
     pulse: u32,
     /// Its part of the second.
     slot: u8,
@@ -231,7 +231,10 @@ impl Hub {
                         continue;
                     }
                     member.pulse = sequence;
-                    if let Some(downlink) = member.downlink.upgrade() {
+                    // It may have come to it with a batch.
+                    if let Some(downlink) = member.downlink.upgrade()
+                        && downlink.take_pulse(sequence)
+                    {
                         downlink.tell_pulse(total, &frame, &mut tally);
                     }
                 }
@@ -304,6 +307,7 @@ impl Handler<Join> for Hub {
             link.tell(end);
         }
         let (heartbeat, pulse) = (Heartbeat::new(link.seen_s()), self.pulses.newest);
+        downlink.take_pulse(pulse);
         let slot = (self.joined % usize::from(PULSE_SLOTS)) as u8;
         self.joined += 1;
         let downlink = Rc::downgrade(&downlink);
@@ -315,9 +319,21 @@ impl Handler<Join> for Hub {
     }
 }
 
+impl Hub {
+    /// The pulse at hand, for those `v=2` sessions that the batch being walked concerns. They hear the
+    /// batch first, and with it every update that the pulse counts.
+    fn rider(&self) -> Option<Rider> {
+        let pulse = self.pulses.waiting.front().filter(|pulse| pulse.total <= self.announced)?;
+        let (sequence, total) = (pulse.sequence, self.announced);
+        Some(Rider { sequence, total, frame: pulse.frame(total) })
+    }
+}
+
 /// A batch on its way through those who were there, and looked there, when it came.
 struct Walk {
     batch: Arc<Batch>,
+    /// Goes along to `v=2` sessions.
+    rider: Option<Rider>,
     /// The `v=2` sessions that it concerns.
     found: std::vec::IntoIter<Rc<Downlink>>,
     /// How far it has come through the plain ones.
@@ -331,17 +347,18 @@ impl Walk {
     fn slice(&mut self, hub: &mut Hub) -> bool {
         let Hub { plain, picked, stats, .. } = hub;
         let (mut handed, mut tally) = (0, Tally::default());
+        let rider = self.rider.as_ref();
         for downlink in self.found.by_ref().take(SLICE) {
             // One that was to end may not have noticed yet, and may not hear of another board.
             if !downlink.has_ended() {
-                downlink.tell_batch(&self.batch, picked, &mut tally);
+                downlink.tell_batch(&self.batch, rider, picked, &mut tally);
             }
             handed += 1;
         }
         let slice_end = (self.at + SLICE - handed).min(self.end);
         for member in &plain[self.at..slice_end] {
             if let Some(downlink) = member.downlink.upgrade().filter(|it| !it.has_ended()) {
-                downlink.tell_batch(&self.batch, picked, &mut tally);
+                downlink.tell_batch(&self.batch, None, picked, &mut tally);
             }
         }
         stats.delivered(&mut tally);
@@ -384,7 +401,8 @@ impl Handler<FlushBatch> for Hub {
         // 0 is the number of no walk.
         self.walks = self.walks.checked_add(1).unwrap_or(1);
         let found = self.roster.find(|| batch.tiles(), self.walks).into_iter();
-        let walk = Walk { batch, found, at: 0, end: self.plain.len(), pause: None };
+        let rider = if found.len() > 0 { self.rider() } else { None };
+        let walk = Walk { batch, rider, found, at: 0, end: self.plain.len(), pause: None };
         Box::pin(walk.map(|(), hub: &mut Self, _| {
             hub.walking = false;
             hub.roster.settle(hub.announced);
@@ -495,6 +513,33 @@ mod tests {
             moment(7, false, None).await;
             let second = client.frame().await;
             assert_eq!((second[5], second[15]), (7, 2), "the total it has been told by now");
+        });
+    }
+
+    #[test]
+    fn a_pulse_goes_along_with_a_batch_and_is_told_once() {
+        let store = TestStore::new(1000, 1, FREELY);
+        run(settings(), &store, async |worker| {
+            let writes = || worker.node.stats.socket_writes.get();
+            let mut looks = Client::connect(&worker, Version::V2).await;
+            let mut idles = Client::connect(&worker, Version::V2).await;
+            let mut checks = Client::connect(&worker, Version::Plain).await;
+            looks.send(&[1, 8]).await;
+            assert_eq!(looks.frame().await.len(), 9);
+            let moment = Moment { announced: 0, walking: false, pulse: pulse(1, 1) };
+            worker.hub.send(moment).await.expect("the hub is there");
+
+            let before = writes();
+            checks.send(&[5]).await;
+            assert_eq!(looks.frame().await, [1, 0, 0, 0, 5, 0, 0, 0], "the update is told first");
+            let rides = looks.frame().await;
+            assert_eq!(rides[5], 1, "the pulse with the total of the batch: {rides:?}");
+            // Its slot is after the other's.
+            assert_eq!(idles.frame().await, rides, "whom the batch does not concern has it, too");
+            assert_eq!(checks.frame().await.len(), 8);
+            assert_eq!(writes() - before, 3, "one for each of them");
+            checks.send(&[6]).await;
+            assert_eq!(looks.frame().await, [2, 0, 0, 0, 6, 0, 0, 0], "and not a second time");
         });
     }
 

@@ -230,14 +230,18 @@ impl Settings {
         let settings = layered.try_deserialize::<Self>().map_err(|error| error.to_string());
         match &settings {
             Ok(settings) => {
-                for (keys, problem) in validate::relations(settings) {
-                    // One of them alone is wrong and told already: the other may be right.
-                    if keys.iter().any(|key| findings.doubtful.iter().any(|other| other == key)) {
-                        continue;
-                    }
-                    let place = places(&keys, &values);
-                    findings.problems.push(format!("{place}: {problem}"));
-                }
+                // One of them alone is wrong and told already: the other may be right.
+                let doubtful = |keys: &[&str]| {
+                    keys.iter().any(|key| findings.doubtful.iter().any(|other| other == key))
+                };
+                let told = |found: Vec<([&'static str; 2], String)>| -> Vec<String> {
+                    let found = found.into_iter().filter(|(keys, _)| !doubtful(keys));
+                    found.map(|(keys, why)| format!("{}: {why}", places(&keys, &values))).collect()
+                };
+                let (problems, advice) =
+                    (told(validate::relations(settings)), told(validate::advice(settings)));
+                findings.problems.extend(problems);
+                findings.notices.extend(advice);
             }
             // A number beyond its range cannot become a field, and has been told above.
             Err(error) if findings.problems.is_empty() => findings.problems.push(error.clone()),

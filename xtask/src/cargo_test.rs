@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{Workspace, shown};
+use crate::process::{TEST_FEATURES, Workspace, shown};
 
 /// Tests by outcome.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub fn all(workspace: &Workspace, long: bool, filter: &[String]) -> Result<(Coun
 /// can fail. Comes after those, because it replaces the server they run.
 pub fn faults(workspace: &Workspace, long: bool) -> Result<(Counted, Result<()>)> {
     let mut command = workspace.cargo(&["test", "--workspace", "--locked"]);
-    command.args(["--features", "faults", "--test", "end_to_end", "--", "guards::"]);
+    command.args(TEST_FEATURES).args(["--test", "end_to_end", "--", "guards::"]);
     run(command, long)
 }
 

@@ -16,7 +16,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::{
-    process::{self, Running, Workspace},
+    process::{self, Running, TEST_FEATURES, Workspace},
     python::{self, Package},
 };
 
@@ -62,7 +62,7 @@ fn build(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     // By way of a test that needs the server: built on its own, it would get its dependencies
     // without the features that the tests add to them, which is all of them once more.
     let plain = ["build", "--workspace", "--locked", "--test", "end_to_end"];
-    process::run(workspace.cargo(&plain).args(["--features", "echo"]))?;
+    process::run(workspace.cargo(&plain).args(TEST_FEATURES))?;
     let program = folder.join("billion");
     fs::copy(workspace.built.join("billion"), &program).context("cannot copy the server")?;
     // Puts the plain server back, so that nobody plays on one with an echo.

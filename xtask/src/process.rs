@@ -15,6 +15,10 @@ use rustix::process::{Pid, Signal, kill_process};
 
 const POLL: Duration = Duration::from_millis(20);
 
+/// What proves tests and framing, and is in no server that anybody plays on. Always together, so that it
+/// is built once.
+pub const TEST_FEATURES: [&str; 2] = ["--features", "faults,echo"];
+
 /// The repository and the folder it is built into.
 #[derive(Debug)]
 pub struct Workspace {

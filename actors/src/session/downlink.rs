@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
 use super::{
@@ -32,6 +32,16 @@ const WRITE_SLICES: usize = 32;
 
 /// The socket is of no more use.
 pub(crate) struct Gone;
+
+/// A pulse that goes along with a batch, to those who have not been told it: one write instead of two.
+pub(crate) struct Rider {
+    /// Its number.
+    pub(crate) sequence: u32,
+    /// The total after the batch, which is in the frame.
+    pub(crate) total: u32,
+    /// The complete frame.
+    pub(crate) frame: Bytes,
+}
 
 /// The downward half of one session.
 pub(crate) struct Downlink {
@@ -53,6 +63,8 @@ pub(crate) struct Downlink {
     pub(super) paused: Cell<bool>,
     /// The walk that has found this session already.
     found: Cell<u32>,
+    /// Number of the last pulse it was told.
+    pulse: Cell<u32>,
     /// Was told to end: hears of nothing any more.
     ended: Cell<bool>,
 }
@@ -72,6 +84,7 @@ impl Downlink {
             view,
             paused: Cell::new(false),
             found: Cell::new(0),
+            pulse: Cell::new(0),
             ended: Cell::new(false),
         }
     }
@@ -93,6 +106,11 @@ impl Downlink {
     /// Whether this is the first time that walk `number` finds this session.
     pub(crate) fn find(&self, number: u32) -> bool {
         self.found.replace(number) != number
+    }
+
+    /// Whether it has yet to be told the pulse of this number, which counts as told from here on.
+    pub(crate) fn take_pulse(&self, sequence: u32) -> bool {
+        self.pulse.replace(sequence) != sequence
     }
 
     /// The session has been told to end.
@@ -129,12 +147,22 @@ impl Downlink {
     }
 
     /// Tells a batch: straight to the socket if that is idle, or by the mailbox.
-    pub(crate) fn tell_batch(&self, batch: &Arc<Batch>, picked: &mut Vec<u32>, tally: &mut Tally) {
+    pub(crate) fn tell_batch(
+        &self,
+        batch: &Arc<Batch>,
+        rider: Option<&Rider>,
+        picked: &mut Vec<u32>,
+        tally: &mut Tally,
+    ) {
         if !self.is_idle() {
             return self.queue(self.link.try_tell(UpdatesFlushed(batch.clone())));
         }
         self.latest.set(batch.total_after());
-        if let Some(frames) = self.take(batch, picked, tally) {
+        if let Some(mut frames) = self.take(batch, picked, tally) {
+            if let Some(rider) = rider.filter(|rider| self.take_pulse(rider.sequence)) {
+                frames = joined(&frames, &rider.frame);
+                self.told.set(rider.total);
+            }
             self.write_or_keep(frames, tally);
             if self.paused.get() {
                 // It may be read again now, and nothing else would look.
@@ -205,4 +233,11 @@ impl Downlink {
         }
         Ok(true)
     }
+}
+
+fn joined(first: &[u8], second: &[u8]) -> Bytes {
+    let mut both = BytesMut::with_capacity(first.len() + second.len());
+    both.extend_from_slice(first);
+    both.extend_from_slice(second);
+    both.freeze()
 }

@@ -39,6 +39,28 @@ fn a_variable_with_too_few_underscores_is_told_and_ignored() {
 }
 
 #[test]
+fn what_is_hardly_meant_is_told_and_obeyed() {
+    let gathering = |gather, interval| {
+        let case = Case {
+            file: &format!(
+                "[shards]\ngather_ms = {gather}\n[broadcaster]\ninterval_ms = {interval}"
+            ),
+            ..Case::default()
+        };
+        let loaded = case.load();
+        let obeyed = loaded.settings.expect("nothing is wrong");
+        assert_eq!((obeyed.shards.gather_ms, obeyed.broadcaster.interval_ms), (gather, interval));
+        loaded.notices
+    };
+    let told = gathering(10, 50);
+    let wanted = "settings.toml:2, settings.toml:4: shards.gather_ms = 10: less than";
+    assert!(told.len() == 1 && told[0].starts_with(wanted), "{told:?}");
+    for (gather, interval) in [(0, 50), (50, 50), (60, 50), (20, 0)] {
+        assert_eq!(gathering(gather, interval), [""; 0]);
+    }
+}
+
+#[test]
 fn variables_that_look_like_ours_are_told_and_ignored() {
     let loaded = environment(&[
         ("billion__shards__count", "4"),
