@@ -37,6 +37,7 @@ use self::{
 use crate::{
     board::{Board, BoxId},
     hub::Hub,
+    interval::every,
     messages::{
         AlreadyChecked, AttachHub, BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard,
         PulseMade,
@@ -237,7 +238,7 @@ impl Actor for Broadcaster {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.settings.mailbox);
         ctx.spawn(Pacer);
-        ctx.run_interval(self.settings.pulse_interval, |actor, _| actor.pulse());
+        every(ctx, self.settings.pulse_interval, Self::pulse);
     }
 }
 

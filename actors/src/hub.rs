@@ -33,6 +33,7 @@ use self::{
 };
 use crate::{
     broadcaster::{Broadcaster, batch::Batch, census::Pulse},
+    interval::every,
     messages::{
         AttachHub, BoardForgotten, ClientSilent, DeadlinePassed, Drain, EndSessions, FlushBatch,
         Join, MailboxOverflowed, PingDue, PulseMade, Welcome,
@@ -187,7 +188,11 @@ impl Hub {
             let seen_s = link.seen_s();
             match member.heartbeat.tick(seen_s, ping_s, idle_s) {
                 Beat::Rest => {}
-                Beat::Ping => link.tell(PingDue),
+                Beat::Ping => {
+                    if link.try_tell(PingDue) {
+                        member.heartbeat.pinged();
+                    }
+                }
                 Beat::Silent => link.tell(ClientSilent { seen_s }),
             }
         }
@@ -289,8 +294,8 @@ impl Actor for Hub {
             }
             Err(_) => ctx.stop(),
         }));
-        ctx.run_interval(Duration::from_secs(1), |hub, _| hub.tick());
-        ctx.run_interval(PULSE_SLOT, |hub, _| hub.tell_pulses(Instant::now()));
+        every(ctx, Duration::from_secs(1), Self::tick);
+        every(ctx, PULSE_SLOT, |hub: &mut Self| hub.tell_pulses(Instant::now()));
     }
 }
 

@@ -30,6 +30,7 @@ pub mod hub;
 pub mod stats;
 pub mod topology;
 pub mod operator;
+mod interval;
 #[cfg(feature = "faults")]
 pub mod faults;
 

@@ -117,7 +117,7 @@ impl SessionLink {
     }
 
     /// The same; whether the message will be handled.
-    fn try_tell<M>(&self, message: M) -> bool
+    pub(crate) fn try_tell<M>(&self, message: M) -> bool
     where
         Session: Handler<M>,
         M: Message<Result = ()> + Send + 'static,
@@ -676,13 +676,16 @@ impl Handler<DeadlinePassed> for Session {
     type Result = ();
 
     fn handle(&mut self, _: DeadlinePassed, ctx: &mut Self::Context) {
+        // The client may have drained since the hub looked, or been told goodbye with a new deadline.
+        if !self.link.deadline_passed(self.worker.node.clock.now_s()) {
+            return;
+        }
         match self.downlink.phase.get() {
-            // The client may have drained since the hub looked.
-            Phase::Open if self.link.deadline_passed(self.worker.node.clock.now_s()) => {
+            Phase::Open => {
                 self.begin_to_lag();
                 self.close(Close::LAGGING);
             }
-            Phase::Open | Phase::Joining => {}
+            Phase::Joining => {}
             Phase::Closing | Phase::Discarding => self.reset(ctx),
         }
     }
@@ -692,7 +695,8 @@ impl Handler<ClientSilent> for Session {
     type Result = ();
 
     fn handle(&mut self, ClientSilent { seen_s }: ClientSilent, ctx: &mut Self::Context) {
-        if self.link.seen_s() != seen_s {
+        // It is us who do not listen while a message of its is held, which is not for long.
+        if self.link.seen_s() != seen_s || self.held.is_some() {
             return;
         }
         match self.downlink.phase.get() {

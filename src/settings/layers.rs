@@ -80,7 +80,7 @@ pub struct Findings {
     pub problems: Vec<String>,
     /// Settings that have a problem already, so that nothing is built upon their values.
     pub doubtful: Vec<String>,
-    /// What was ignored, and why.
+    /// What was ignored or is hardly meant, and why.
     pub notices: Vec<String>,
     /// What was read, with the number of settings it has.
     pub read: Vec<(String, usize)>,

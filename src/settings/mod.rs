@@ -183,7 +183,7 @@ impl std::error::Error for Problems {}
 pub struct Loaded {
     /// The settings, or everything that is wrong with them.
     pub settings: Result<Settings, Problems>,
-    /// What was ignored, and why; one line each.
+    /// What was ignored or is hardly meant, and why; one line each.
     pub notices: Vec<String>,
     /// What was read, and how many settings each has.
     pub read: Vec<(String, usize)>,

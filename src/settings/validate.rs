@@ -187,13 +187,15 @@ pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
 /// What is allowed and hardly meant: which ones, and why.
 pub fn advice(settings: &Settings) -> Vec<([&'static str; 2], String)> {
     let (gather_ms, interval_ms) = (settings.shards.gather_ms, settings.broadcaster.interval_ms);
-    if gather_ms == 0 || gather_ms >= interval_ms {
+    // Above a second, gathering cannot keep up with flushes.
+    if gather_ms == 0 || gather_ms >= interval_ms.min(1000) {
         return Vec::new();
     }
     let told = format!(
         "shards.gather_ms = {gather_ms}: less than broadcaster.interval_ms = {interval_ms}, so that \
-         checks are gathered more often than told, for CPU and no less delay: set both alike, or the \
-         first one to 0"
+         checks are gathered more often than told, for CPU and no less delay: set it to \
+         {} or more, or to 0",
+        interval_ms.min(1000)
     );
     vec![(["shards.gather_ms", "broadcaster.interval_ms"], told)]
 }

@@ -1,8 +1,8 @@
 //! When a client is pinged, and when its silence has lasted too long.
 //!
-//! Counted in the hub's ticks, which come once a second at most and wait when the thread has no time, and not
-//! by the clock: whatever held the node up, a whole number of ticks lies between a ping and giving up, so that
-//! nobody is given up who was not asked first.
+//! Counted in the hub's ticks, which have a second between them and are not made up for when the thread had no
+//! time, and not by the clock: whatever held the node up, a second at least lies between a ping and giving up,
+//! so that nobody is given up who was not asked first.
 
 /// A member's heartbeat.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +30,8 @@ impl Heartbeat {
         Self { seen_s, silent: 0, unpinged: 0 }
     }
 
-    /// The next tick, with a ping every `ping` of them; `idle`, which is more, is too long a silence.
+    /// The next tick, with a ping due every `ping` of them, until it is [`Self::pinged`]; `idle`, which is more,
+    /// is too long a silence.
     pub(super) fn tick(&mut self, seen_s: u32, ping: u32, idle: u32) -> Beat {
         if seen_s == self.seen_s {
             self.silent = self.silent.saturating_add(1);
@@ -41,11 +42,15 @@ impl Heartbeat {
         if self.silent >= idle {
             Beat::Silent
         } else if self.unpinged >= ping {
-            self.unpinged = 0;
             Beat::Ping
         } else {
             Beat::Rest
         }
+    }
+
+    /// A ping is on its way.
+    pub(super) fn pinged(&mut self) {
+        self.unpinged = 0;
     }
 }
 
@@ -57,7 +62,14 @@ mod tests {
     fn beats(heard: &[u32], ticks: u32, ping: u32, idle: u32) -> Vec<Beat> {
         let mut heartbeat = Heartbeat::new(0);
         let seen_s = |tick| heard.iter().copied().filter(|at| *at <= tick).max().unwrap_or(0);
-        (1..=ticks).map(|tick| heartbeat.tick(seen_s(tick), ping, idle)).collect()
+        let beat = |tick| {
+            let beat = heartbeat.tick(seen_s(tick), ping, idle);
+            if beat == Beat::Ping {
+                heartbeat.pinged();
+            }
+            beat
+        };
+        (1..=ticks).map(beat).collect()
     }
 
     /// Whenever it was last heard, a silent client is pinged once more, and has until the next tick at
@@ -74,6 +86,15 @@ mod tests {
                 assert!(silence.contains(&Beat::Ping), "{ping} {idle} {last_heard}: {beats:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_ping_that_did_not_fit_stays_due() {
+        let mut heartbeat = Heartbeat::new(0);
+        assert_eq!(heartbeat.tick(0, 2, 9), Beat::Rest);
+        assert_eq!([(); 3].map(|()| heartbeat.tick(0, 2, 9)), [Beat::Ping; 3]);
+        heartbeat.pinged();
+        assert_eq!(heartbeat.tick(0, 2, 9), Beat::Rest);
     }
 
     #[test]

@@ -35,9 +35,9 @@ impl Bitmap {
         Self { bytes: vec![0; boxes.div_ceil(8) as usize] }
     }
 
-    /// The boxes of one answer, counted from 1 within it.
-    pub(crate) fn from_mask(mask: &[u8]) -> Self {
-        Self { bytes: mask.to_vec() }
+    /// Adds the boxes of an answer that begins with the first one; what is padding is left out.
+    pub(crate) fn add(&mut self, mask: &[u8]) {
+        self.bytes.iter_mut().zip(mask).for_each(|(mine, told)| *mine |= told);
     }
 
     pub(crate) fn get(&self, id: u32) -> bool {

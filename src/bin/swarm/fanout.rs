@@ -70,7 +70,7 @@ impl Player for Listener {
         match (&mut self.ears, message) {
             (Ears::Plain(view), Message::Total(total)) => view.total(total, &mut tally.faults),
             (Ears::Watching { view, .. }, Message::Total(total)) => {
-                view.total(total, &mut tally.faults)
+                view.hello(total, &mut tally.faults)
             }
             (Ears::Watching { view, .. }, Message::Pulse { total }) => {
                 tally.pulses += 1;

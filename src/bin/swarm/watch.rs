@@ -26,31 +26,30 @@ struct Watched {
     tile: u32,
     count: u32,
     sum: u64,
-    /// After a resync: all it was told of this tile since, answer and updates. Exactly once cannot be judged any more,
-    /// since a box may be in the answer and come as an update too; completeness can.
-    since_resync: Option<Box<Bitmap>>,
+    /// Joined late, or after a resync: all it was told of this tile since, answer and updates. Exactly once cannot be
+    /// judged any more, since a box may be in the answer and come as an update too; completeness can. Updates may come
+    /// before the answer, which then may lack them: the server registers first and reads later.
+    known: Option<Box<Bitmap>>,
 }
 
 impl Watched {
-    /// From now on it knows what `mask` says, and what comes after it.
-    fn build_on(&mut self, mask: &[u8]) {
-        self.since_resync = Some(Box::new(Bitmap::from_mask(mask)));
+    /// From now on what it is told is kept, box by box.
+    fn begin_anew(&mut self) -> &mut Bitmap {
+        self.known.get_or_insert_with(|| Box::new(Bitmap::new(TILE_BOXES)))
     }
 
     /// Is told of the box at `index` within the tile, counted from 1.
     fn learn(&mut self, index: u32) {
-        if let Some(told) = &mut self.since_resync {
-            told.set(index);
+        if let Some(known) = &mut self.known {
+            known.set(index);
         }
     }
 }
 
 impl WatchView {
     pub(crate) fn new(tiles: impl IntoIterator<Item = u32>, boxes: u32) -> Self {
-        let tiles = tiles
-            .into_iter()
-            .map(|tile| Watched { tile, count: 0, sum: 0, since_resync: None })
-            .collect();
+        let tiles =
+            tiles.into_iter().map(|tile| Watched { tile, count: 0, sum: 0, known: None }).collect();
         Self { told: 0, greeted: false, boxes, tiles, answered: 0, resynced: false, late: false }
     }
 
@@ -77,7 +76,15 @@ impl WatchView {
         self.answered == self.tiles.len()
     }
 
-    /// A 4-byte total or a pulse.
+    /// A 4-byte total: the greeting, or the begin of a resync.
+    pub(crate) fn hello(&mut self, total: u32, faults: &mut Faults) {
+        if self.greeted || self.late {
+            self.tiles.iter_mut().for_each(|watched| _ = watched.begin_anew());
+        }
+        self.total(total, faults);
+    }
+
+    /// A total that came with something else, as a pulse.
     pub(crate) fn total(&mut self, total: u32, faults: &mut Faults) {
         if self.greeted && total < self.told {
             faults.note(Fault::TotalFell, || format!("total {total} after {}", self.told));
@@ -117,8 +124,11 @@ impl WatchView {
         if let Some(watched) = self.tiles.get_mut(self.answered) {
             self.answered += 1;
             match check_answer(tile_range(watched.tile, self.boxes), first, mask) {
-                Ok(()) if self.late => watched.build_on(mask),
-                Ok(()) => {}
+                Ok(()) => {
+                    if let Some(known) = &mut watched.known {
+                        known.add(mask);
+                    }
+                }
                 Err(fault) => faults.note(Fault::BadRange, || fault),
             }
             return false;
@@ -134,28 +144,28 @@ impl WatchView {
             faults.note(Fault::BadRange, || fault);
             return false;
         }
-        watched.build_on(mask);
+        watched.begin_anew().add(mask);
         !std::mem::replace(&mut self.resynced, true)
     }
 
     /// As far as counting can tell, everything announced so far has arrived.
     pub(crate) fn caught_up(&self, books: &Books) -> bool {
-        let caught_up = |watched: &Watched| match (self.late, &watched.since_resync) {
+        let caught_up = |watched: &Watched| match (self.late, &watched.known) {
             // Updates come in order, so who knows the last one has been sent all before it.
-            (true, Some(told)) => books
+            (true, Some(known)) => books
                 .last_of_tile(watched.tile)
-                .is_none_or(|id| told.get(id - watched.tile * TILE_BOXES)),
+                .is_none_or(|id| known.get(id - watched.tile * TILE_BOXES)),
             (true, None) => false,
             (false, _) => watched.count >= books.tile(watched.tile).0,
         };
-        self.resynced || self.tiles.iter().all(caught_up)
+        self.resynced || self.all_answered() && self.tiles.iter().all(caught_up)
     }
 
     /// At the end, when all is at rest: compares with everything announced.
     pub(crate) fn audit(&self, books: &Books, faults: &mut Faults) {
         for watched in &self.tiles {
             let (count, sum) = books.tile(watched.tile);
-            match &watched.since_resync {
+            match &watched.known {
                 None if (watched.count, watched.sum) == (count, sum) => {}
                 None => faults.note(Fault::MissedInWatch, || {
                     format!(
@@ -165,15 +175,15 @@ impl WatchView {
                         same_count(watched.count, count)
                     )
                 }),
-                Some(told) => {
+                Some(known) => {
                     let of_tile = books.all_sent().filter(|sent| {
                         sent.total > 0 && (sent.id - 1) / TILE_BOXES == watched.tile
                     });
                     for sent in
-                        of_tile.filter(|sent| !told.get(sent.id - watched.tile * TILE_BOXES))
+                        of_tile.filter(|sent| !known.get(sent.id - watched.tile * TILE_BOXES))
                     {
                         faults.note(Fault::MissedInWatch, || {
-                            format!("id {}, after a resync", sent.id)
+                            format!("id {}, by one that came late or was resynced", sent.id)
                         });
                     }
                 }
@@ -209,7 +219,7 @@ mod tests {
     fn watching(tile: u32) -> WatchView {
         let mut view = WatchView::new([tile], BOXES);
         let mut faults = Faults::default();
-        view.total(0, &mut faults);
+        view.hello(0, &mut faults);
         view.answer(tile * TILE_BOXES + 1, &[0; 12_500], &mut faults);
         assert!(faults.is_empty() && view.all_answered() && view.greeted());
         view
@@ -304,7 +314,7 @@ mod tests {
         }
         let join = || {
             let (mut view, mut faults) = (WatchView::late([3], BOXES), Faults::default());
-            view.total(told[3].0, &mut faults);
+            view.hello(told[3].0, &mut faults);
             view.answer(3 * TILE_BOXES + 1, &mask, &mut faults);
             assert!(faults.is_empty() && view.all_answered() && !view.caught_up(&books));
             view
@@ -315,6 +325,24 @@ mod tests {
         let mut view = join();
         assert_eq!(hear(&mut view, &books, &told[5..]), [(Fault::MissedInWatch, 1)]);
         assert!(view.caught_up(&books), "nothing more will come: the audit has found it");
+    }
+
+    /// The answer was read before the box flipped, and written after the update.
+    #[test]
+    fn an_update_may_come_before_the_answer_that_lacks_it() {
+        let (books, told) = announced(200, 3);
+        let (mut view, mut faults) = (WatchView::late([3], BOXES), Faults::default());
+        view.hello(0, &mut faults);
+        view.update(told[0].0, told[0].1, &books, &mut faults);
+        view.answer(3 * TILE_BOXES + 1, &[0; 12_500], &mut faults);
+        assert_eq!(hear(&mut view, &books, &told[1..]), []);
+
+        let mut view = watching(3);
+        view.hello(0, &mut faults);
+        view.update(told[0].0, told[0].1, &books, &mut faults);
+        assert!(view.answer(3 * TILE_BOXES + 1, &[0; 12_500], &mut faults), "a resync");
+        assert_eq!(hear(&mut view, &books, &told[1..]), []);
+        assert!(faults.is_empty());
     }
 
     #[test]
