@@ -55,6 +55,9 @@ const FLAGS: [&str; 10] = [
 
 /// Time for a browser to close by itself before it is killed.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+/// Longest wait for the answer to a command: it has to be drawn in software first, by a page that hears ten thousand
+/// updates a second, on a machine that plays other tests.
+const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
 /// What a window is looked at on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -385,9 +388,9 @@ impl Window<'_> {
     }
 
     fn run<T>(&self, command: impl Future<Output = Result<T, CmdError>>) -> T {
-        let ran = self.browser.runtime.block_on(async { timeout(PATIENCE, command).await });
+        let ran = self.browser.runtime.block_on(async { timeout(ANSWER_LIMIT, command).await });
         let answered =
-            ran.unwrap_or_else(|_| panic!("no answer from chromedriver in {PATIENCE:?}"));
+            ran.unwrap_or_else(|_| panic!("no answer from chromedriver in {ANSWER_LIMIT:?}"));
         answered.unwrap_or_else(|error| panic!("chromedriver: {error}"))
     }
 

@@ -68,7 +68,7 @@ pub const SCOPED_FLUSH: Figure = figure(
     9.,
     "µs",
     Measured,
-    "BENCHMARKS, Fan-out: 9.6 with everything else at 10,000 checks/s",
+    "BENCHMARKS, Fan-out: 9.0 with everything else at 10,000 checks/s",
 )
 .and_each("update", 0.06);
 pub const PULSE: Figure = figure(
