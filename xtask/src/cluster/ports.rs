@@ -1,11 +1,18 @@
 //! Who listens where. The same at every start, so that a kept Redis Cluster finds itself again and
 //! people find their bookmarks.
 
+use std::{
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
 use anyhow::{Context, Result, ensure};
 use xtask::redis::{NODES, NodePorts, is_free};
 
 /// From a node's players to its metrics.
 const METRICS: u16 = 1000;
+/// How long ports that are taken are looked at again.
+const FREE_WITHIN: Duration = Duration::from_secs(1);
 /// From a Redis process's clients to its bus.
 const BUS: u16 = 100;
 
@@ -66,13 +73,21 @@ impl Ports {
             "port {} is wanted twice: change --port",
             twice.context("one")?[0]
         );
-        let taken: Vec<String> =
-            wanted.iter().filter(|port| !is_free(**port)).map(u16::to_string).collect();
+        let taken = || -> Vec<String> {
+            wanted.iter().filter(|port| !is_free(**port)).map(u16::to_string).collect()
+        };
+        // Whoever has just ended, or only tried whether a port is free, may hold it for a moment.
+        let deadline = Instant::now() + FREE_WITHIN;
+        let mut taken_now = taken();
+        while !taken_now.is_empty() && Instant::now() < deadline {
+            sleep(Duration::from_millis(20));
+            taken_now = taken();
+        }
         ensure!(
-            taken.is_empty(),
+            taken_now.is_empty(),
             "somebody listens on port {} already: stop them, or choose others with --port and \
              --redis-port",
-            taken.join(", ")
+            taken_now.join(", ")
         );
         Ok(())
     }
