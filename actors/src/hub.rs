@@ -5,7 +5,8 @@
 //! itself; what comes behind something else goes through the session's mailbox. Never waits for a
 //! session: a full mailbox marks its session as overflowed and the walk goes on. A pulse goes along with
 //! the next batch that concerns a `v=2` session; the others are told in slots over the second, so that a
-//! socket write for each does not come in one burst. One timer drives pings, idle timeouts and session deadlines.
+//! socket write for each does not come in one burst. One timer drives pings, idle timeouts and session
+//! deadlines.
 
 mod heartbeat;
 pub(crate) mod roster;
@@ -74,7 +75,8 @@ struct Member {
     /// Gone when its session has ended, which closes the socket.
     downlink: Weak<Downlink>,
     heartbeat: Heartbeat,
-    /// Number of the last pulse whose slot it has had.
+    /// Number of the last pulse whose slot it has had. Here as well as in the downlink, so that a slot
+    /// visits only those whose turn it is.
     pulse: u32,
     /// Its part of the second.
     slot: u8,
@@ -212,6 +214,14 @@ impl Hub {
         }
     }
 
+    /// The pulse at hand, for those `v=2` sessions that the batch being walked concerns. They hear the
+    /// batch first, and with it every update that the pulse counts.
+    fn rider(&self) -> Option<Rider> {
+        let pulse = self.pulses.waiting.front().filter(|pulse| pulse.total <= self.announced)?;
+        let (sequence, total) = (pulse.sequence, self.announced);
+        Some(Rider { sequence, total, frame: pulse.frame(total) })
+    }
+
     /// Tells the pulse at hand to the sessions whose slot has come.
     ///
     /// Not during a walk, and not while updates it counts are still on their way here: members would
@@ -321,16 +331,6 @@ impl Handler<Join> for Hub {
             Version::V2 => &mut self.scoped,
         };
         members.push(Member { downlink, heartbeat, pulse, slot, ended });
-    }
-}
-
-impl Hub {
-    /// The pulse at hand, for those `v=2` sessions that the batch being walked concerns. They hear the
-    /// batch first, and with it every update that the pulse counts.
-    fn rider(&self) -> Option<Rider> {
-        let pulse = self.pulses.waiting.front().filter(|pulse| pulse.total <= self.announced)?;
-        let (sequence, total) = (pulse.sequence, self.announced);
-        Some(Rider { sequence, total, frame: pulse.frame(total) })
     }
 }
 

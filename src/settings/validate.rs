@@ -187,7 +187,7 @@ pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
 /// What is allowed and hardly meant: which ones, and why.
 pub fn advice(settings: &Settings) -> Vec<([&'static str; 2], String)> {
     let (gather_ms, interval_ms) = (settings.shards.gather_ms, settings.broadcaster.interval_ms);
-    // Above a second, gathering cannot keep up with flushes.
+    // More than 1000 cannot be gathered: that is the most the setting takes.
     if gather_ms == 0 || gather_ms >= interval_ms.min(1000) {
         return Vec::new();
     }

@@ -31,7 +31,7 @@ impl Heartbeat {
     }
 
     /// The next tick, with a ping due every `ping` of them, until it is [`Self::pinged`]; `idle`, which is more,
-    /// is too long a silence.
+    /// is too long a silence, if there was a ping in it.
     pub(super) fn tick(&mut self, seen_s: u32, ping: u32, idle: u32) -> Beat {
         if seen_s == self.seen_s {
             self.silent = self.silent.saturating_add(1);
@@ -39,7 +39,7 @@ impl Heartbeat {
             (self.seen_s, self.silent) = (seen_s, 0);
         }
         self.unpinged = self.unpinged.saturating_add(1);
-        if self.silent >= idle {
+        if self.silent >= idle && self.unpinged <= ping {
             Beat::Silent
         } else if self.unpinged >= ping {
             Beat::Ping
@@ -95,6 +95,15 @@ mod tests {
         assert_eq!([(); 3].map(|()| heartbeat.tick(0, 2, 9)), [Beat::Ping; 3]);
         heartbeat.pinged();
         assert_eq!(heartbeat.tick(0, 2, 9), Beat::Rest);
+    }
+
+    #[test]
+    fn whose_pings_never_fit_is_asked_before_it_is_given_up() {
+        let mut heartbeat = Heartbeat::new(0);
+        assert_eq!(heartbeat.tick(0, 2, 3), Beat::Rest);
+        assert_eq!([(); 9].map(|()| heartbeat.tick(0, 2, 3)), [Beat::Ping; 9]);
+        heartbeat.pinged();
+        assert_eq!(heartbeat.tick(0, 2, 3), Beat::Silent);
     }
 
     #[test]

@@ -34,7 +34,7 @@ struct Watched {
 
 impl Watched {
     /// From now on what it is told is kept, box by box.
-    fn begin_anew(&mut self) -> &mut Bitmap {
+    fn keep_boxes(&mut self) -> &mut Bitmap {
         self.known.get_or_insert_with(|| Box::new(Bitmap::new(TILE_BOXES)))
     }
 
@@ -79,7 +79,7 @@ impl WatchView {
     /// A 4-byte total: the greeting, or the begin of a resync.
     pub(crate) fn hello(&mut self, total: u32, faults: &mut Faults) {
         if self.greeted || self.late {
-            self.tiles.iter_mut().for_each(|watched| _ = watched.begin_anew());
+            self.tiles.iter_mut().for_each(|watched| _ = watched.keep_boxes());
         }
         self.total(total, faults);
     }
@@ -144,7 +144,7 @@ impl WatchView {
             faults.note(Fault::BadRange, || fault);
             return false;
         }
-        watched.begin_anew().add(mask);
+        watched.keep_boxes().add(mask);
         !std::mem::replace(&mut self.resynced, true)
     }
 

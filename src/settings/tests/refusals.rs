@@ -55,7 +55,7 @@ fn what_is_hardly_meant_is_told_and_obeyed() {
     let told = gathering(10, 50);
     let wanted = "settings.toml:2, settings.toml:4: shards.gather_ms = 10: less than";
     assert!(told.len() == 1 && told[0].starts_with(wanted), "{told:?}");
-    for (gather, interval) in [(0, 50), (50, 50), (60, 50), (20, 0)] {
+    for (gather, interval) in [(0, 50), (50, 50), (60, 50), (20, 0), (1000, 5000)] {
         assert_eq!(gathering(gather, interval), [""; 0]);
     }
 }

@@ -25,7 +25,7 @@ pub struct NodePorts {
     pub bus: u16,
 }
 
-/// Ports for all Redis processes of a cluster.
+/// Ports for all Redis processes of a cluster, claimed in pairs.
 pub fn free_ports() -> Result<[NodePorts; NODES]> {
     let mut ports = [NodePorts { clients: 0, bus: 0 }; NODES];
     for node in &mut ports {
@@ -35,8 +35,8 @@ pub fn free_ports() -> Result<[NodePorts; NODES]> {
     Ok(ports)
 }
 
-/// A port which, with those that lie `offsets` above it, was free a moment ago. This process is never
-/// given a port twice, so that its threads do not get into each other's way before they listen.
+/// A number that makes a port, free a moment ago, with each of the `offsets` (0: itself). This process
+/// is never given a port twice, so that its threads do not get into each other's way before they listen.
 ///
 /// # Errors
 ///
