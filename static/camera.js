@@ -55,6 +55,9 @@ export class Camera {
    */
   resize(widthPx, heightPx, touch) {
     const { columns, rows, tiles } = this.geometry;
+    const whole = this.z <= this.zMin * 1.001;
+    // Where only the lower edge moves (words below that wrap, a phone's keyboard), what is seen stays where it is.
+    const down = widthPx === this.widthPx ? (heightPx - this.heightPx) / 2 : 0;
     this.widthPx = widthPx;
     this.heightPx = heightPx;
     this.zClose = CLOSE_MIN_PX;
@@ -67,7 +70,7 @@ export class Camera {
     // Checkboxes come in whole pixels, also those of a board so small that one never needs to zoom out of them.
     if (this.zMin >= this.zClose) this.zMin = Math.floor(this.zMin);
     this.zLoad = tiles <= TILES_LOADED_MAX ? 1e-4 : loadableFrom(widthPx, heightPx);
-    this.stand(this);
+    this.stand({ x: this.x, y: this.y + down / this.z, z: whole ? this.zMin : this.z });
   }
 
   /**

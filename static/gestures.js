@@ -59,6 +59,27 @@ export function listenToWheel(root, view) {
 }
 
 /**
+ * Safari tells of a pinch on a touchpad by events of its own, and would zoom the page. On phones it sends them as well,
+ * beside the pointers of the fingers that are on the board; there the pointers do.
+ * @param {HTMLElement} root
+ * @param {View} view
+ */
+export function listenToSafariPinch(root, view) {
+  let before = 1;
+  for (const name of ['gesturestart', 'gesturechange', 'gestureend']) {
+    root.addEventListener(name, (event) => {
+      event.preventDefault();
+      const { scale, clientX, clientY } = /** @type {Event & { scale: number, clientX: number, clientY: number }} */ (event);
+      const factor = scale / before;
+      before = name === 'gesturechange' ? scale : 1;
+      if (name !== 'gesturechange' || view.motion.held || !(factor > 0)) return;
+      const area = root.getBoundingClientRect();
+      view.zoomBy(factor, clientX - area.left, clientY - area.top, { smooth: false });
+    });
+  }
+}
+
+/**
  * @typedef {{ limitPx: number, x: number, y: number, atMs: number, moved: boolean, speedX: number, speedY: number }} Drag
  */
 
@@ -81,10 +102,8 @@ export function listenToPointers(root, view) {
     cancelAnimationFrame(glide);
     if (event.pointerType === 'mouse' && event.button !== 0) return;
     // A primary pointer is the first of its kind, so whatever else we remember was lifted without our being told.
-    if (event.isPrimary && down.size > 0) {
-      down.clear();
-      view.zoomRested();
-    }
+    if (event.isPrimary) down.clear();
+    view.grasp(true);
     down.set(event.pointerId, { x: event.clientX, y: event.clientY });
     if (down.size === 1) {
       swallowClick = false;
@@ -157,9 +176,9 @@ export function listenToPointers(root, view) {
       // The finger that is left goes on as a drag, without a jump of the map.
       const [rest] = down.values();
       drag = { limitPx: 0, ...rest, atMs: event.timeStamp, moved: true, speedX: 0, speedY: 0 };
-      view.zoomRested();
     }
     if (down.size > 0) return;
+    view.grasp(false);
     delete root.dataset.dragging;
     const last = drag;
     drag = undefined;
@@ -168,8 +187,9 @@ export function listenToPointers(root, view) {
       keepGliding(last.speedX, last.speedY, performance.now());
     }
   }
-  root.addEventListener('pointerup', lift);
-  root.addEventListener('pointercancel', lift);
+  // Wherever it ends: a hand believed to be on the map would keep everything from coming to rest.
+  addEventListener('pointerup', lift);
+  addEventListener('pointercancel', lift);
 
   /**
    * @param {number} speedX in pixels per millisecond

@@ -36,6 +36,8 @@ export class Motion {
     this.goal = undefined;
     /** Whether a hand is zooming just now: nothing settles under it. */
     this.zooming = false;
+    /** Whether a hand is on the map, even if it does not move. */
+    this.held = false;
     this.restTimer = 0;
     this.advancedAtMs = 0;
   }
@@ -84,6 +86,21 @@ export class Motion {
     if (!this.zooming && this.camera.restZoom !== this.camera.z) this.restSoon();
   }
 
+  /** The board has another size, at which other zooms may be crisp. */
+  resized() {
+    if (this.moving || this.zooming || this.held) return;
+    const { x, y, restZoom } = this.camera;
+    this.camera.stand({ x, y, z: restZoom });
+  }
+
+  /** @param {boolean} held */
+  grasp(held) {
+    this.held = held;
+    if (held) return;
+    if (this.zooming) this.zoomRested();
+    else this.panned();
+  }
+
   restSoon() {
     clearTimeout(this.restTimer);
     this.restTimer = setTimeout(() => this.zoomRested(), WHEEL_REST_MS);
@@ -93,6 +110,7 @@ export class Motion {
   zoomRested() {
     clearTimeout(this.restTimer);
     if (this.goal) return this.restSoon();
+    if (this.held) return;
     this.zooming = false;
     const { x, y, z, restZoom } = this.camera;
     if (restZoom !== z && !this.way) this.depart({ x, y, z: restZoom });
@@ -124,7 +142,10 @@ export class Motion {
     if (this.way) {
       const { flight, sinceMs } = this.way;
       this.camera.stand(flight.at(nowMs - sinceMs));
-      if (nowMs - sinceMs >= flight.durationMs) this.way = undefined;
+      if (nowMs - sinceMs < flight.durationMs) return false;
+      this.way = undefined;
+      // The board may have another size than when the flight set off, and other crisp zooms.
+      this.panned();
       return false;
     }
     if (!this.goal) return false;

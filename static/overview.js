@@ -5,6 +5,7 @@
  */
 
 import { shadeOf } from './census.js';
+import { listenToDensity } from './density.js';
 import { TILE_COLUMNS, TILE_ROWS, TILES_PER_ROW } from './geometry.js';
 import { readPalette } from './palette.js';
 
@@ -79,6 +80,7 @@ export class Overview {
     this.recolour();
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.recolour());
     new ResizeObserver(() => this.resize()).observe(root);
+    listenToDensity(() => this.resize());
     census.listen((tile) => this.censusChanged(tile));
     mine.listen(() => this.drawSoon());
     this.listenToPointer();

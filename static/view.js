@@ -7,6 +7,7 @@
 
 import { CLOSE_MIN_PX, Camera } from './camera.js';
 import { Checkboxes, idOf } from './checkboxes.js';
+import { listenToDensity } from './density.js';
 import { Motion } from './motion.js';
 import { Painter } from './painter.js';
 
@@ -54,6 +55,8 @@ export class View {
     this.timer = 0;
     /** Where the listener was last told that we are. */
     this.toldStand = '';
+    /** Where to stand as soon as the board has a size: a page that opens in the background may have none. */
+    this.first = /** @type {{ id: number, z: number | undefined } | undefined} */ (undefined);
 
     root.addEventListener('click', (event) => this.clicked(event));
     // A click leaves the focus on its box, so the arrow keys go on from there.
@@ -79,14 +82,10 @@ export class View {
    * @param {number | undefined} z
    */
   start(id, z) {
+    this.first = { id, z };
     this.resize();
-    this.camera.stand(this.standAt(id, z ?? this.camera.zNatural));
-    this.current = id;
-    this.found = id === 1 ? 0 : id;
-    // Nothing to look at yet, so the checkboxes may take as long as they need.
-    if (this.crisp) this.checkboxes.arrange(this.camera, Infinity);
-    this.draw(performance.now());
     new ResizeObserver(() => this.resize()).observe(this.root);
+    listenToDensity(() => this.resize());
   }
 
   /** The part of the map that is on the screen, in boxes. */
@@ -152,9 +151,12 @@ export class View {
     this.wander();
   }
 
-  /** The hand that zoomed is off. */
-  zoomRested() {
-    this.motion.zoomRested();
+  /**
+   * A hand is on the map, or off it: as long as it is there, the map moves with it and by nothing else.
+   * @param {boolean} held
+   */
+  grasp(held) {
+    this.motion.grasp(held);
   }
 
   /**
@@ -179,6 +181,7 @@ export class View {
    * @param {{ focus: boolean, z?: number, silent?: boolean }} options
    */
   jump(id, { focus, z, silent = false }) {
+    if (this.first) return void (this.first = { id, z });
     const { camera } = this;
     const here = camera.level === 'close' && !this.motion.moving ? camera.z : camera.zNatural;
     const to = this.standAt(id, this.restZoomOf(camera.clampZoom(z ?? here)));
@@ -306,14 +309,24 @@ export class View {
     const widthPx = root.clientWidth;
     const heightPx = root.clientHeight;
     if (widthPx === 0 || heightPx === 0) return;
-    const started = camera.widthPx > 1;
     camera.resize(widthPx, heightPx, TOUCH.matches);
     this.painter.resize(widthPx, heightPx);
-    if (!started) return;
-    const { x, y, restZoom } = camera;
-    if (!this.motion.moving) camera.stand({ x, y, z: restZoom });
-    if (this.crisp) this.aim(this.current);
+    if (this.first) return this.open(this.first);
+    this.motion.resized();
+    // What is meant stays in sight, but nothing moves under a hand.
+    if (this.crisp && !this.motion.held) this.aim(this.current);
     else this.draw(performance.now());
+  }
+
+  /** @param {{ id: number, z: number | undefined }} first */
+  open({ id, z }) {
+    this.first = undefined;
+    this.camera.stand(this.standAt(id, z ?? this.camera.zNatural));
+    this.current = id;
+    this.found = id === 1 ? 0 : id;
+    // Nothing to look at yet, so the checkboxes may take as long as they need.
+    if (this.crisp) this.checkboxes.arrange(this.camera, Infinity);
+    this.draw(performance.now());
   }
 
   /** Whatever was under way ends here; the hand on the map is right. */
@@ -374,6 +387,7 @@ export class View {
 
   /** @param {number} nowMs */
   draw(nowMs) {
+    if (this.first) return;
     cancelAnimationFrame(this.request);
     clearTimeout(this.timer);
     this.request = 0;
