@@ -1,23 +1,17 @@
 /*
  * Owns the map as seen from afar: each tile a block in the colour of how full it is, from the census, with a glow
- * over the tiles where something happens now, and words on blocks large enough for them. However many tiles there
- * are, drawing them is stretching a small picture of a pixel per tile.
+ * over the tiles where something happens now. However many tiles there are, drawing them is stretching a small picture
+ * of a pixel per tile.
  */
 
-import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
-import { shadeOf } from './census.js';
+import { TILE_COLUMNS, TILE_ROWS } from './geometry.js';
+import { Shading } from './shading.js';
 import { blankCanvas } from './tilepixels.js';
-import { formatNumber } from './words.js';
 
 /** @typedef {import('./census.js').Census} Census */
 /** @typedef {import('./colours.js').Inks} Inks */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
 /** @typedef {import('./scene.js').Scene} Scene */
-
-/** Tiles of at least this width in CSS pixels have words on them. */
-const LABEL_PX = 100;
-/** Words smaller than this are not worth reading. */
-const LABEL_SMALL_PX = 10;
 
 /** However small a tile is, its light is seen. */
 const HALO_MIN_PX = 11;
@@ -34,6 +28,7 @@ export class Blocks {
     this.geometry = geometry;
     this.census = census;
     this.inks = inks;
+    this.shading = new Shading(census);
     const { tileColumns, tileRows } = geometry;
     this.blocks = blankCanvas(tileColumns, tileRows);
     this.image = new ImageData(tileColumns, tileRows);
@@ -62,7 +57,7 @@ export class Blocks {
    * @param {Scene} scene
    */
   draw(context, scene) {
-    this.update();
+    this.update(scene.nowMs);
     // Smoothed blocks would be a blur; small ones are smaller than what is blurred.
     context.imageSmoothingEnabled = false;
     this.stretch(context, scene, this.blocks.canvas);
@@ -138,41 +133,9 @@ export class Blocks {
     erase(x(start.column + TILE_COLUMNS), y(start.row), width, bottom);
   }
 
-  /**
-   * How many boxes of a tile are checked, and where it begins.
-   * @param {CanvasRenderingContext2D} context
-   * @param {Scene} scene
-   * @param {number[]} tiles
-   * @param {number} alpha
-   */
-  drawLabels(context, { left, top, scale, ratio }, tiles, alpha) {
-    const widthPx = (TILE_COLUMNS * scale) / ratio;
-    if (widthPx < LABEL_PX || alpha <= 0 || !this.census.known) return;
-    const font = getComputedStyle(context.canvas).fontFamily;
-    const large = Math.round(Math.min(22, widthPx / 8) * ratio);
-    const small = Math.round(Math.min(13, widthPx / 13) * ratio);
-    const two = small >= LABEL_SMALL_PX * ratio;
-    context.textAlign = 'center';
-    context.textBaseline = 'middle';
-    context.save();
-    for (const tile of tiles) {
-      const { column, row } = this.geometry.placeOf(this.geometry.firstOf(tile));
-      const x = (column + TILE_COLUMNS / 2 - left) * scale;
-      const y = (row + TILE_ROWS / 2 - top) * scale;
-      const checked = this.census.checkedIn(tile);
-      context.fillStyle = isDark(this.colourOf(tile)) ? '#ffffff' : '#14131d';
-      context.globalAlpha = alpha;
-      context.font = `700 ${large}px ${font}`;
-      context.fillText(formatNumber(checked), x, y - (two ? small * 0.6 : 0));
-      if (!two) continue;
-      context.globalAlpha = alpha * 0.8;
-      context.font = `500 ${small}px ${font}`;
-      context.fillText(`from ${formatNumber(this.geometry.firstOf(tile))}`, x, y + large * 0.75);
-    }
-    context.restore();
-  }
-
-  update() {
+  /** @param {number} nowMs */
+  update(nowMs) {
+    if (this.shading.update(nowMs)) this.allChanged = true;
     if (!this.allChanged && this.changed.size === 0) return;
     const tiles = this.allChanged ? this.pixels.keys() : this.changed;
     for (const tile of tiles) if (tile < this.geometry.tiles) this.pixels[tile] = this.colourOf(tile);
@@ -184,18 +147,7 @@ export class Blocks {
   /** @param {number} tile */
   colourOf(tile) {
     const { shades } = this.inks;
-    const checked = this.census.checkedIn(tile);
-    if (checked === 0 && !this.census.known) return shades.unknown;
-    const boxes = this.census.boxesIn(tile);
-    return shades.pixel(shadeOf(checked, boxes));
+    const shade = this.shading.shadeOf(tile);
+    return shade === 0 && !this.census.known ? shades.unknown : shades.pixel(shade);
   }
-}
-
-/**
- * Whether white is easier to read on a colour than black, by the relative luminance that WCAG compares.
- * @param {number} pixel
- */
-function isDark(pixel) {
-  const linear = (/** @type {number} */ shift) => (((pixel >> shift) & 255) / 255) ** 2.2;
-  return 0.2126 * linear(0) + 0.7152 * linear(8) + 0.0722 * linear(16) < 0.19;
 }

@@ -7,8 +7,6 @@
  * reset meanwhile, and gives way to the next overview. Pure, apart from a clock that can be passed in: no document, no socket.
  */
 
-import { TILE_BOXES } from './geometry.js';
-
 /** @typedef {import('./geometry.js').Geometry} Geometry */
 /** @typedef {(tile: number | undefined) => void} CensusListener one tile changed, or with `undefined` all of them may have */
 
@@ -140,18 +138,6 @@ export class Census {
   boxesIn(tile) {
     return this.geometry.lastOf(tile) - this.geometry.firstOf(tile) + 1;
   }
-}
-
-/**
- * How dark a tile is drawn, from 0 (empty) to 1 (full). One box of 100,000 must be seen on an empty board, and 40 % must
- * look different from 60 % on a full one, so it is a step for the first box, then half a logarithm and half a line.
- * @param {number} checked
- * @param {number} boxes
- */
-export function shadeOf(checked, boxes = TILE_BOXES) {
-  if (checked <= 0) return 0;
-  const share = Math.min(1, checked / boxes);
-  return 0.18 + 0.44 * (Math.log1p(checked) / Math.log1p(boxes)) + 0.38 * share;
 }
 
 /**

@@ -9,7 +9,10 @@ import { parseColour, readPalette } from './palette.js';
  * Tints and the colour of a free box come as text and as 32-bit values the way ImageData keeps them.
  * @typedef {object} Inks
  * @property {import('./palette.js').Palette} shades of tiles
+ * @property {string} font of the page
  * @property {string} paper
+ * @property {string} raised a plate with words
+ * @property {string} soft words of less weight
  * @property {string} ink
  * @property {string} accent
  * @property {string} bad
@@ -61,7 +64,10 @@ export function readInks(root) {
   /** @type {Inks} */
   const inks = {
     shades: readPalette(root),
+    font: style.fontFamily,
     paper: read('--paper'),
+    raised: read('--raised'),
+    soft: read('--soft'),
     ink: read('--ink'),
     accent: read('--accent'),
     bad: read('--bad'),

@@ -4,10 +4,10 @@
  * goes there, and so does Enter after moving its cursor by keys. It draws what the census knows and changes nothing.
  */
 
-import { shadeOf } from './census.js';
 import { listenToDensity } from './density.js';
 import { TILE_COLUMNS, TILE_ROWS, TILES_PER_ROW } from './geometry.js';
 import { readPalette } from './palette.js';
+import { Shading } from './shading.js';
 
 /** @typedef {import('./census.js').Census} Census */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
@@ -30,6 +30,7 @@ const TINY = 0.06;
 
 /** A faint line every so many tiles. */
 const LINE_TILES = 10;
+const LINE_OPACITY = 0.3;
 
 const HALO_PX = 32;
 const CLICK_SLOP_PX = 6;
@@ -48,6 +49,7 @@ export class Overview {
     this.census = census;
     this.mine = mine;
     this.listener = listener;
+    this.shading = new Shading(census);
     this.canvas = /** @type {HTMLCanvasElement} */ (root.querySelector('canvas'));
     this.cursorElement = /** @type {HTMLElement} */ (root.querySelector('.cursor'));
     /** One pixel per tile; the visible canvas is this one enlarged, with the glow on top. */
@@ -70,8 +72,6 @@ export class Overview {
     // One tile needs no map of itself.
     root.hidden = geometry.tiles === 1;
     root.style.setProperty('--map-ratio', String(geometry.columns / geometry.rows));
-    root.style.setProperty('--x-step', `${((LINE_TILES * TILE_COLUMNS) / geometry.columns) * 100}%`);
-    root.style.setProperty('--y-step', `${((LINE_TILES * TILE_ROWS) / geometry.rows) * 100}%`);
     root.setAttribute('aria-valuemax', String(geometry.tiles));
     // The last row of tiles may be cut; the canvas has whole tiles, and what is too much hangs out and is clipped.
     this.canvas.style.width = `${((geometry.tileColumns * TILE_COLUMNS) / geometry.columns) * 100}%`;
@@ -96,9 +96,8 @@ export class Overview {
 
   /** @param {number} tile */
   pixelOf(tile) {
-    const checked = this.census.checkedIn(tile);
-    if (checked === 0 && !this.census.known) return this.palette.unknown;
-    return this.palette.pixel(shadeOf(checked, this.census.boxesIn(tile)));
+    const shade = this.shading.shadeOf(tile);
+    return shade === 0 && !this.census.known ? this.palette.unknown : this.palette.pixel(shade);
   }
 
   paintAll() {
@@ -266,12 +265,13 @@ export class Overview {
 
   resize() {
     const scale = Math.min(devicePixelRatio, 2);
-    const { clientWidth, clientHeight } = this.canvas;
-    this.canvas.width = Math.round(clientWidth * scale);
-    this.canvas.height = Math.round(clientHeight * scale);
+    // With fractions: clientWidth has none, and a canvas one pixel too wide is stretched.
+    const { width, height } = this.canvas.getBoundingClientRect();
+    this.canvas.width = Math.round(width * scale);
+    this.canvas.height = Math.round(height * scale);
     this.scale = this.canvas.width / Math.max(1, this.root.clientWidth);
     // The first picture of a new size must not wait: a canvas that was resized is blank.
-    if (clientWidth > 0) this.draw(performance.now());
+    if (width > 0) this.draw(performance.now());
   }
 
   drawSoon() {
@@ -290,12 +290,14 @@ export class Overview {
   /** @param {number} nowMs */
   draw(nowMs) {
     this.drawnAtMs = nowMs;
+    if (this.shading.update(nowMs)) this.paintAll();
     const { canvas, base } = this;
     const [screen, small] = [canvas.getContext('2d', { alpha: false }), base.getContext('2d')];
     if (!screen || !small || canvas.width === 0) return;
     small.putImageData(this.image, 0, 0);
     screen.imageSmoothingEnabled = false;
     screen.drawImage(base, 0, 0, canvas.width, canvas.height);
+    this.drawLines(screen);
     this.drawMine(screen);
     const warm = this.census.warmTiles(nowMs);
     this.drawGlow(screen, warm, nowMs);
@@ -309,6 +311,26 @@ export class Overview {
       x: (((tile % TILES_PER_ROW) + 0.5) / this.geometry.tileColumns) * this.canvas.width,
       y: ((Math.floor(tile / TILES_PER_ROW) + 0.5) / this.geometry.tileRows) * this.canvas.height,
     };
+  }
+
+  /**
+   * A line every ten tiles, so that even an empty map looks like one, and counting is possible: each on one whole
+   * column or row of the screen's own pixels, or some would be wide and others missing.
+   * @param {CanvasRenderingContext2D} screen
+   */
+  drawLines(screen) {
+    const { width, height } = this.canvas;
+    const { tileColumns, tileRows } = this.geometry;
+    const thick = Math.max(1, Math.round(this.scale));
+    screen.fillStyle = this.palette.line;
+    screen.globalAlpha = LINE_OPACITY;
+    for (let at = LINE_TILES; at < tileColumns; at += LINE_TILES) {
+      screen.fillRect(Math.round((at / tileColumns) * width) - thick, 0, thick, height);
+    }
+    for (let at = LINE_TILES; at < tileRows; at += LINE_TILES) {
+      screen.fillRect(0, Math.round((at / tileRows) * height) - thick, width, thick);
+    }
+    screen.globalAlpha = 1;
   }
 
   /** @param {CanvasRenderingContext2D} screen */

@@ -1,14 +1,16 @@
 /*
  * Owns the painted map: the canvas under the checkboxes, and in which order its layers go onto it. From far to near:
- * blocks for tiles, a small picture of what is loaded of them, a pixel per box, squares with gaps, squares with ticks.
- * Each fades into the next. It paints what it is told to and keeps no place of its own.
+ * blocks for tiles, a pixel per box, squares with gaps, squares with ticks. Each fades into the next, for all tiles alike.
+ * It paints what it is told to and keeps no place of its own.
  */
 
 import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { Blocks } from './blocks.js';
 import { readInks, tintAt } from './colours.js';
 import { Frames } from './frames.js';
+import { Labels } from './labels.js';
 import { Marks } from './marks.js';
+import { Ruler } from './ruler.js';
 import { Scene, fade } from './scene.js';
 import { TilePixels } from './tilepixels.js';
 
@@ -46,6 +48,8 @@ export class Painter {
     this.blocks = new Blocks(this.geometry, census, this.inks);
     this.pixels = new TilePixels(this.geometry, board, this.inks);
     this.frames = new Frames(this.inks);
+    this.ruler = new Ruler(this.frames, this.inks);
+    this.labels = new Labels(this.geometry, board, census, this.inks);
     this.marks = new Marks(this.geometry, board, this.inks, mine);
     this.ratio = 1;
   }
@@ -62,7 +66,7 @@ export class Painter {
 
   recolour() {
     this.inks = readInks(this.root);
-    for (const layer of [this.blocks, this.pixels, this.frames]) layer.recolour(this.inks);
+    for (const layer of [this.blocks, this.pixels, this.frames, this.ruler, this.labels]) layer.recolour(this.inks);
     this.marks.inks = this.inks;
   }
 
@@ -90,15 +94,17 @@ export class Painter {
     const { context, camera } = this;
     const scene = new Scene(camera, this.ratio, nowMs, still);
     const { z, window } = scene;
+    const inSight = this.geometry.tilesIn(window);
     let moving = this.pixels.beginFrame();
     context.globalAlpha = 1;
     context.fillStyle = this.inks.paper;
     context.fillRect(0, 0, this.canvas.width, this.canvas.height);
 
+    this.ruler.drawEdge(context, scene);
     this.blocks.draw(context, scene);
     this.paintUnknown(scene);
     moving = this.paintTiles(scene) || moving;
-    this.paintLines(scene);
+    this.ruler.drawLines(context, scene);
     this.blocks.cutEnd(context, scene);
     if (z >= camera.zClose * 0.6) this.paintTicks(scene);
 
@@ -106,10 +112,7 @@ export class Painter {
     // Where single boxes are seen to light up, tiles need not.
     const glow = 1 - fade(z, camera.zLoad * 0.6, camera.zLoad * 1.2);
     const glows = glow > 0 && this.blocks.drawGlow(context, scene, glow);
-    const labels = 1 - fade(z, camera.zLoad * 0.85, camera.zLoad * 1.1);
-    if (labels > 0 && TILE_COLUMNS * z > 90) {
-      this.blocks.drawLabels(context, scene, this.geometry.tilesIn(window), labels);
-    }
+    moving = this.labels.draw(context, scene, inSight) || moving;
     moving = this.marks.draw(context, scene, near) || moving;
     if (moving || this.pixels.left < 0) return 0;
     return glows ? GLOW_FRAME_MS : undefined;
@@ -139,40 +142,20 @@ export class Painter {
    * @returns {boolean} whether one is still fading in
    */
   paintTiles(scene) {
-    const { z, scale } = scene;
-    // From very far a tile is a block, and its picture would only be a worse one.
-    const seen = fade(TILE_COLUMNS * z, 24, 60);
-    if (seen === 0) return false;
-    const wanted = this.camera.tilesWanted;
-    const tiles = wanted.length > 0 ? wanted : this.loadedIn(scene);
-    // Pixels smaller than half of the screen's own would be skipped, not mixed.
-    const coarse = 1 - fade(scale, 0.35, 0.75);
+    const { z, near } = scene;
+    if (near === 0) return false;
     // Close by, its boxes were seen as checkboxes a moment ago: fading in, all of them would flash.
     const bornMs = z >= this.camera.zClose * 0.6 ? -Infinity : scene.nowMs;
     let fading = false;
-    for (const tile of tiles) {
+    for (const tile of this.camera.tilesWanted) {
       const picture = this.pixels.of(tile, bornMs);
       if (!picture) continue;
       const born = scene.still ? 1 : Math.min(1, (scene.nowMs - picture.bornMs) / TILE_FADE_MS);
       fading ||= born < 1;
-      if (coarse < 1) this.paintPicture(scene, tile, picture.canvas, seen * born);
-      const small = coarse > 0 ? this.pixels.smallOf(tile, scene.nowMs) : undefined;
-      if (small) this.paintPicture(scene, tile, small, seen * born * coarse);
+      this.paintPicture(scene, tile, picture.canvas, near * born);
     }
     this.context.globalAlpha = 1;
     return fading;
-  }
-
-  /**
-   * Tiles in sight that have a picture; most of ten thousand have none.
-   * @param {Scene} scene
-   */
-  loadedIn({ window }) {
-    const { left, top, width, height } = window;
-    return [...this.pixels.pictures.keys()].filter((tile) => {
-      const { column, row } = this.geometry.placeOf(this.geometry.firstOf(tile));
-      return column + TILE_COLUMNS > left && column < left + width && row + TILE_ROWS > top && row < top + height;
-    });
   }
 
   /**
@@ -217,31 +200,6 @@ export class Painter {
       width: Math.round((column + TILE_COLUMNS - left) * scale) - x,
       height: Math.round((row + TILE_ROWS - top) * scale) - y,
     };
-  }
-
-  /** @param {Scene} scene */
-  paintLines(scene) {
-    const { context } = this;
-    const { z, scale, area, ratio } = scene;
-    if (area.width <= 0 || area.height <= 0) return;
-    const origin = { x: -scene.left * scale, y: -scene.top * scale };
-    // Between blocks they are gaps, between pixels only a hint of where tiles meet: there they cover boxes.
-    const loaded = fade(z, this.camera.zLoad * 0.7, this.camera.zLoad);
-    const tileLines = (0.25 + 0.75 * fade(TILE_COLUMNS * z, 8, 60)) * (1 - 0.6 * loaded) * (1 - fade(z, 0.8, 5));
-    if (tileLines > 0) {
-      context.globalAlpha = tileLines;
-      const widthPx = Math.min(TILE_COLUMNS * z * 0.04, 3) * (1 - loaded);
-      const thick = Math.max(1, Math.round(widthPx * ratio));
-      this.frames.lines(context, area, origin, { x: TILE_COLUMNS * scale, y: TILE_ROWS * scale }, thick, this.inks.paper);
-    }
-    const boxLines = fade(z, 3, 7);
-    if (boxLines > 0) {
-      context.globalAlpha = boxLines;
-      // Counted from a box nearby: over 40,000 of them rounding errors would add up.
-      const near = { x: (Math.floor(scene.left) - scene.left) * scale, y: (Math.floor(scene.top) - scene.top) * scale };
-      this.frames.boxes(context, area, near, scale);
-    }
-    context.globalAlpha = 1;
   }
 
   /**

@@ -6,7 +6,7 @@
 /** @typedef {[number, number, number]} Colour */
 
 /**
- * Stops of the ramp: at which shade (see `shadeOf` in census.js) which property of the style sheet stands.
+ * Stops of the ramp: at which shade (see shading.js) which property of the style sheet stands.
  * @type {[number, string][]}
  */
 const STOPS = [
@@ -27,6 +27,7 @@ export class Palette {
     this.glow = property('--map-glow').trim();
     this.mine = property('--mine').trim();
     this.ink = property('--ink').trim();
+    this.line = property('--box-line').trim();
   }
 
   /**

@@ -5,6 +5,9 @@
 
 /** @typedef {import('./camera.js').Camera} Camera */
 
+/** Blocks have become boxes when the zoom has grown by this factor. */
+const NEAR_WITHIN = 1.3;
+
 export class Scene {
   /**
    * @param {Camera} camera
@@ -24,6 +27,13 @@ export class Scene {
     this.top = top;
     this.width = width * this.scale;
     this.height = height * this.scale;
+    /**
+     * From 0 to 1: how near it is. Blocks for tiles become boxes as soon as so few tiles are in sight that all of them
+     * are loaded, so a tile never looks emptier than its neighbour for having been loaded.
+     */
+    this.near = fade(camera.z, camera.zLoad, camera.zLoad * NEAR_WITHIN);
+    /** From 1 to 0: how far it still is from checkboxes, which have no lines and no words between them. */
+    this.far = 1 - fade(camera.z, camera.zClose * 0.8, camera.zClose);
     this.nowMs = nowMs;
     this.still = still;
   }

@@ -1,12 +1,10 @@
 /*
- * Owns the pictures of loaded tiles: one of a pixel per box, and a small one of a pixel per 5 x 5 boxes for looking
- * from afar. A picture is made once from the bits and then kept up to date box by box, so that an update costs one
- * pixel, whatever is on the screen.
+ * Owns the pictures of loaded tiles, of a pixel per box. A picture is made once from the bits and then kept up to date
+ * box by box, so that an update costs one pixel, whatever is on the screen.
  */
 
-import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
+import { TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { TINTS, tintAt } from './colours.js';
-import { shadeOf } from './census.js';
 
 /** @typedef {import('./board.js').Board} Board */
 /** @typedef {import('./colours.js').Inks} Inks */
@@ -20,17 +18,7 @@ import { shadeOf } from './census.js';
  * @property {number} count how many are pending
  * @property {number} bornMs when it was first seen, for fading it in
  * @property {boolean} stale has to be made anew from the bits
- * @property {Small | undefined} small
  */
-
-/** @typedef {{ canvas: HTMLCanvasElement, context: CanvasRenderingContext2D, madeMs: number, stale: boolean }} Small */
-
-/** One pixel of the small picture stands for this many boxes each way; it divides 400 and 250. */
-const SMALL_BOXES = 5;
-const SMALL_COLUMNS = TILE_COLUMNS / SMALL_BOXES;
-const SMALL_ROWS = TILE_ROWS / SMALL_BOXES;
-/** A small picture is made from all bits, so a busy tile's is allowed to be this old. */
-const SMALL_AGE_MS = 1_000;
 
 /** 64 x 400 KB of pixels: two screens full. */
 const PICTURES_MAX = 64;
@@ -59,8 +47,6 @@ export class TilePixels {
     this.left = MADE_PER_FRAME_MAX;
     this.image = new ImageData(TILE_COLUMNS, TILE_ROWS);
     this.pixels = new Uint32Array(this.image.data.buffer);
-    this.smallImage = new ImageData(SMALL_COLUMNS, SMALL_ROWS);
-    this.smallPixels = new Uint32Array(this.smallImage.data.buffer);
   }
 
   /** A new frame has a new allowance. Returns whether the last one used all of it up. */
@@ -73,10 +59,7 @@ export class TilePixels {
   /** @param {Inks} inks */
   recolour(inks) {
     this.inks = inks;
-    for (const picture of this.pictures.values()) {
-      picture.stale = true;
-      if (picture.small) picture.small.stale = true;
-    }
+    for (const picture of this.pictures.values()) picture.stale = true;
   }
 
   /**
@@ -87,9 +70,7 @@ export class TilePixels {
    */
   checked(tile, offset, id) {
     const picture = this.pictures.get(tile);
-    if (!picture) return;
-    if (picture.small) picture.small.stale = true;
-    if (picture.stale) return;
+    if (!picture || picture.stale) return;
     const { column, row } = this.geometry.placeOf(id);
     picture.pending[tintAt(column, row)].push(offset);
     picture.count += 1;
@@ -102,9 +83,7 @@ export class TilePixels {
    */
   loaded(tile) {
     const picture = this.pictures.get(tile);
-    if (!picture) return;
-    picture.stale = true;
-    if (picture.small) picture.small.stale = true;
+    if (picture) picture.stale = true;
   }
 
   /**
@@ -130,27 +109,6 @@ export class TilePixels {
   }
 
   /**
-   * The small picture of a tile, at most a second old.
-   * @param {number} tile
-   * @param {number} nowMs
-   * @returns {HTMLCanvasElement | undefined}
-   */
-  smallOf(tile, nowMs) {
-    const bits = this.board.bitsOf(tile);
-    const picture = this.pictures.get(tile);
-    if (!bits || !picture) return undefined;
-    const { small } = picture;
-    if (small && !(small.stale && nowMs - small.madeMs > SMALL_AGE_MS)) return small.canvas;
-    this.left -= 1;
-    if (this.left < 0) return small?.canvas;
-    picture.small = small ?? { ...blankCanvas(SMALL_COLUMNS, SMALL_ROWS), madeMs: 0, stale: true };
-    this.makeSmall(picture.small, bits);
-    picture.small.madeMs = nowMs;
-    picture.small.stale = false;
-    return picture.small.canvas;
-  }
-
-  /**
    * @param {number} bornMs
    * @returns {Picture}
    */
@@ -161,7 +119,7 @@ export class TilePixels {
     if (reused) this.pictures.delete(oldest);
     const { canvas, context } = reused ?? blankCanvas(TILE_COLUMNS, TILE_ROWS);
     const pending = Array.from({ length: TINTS }, () => []);
-    return { canvas, context, pending, count: 0, bornMs, stale: true, small: undefined };
+    return { canvas, context, pending, count: 0, bornMs, stale: true };
   }
 
   /**
@@ -204,31 +162,6 @@ export class TilePixels {
       offsets.length = 0;
     });
     picture.count = 0;
-  }
-
-  /**
-   * @param {Small} small
-   * @param {Uint8Array} bits
-   */
-  makeSmall(small, bits) {
-    const { smallPixels } = this;
-    smallPixels.fill(0);
-    for (let byte = 0; byte < bits.length; byte++) {
-      let rest = bits[byte];
-      while (rest !== 0) {
-        const offset = byte * 8 + 31 - Math.clz32(rest & -rest);
-        rest &= rest - 1;
-        const row = Math.floor(offset / (TILE_COLUMNS * SMALL_BOXES));
-        smallPixels[row * SMALL_COLUMNS + Math.floor((offset % TILE_COLUMNS) / SMALL_BOXES)] += 1;
-      }
-    }
-    // As dark as a whole tile that is that full, so that the picture fits in with the blocks around it.
-    const whole = TILE_BOXES / (SMALL_BOXES * SMALL_BOXES);
-    // Where nothing is checked the block shows through, or a loaded tile would look emptier than its neighbours.
-    for (let at = 0; at < smallPixels.length; at++) {
-      if (smallPixels[at] > 0) smallPixels[at] = this.inks.shades.pixel(shadeOf(smallPixels[at] * whole));
-    }
-    small.context.putImageData(this.smallImage, 0, 0);
   }
 }
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Census, HEAT_MS, shadeOf } from '../../static/census.js';
+import { Census, HEAT_MS } from '../../static/census.js';
 import { Geometry } from '../../static/geometry.js';
 
 const BOXES = 250_000;
@@ -124,14 +124,6 @@ test('listeners hear of each tile that changed, and of none that did not', () =>
   known.learn(1, 2);
   known.learnOverview(overview([0, 0, 0]), 0);
   assert.deepEqual(heard, [1, undefined]);
-});
-
-test('shades tell one box from none and half full from more', () => {
-  assert.equal(shadeOf(0), 0);
-  assert.ok(shadeOf(1) > 0.15);
-  assert.ok(shadeOf(60_000) - shadeOf(40_000) > 0.08);
-  assert.ok(Math.abs(shadeOf(100_000) - 1) < 1e-9);
-  for (let checked = 1; checked < 100_000; checked *= 2) assert.ok(shadeOf(checked * 2) > shadeOf(checked));
 });
 
 test('after a reconnect the next overview may say less, but not less than was heard since', () => {
