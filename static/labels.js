@@ -60,16 +60,16 @@ export class Labels {
   /**
    * @param {CanvasRenderingContext2D} context
    * @param {Scene} scene
-   * @param {number[]} tiles in sight
    * @returns {boolean} whether some are still to come
    */
-  draw(context, scene, tiles) {
+  draw(context, scene) {
     const { z, near, far, ratio } = scene;
     const tilePx = TILE_COLUMNS * z;
     if (tilePx < COUNT_PX || !this.census.known) return false;
     if (ratio !== this.ratio) this.plates.clear();
     this.ratio = ratio;
     this.left = DRAWN_PER_FRAME_MAX;
+    const tiles = this.geometry.tilesIn(scene.window);
     // One kind is gone before the other one comes.
     const counts = fade(tilePx, COUNT_PX, COUNT_PX * 1.2) * Math.max(0, 1 - 2 * near);
     if (counts > 0) for (const tile of tiles) this.drawCount(context, scene, tile, counts, tilePx >= NUMBER_PX);
@@ -97,7 +97,10 @@ export class Labels {
     const checked = this.census.checkedIn(tile);
     if (checked === 0 && !numbered) return;
     const { column, row } = this.geometry.placeOf(first);
-    const plate = this.plateOf({ large: formatNumber(checked), small: numbered ? `from ${formatNumber(first)}` : '' });
+    const plate = this.plateOf(numbered ? `tile ${first} ${checked}` : `count ${checked}`, () => ({
+      large: formatNumber(checked),
+      small: numbered ? `from ${formatNumber(first)}` : '',
+    }));
     if (!plate) return;
     const x = (column + TILE_COLUMNS / 2 - left) * scale - plate.width / 2;
     const y = (row + TILE_ROWS / 2 - top) * scale - plate.height / 2;
@@ -116,10 +119,11 @@ export class Labels {
   drawCorner(context, { left, top, scale, width, height, ratio }, tile, alpha, taken) {
     const first = this.geometry.firstOf(tile);
     const { column, row } = this.geometry.placeOf(first);
-    const plate = this.plateOf({
+    const checked = this.census.checkedIn(tile);
+    const plate = this.plateOf(`corner ${first} ${checked}`, () => ({
       large: `from ${formatNumber(first)}`,
-      small: `${formatNumber(this.census.checkedIn(tile))} checked`,
-    });
+      small: `${formatNumber(checked)} checked`,
+    }));
     if (!plate) return;
     const inset = 6 * ratio;
     const along = (/** @type {number} */ start, /** @type {number} */ end, /** @type {number} */ size) =>
@@ -149,7 +153,7 @@ export class Labels {
         const id = this.geometry.idAt(column, row);
         // Nor on what somebody has drawn.
         if (id === 0 || this.board.stateOf(id) === 'checked') continue;
-        const plate = this.plateOf({ large: '', small: formatNumber(id) });
+        const plate = this.plateOf(`box ${id}`, () => ({ large: '', small: formatNumber(id) }));
         if (!plate) continue;
         const x = Math.round((column - left) * scale + inset);
         const y = Math.round((row - top) * scale + inset);
@@ -161,17 +165,17 @@ export class Labels {
   }
 
   /**
-   * @param {Words} words
+   * @param {string} key
+   * @param {() => Words} words asked for once: writing a number takes longer than copying a plate
    * @returns {HTMLCanvasElement | undefined} nothing while this frame has drawn enough others
    */
-  plateOf(words) {
-    const key = `${words.large}|${words.small}`;
+  plateOf(key, words) {
     let plate = this.plates.get(key);
     if (plate) this.plates.delete(key);
     else {
       this.left -= 1;
       if (this.left < 0) return undefined;
-      plate = this.drawPlate(words);
+      plate = this.drawPlate(words());
       const [oldest] = this.plates.keys();
       if (this.plates.size >= KEPT_MAX && oldest !== undefined) this.plates.delete(oldest);
     }

@@ -13,9 +13,9 @@
  * @typedef {Pick<import('./mine.js').Mine, 'has' | 'idsIn' | 'listen'>} Mine
  */
 
-/** @typedef {'confirmed' | 'refused' | 'found'} Event what a ring around a box can mean */
+/** @typedef {'confirmed' | 'refused'} Event what a ring around a box can mean */
 
-const RING_MS = { confirmed: 900, refused: 1_600, found: 1_600 };
+const RING_MS = { confirmed: 900, refused: 1_600 };
 const RINGS_MAX = 40;
 const MARK_MIN_PX = 3;
 const RING_PX = 26;
@@ -46,6 +46,8 @@ export class Marks {
     this.sparks = new Uint32Array(SPARKS_MAX);
     this.sparksSinceMs = new Float64Array(SPARKS_MAX).fill(-Infinity);
     this.nextSpark = 0;
+    /** The box that a click would check, or 0. */
+    this.pointed = 0;
   }
 
   /**
@@ -69,6 +71,8 @@ export class Marks {
    * @param {number} nowMs
    */
   ring(id, event, nowMs) {
+    // A box that is tried again says only the last thing that became of it.
+    this.rings = this.rings.filter((ring) => ring.id !== id);
     this.rings.push({ id, event, sinceMs: nowMs });
     if (this.rings.length > RINGS_MAX) this.rings.shift();
   }
@@ -82,6 +86,7 @@ export class Marks {
   draw(context, scene, tiles) {
     const sparkles = tiles.length > 0 && this.drawSparks(context, scene);
     this.drawMine(context, scene, tiles);
+    this.drawPointed(context, scene);
     const waits = this.drawWaiting(context, scene);
     return this.drawRings(context, scene) || waits || sparkles;
   }
@@ -139,6 +144,27 @@ export class Marks {
   }
 
   /**
+   * As the style sheet has it for a checkbox under the pointer.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   */
+  drawPointed(context, scene) {
+    if (this.pointed === 0) return;
+    const state = this.board.stateOf(this.pointed);
+    if (state === 'checked' || state === 'waiting') return;
+    const { x, y } = scene.middleOf(this.pointed);
+    const side = scene.scale * 0.78;
+    context.fillStyle = context.strokeStyle = this.inks.accent;
+    context.lineWidth = 2 * scene.ratio;
+    context.beginPath();
+    context.roundRect(x - side / 2, y - side / 2, side, side, scene.scale * 0.2);
+    context.globalAlpha = 0.18;
+    context.fill();
+    context.globalAlpha = 1;
+    context.stroke();
+  }
+
+  /**
    * @param {CanvasRenderingContext2D} context
    * @param {Scene} scene
    */
@@ -181,10 +207,9 @@ export class Marks {
       if (!seen) continue;
       const share = Math.max(0, (nowMs - sinceMs) / RING_MS[event]);
       const grown = scene.still ? 0.5 : 1 - (1 - share) ** 3;
-      const { accent, bad, glow } = this.inks;
-      context.strokeStyle = { confirmed: accent, refused: bad, found: glow }[event];
+      context.strokeStyle = event === 'confirmed' ? this.inks.accent : this.inks.bad;
       context.globalAlpha = 1 - share;
-      context.lineWidth = (event === 'found' ? 4 : 3) * ratio * (1 - share / 2);
+      context.lineWidth = 3 * ratio * (1 - share / 2);
       const radius = scale * 0.6 + (4 + RING_PX * (event === 'refused' ? 0.4 : grown)) * ratio;
       context.beginPath();
       context.arc(x, y, radius, 0, 2 * Math.PI);

@@ -6,6 +6,7 @@
 
 import { TILE_BOXES, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { Blocks } from './blocks.js';
+import { CLOSE_MIN_PX } from './camera.js';
 import { readInks, tintAt } from './colours.js';
 import { Frames } from './frames.js';
 import { Labels } from './labels.js';
@@ -25,7 +26,7 @@ const TILE_FADE_MS = 220;
 /** Glows fade over seconds; this many milliseconds a frame are smooth enough for that. */
 const GLOW_FRAME_MS = 50;
 /** Ticks on more boxes than this would not be painted within a frame. */
-const SPRITES_MAX = 3_200;
+const SPRITES_MAX = 6_000;
 
 export class Painter {
   /**
@@ -93,8 +94,7 @@ export class Painter {
   paint(nowMs, still) {
     const { context, camera } = this;
     const scene = new Scene(camera, this.ratio, nowMs, still);
-    const { z, window } = scene;
-    const inSight = this.geometry.tilesIn(window);
+    const { z } = scene;
     let moving = this.pixels.beginFrame();
     context.globalAlpha = 1;
     context.fillStyle = this.inks.paper;
@@ -106,13 +106,13 @@ export class Painter {
     moving = this.paintTiles(scene) || moving;
     this.ruler.drawLines(context, scene);
     this.blocks.cutEnd(context, scene);
-    if (z >= camera.zClose * 0.6) this.paintTicks(scene);
+    this.paintTicks(scene);
 
     const near = camera.tilesWanted;
     // Where single boxes are seen to light up, tiles need not.
     const glow = 1 - fade(z, camera.zLoad * 0.6, camera.zLoad * 1.2);
     const glows = glow > 0 && this.blocks.drawGlow(context, scene, glow);
-    moving = this.labels.draw(context, scene, inSight) || moving;
+    moving = this.labels.draw(context, scene) || moving;
     moving = this.marks.draw(context, scene, near) || moving;
     if (moving || this.pixels.left < 0) return 0;
     return glows ? GLOW_FRAME_MS : undefined;
@@ -209,9 +209,12 @@ export class Painter {
   paintTicks(scene) {
     const { context, geometry, board } = this;
     const { scale, window, left, top, z } = scene;
+    // By their size alone: on a large screen there are no checkboxes yet at a zoom that is near enough for them.
+    const strength = fade(z, CLOSE_MIN_PX * 0.7, CLOSE_MIN_PX);
+    if (strength === 0) return;
     const count = Math.ceil(window.width + 1) * Math.ceil(window.height + 1);
     if (count > SPRITES_MAX) return;
-    context.globalAlpha = fade(z, this.camera.zClose * 0.7, this.camera.zClose);
+    context.globalAlpha = strength;
     context.imageSmoothingEnabled = true;
     const size = Math.round(scale);
     const sprites = Array.from(this.inks.tints, (_, tint) => this.frames.sprite(`checked-${tint}`, size));

@@ -59,6 +59,8 @@ export class View {
     this.first = /** @type {{ id: number, z: number | undefined } | undefined} */ (undefined);
 
     root.addEventListener('click', (event) => this.clicked(event));
+    root.addEventListener('pointermove', (event) => this.point(event.pointerType === 'mouse' ? event : undefined));
+    root.addEventListener('pointerleave', () => this.point(undefined));
     // A click leaves the focus on its box, so the arrow keys go on from there.
     // The window stays where it is: if it moved between pressing and releasing the button, the click would be lost.
     root.addEventListener('focusin', ({ target }) => this.choose(idOf(target)));
@@ -474,15 +476,32 @@ export class View {
     } else this.tapped(event);
   }
 
-  /** @param {MouseEvent} event a click on the painted map, or between the round corners of checkboxes */
-  tapped({ clientX, clientY, detail }) {
-    const { camera } = this;
+  /** @param {MouseEvent} event */
+  under({ clientX, clientY }) {
     const area = this.root.getBoundingClientRect();
-    const place = camera.under(clientX - area.left, clientY - area.top);
-    const id = this.geometry.idAt(Math.floor(place.x), Math.floor(place.y));
+    const place = this.camera.under(clientX - area.left, clientY - area.top);
+    return { place, id: this.geometry.idAt(Math.floor(place.x), Math.floor(place.y)) };
+  }
+
+  /**
+   * Points out the box under the pointer where it is painted but large enough to be checked.
+   * @param {MouseEvent | undefined} event
+   */
+  point(event) {
+    const id = event && !this.checkboxes.shown && this.camera.z >= CLOSE_MIN_PX ? this.under(event).id : 0;
+    if (id === this.painter.marks.pointed) return;
+    this.painter.marks.pointed = id;
+    this.root.toggleAttribute('data-pointed', id !== 0);
+    this.drawSoon();
+  }
+
+  /** @param {MouseEvent} event a click on the painted map, or between the round corners of checkboxes */
+  tapped(event) {
+    const { place, id } = this.under(event);
+    const { detail } = event;
     if (id === 0) return;
     // The second click of two goes on to where the first one has set off for.
-    if (this.checkboxes.shown || (camera.z >= CLOSE_MIN_PX && detail < 2)) this.check(id);
+    if (this.checkboxes.shown || (this.camera.z >= CLOSE_MIN_PX && detail < 2)) this.check(id);
     else this.approach((detail >= 2 && this.motion.destination) || place, detail >= 2);
   }
 
