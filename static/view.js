@@ -311,12 +311,13 @@ export class View {
     const widthPx = root.clientWidth;
     const heightPx = root.clientHeight;
     if (widthPx === 0 || heightPx === 0) return;
+    const turned = widthPx !== camera.widthPx;
     camera.resize(widthPx, heightPx, TOUCH.matches);
     this.painter.resize(widthPx, heightPx);
     if (this.first) return this.open(this.first);
     this.motion.resized();
-    // What is meant stays in sight, but nothing moves under a hand.
-    if (this.crisp && !this.motion.held) this.aim(this.current);
+    // What is meant stays in sight, but nothing moves under a hand, nor for a keyboard that will be gone again.
+    if (turned && this.crisp && !this.motion.held) this.aim(this.current);
     else this.draw(performance.now());
   }
 

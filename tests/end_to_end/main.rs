@@ -27,6 +27,7 @@ mod page_checks;
 mod page_faults;
 mod page_gates;
 mod page_hands;
+mod page_painting;
 mod page_screens;
 mod page_travel;
 mod slow_clients;

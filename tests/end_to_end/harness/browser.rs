@@ -8,10 +8,13 @@ mod accessibility;
 mod devtools;
 mod frames;
 mod hands;
+mod metrics;
 mod page;
+mod painted;
 
 pub use frames::Frames;
 pub use hands::Stroke;
+pub use painted::contrast;
 
 use std::{
     io::{BufRead, BufReader, Read, Write},

@@ -35,11 +35,16 @@ impl Window<'_> {
 
     /// Two fingers at once around `centre`, `from` pixels apart and then `to` pixels.
     pub fn pinch(&self, centre: (f64, f64), from: f64, to: f64) {
+        self.pinch_in_steps(centre, from, to, 12);
+    }
+
+    /// The same, as slowly as so many positions of the fingers take.
+    pub fn pinch_in_steps(&self, centre: (f64, f64), from: f64, to: f64, steps: u32) {
         let finger = |side: f64| Stroke {
             from: (centre.0 + side * from / 2., centre.1),
             to: (centre.0 + side * to / 2., centre.1),
         };
-        self.touch(&[finger(-1.), finger(1.)], 12, 150);
+        self.touch(&[finger(-1.), finger(1.)], steps, 150);
     }
 
     /// Clicks a point with the mouse.
