@@ -2,7 +2,10 @@
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueHint, error::ErrorKind};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueHint,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 use clap_complete::Shell;
 
 use crate::{
@@ -11,17 +14,19 @@ use crate::{
 };
 
 /// Shown by `--help`.
-const MORE: &str = "\
+pub const MORE: &str = "\
 Settings, later places win:
   1. the defaults compiled in (settings.toml of the repository, with a comment on each)
   2. ./settings.toml if there is one, or --settings FILE
-  3. .env in the working directory: variables as in 4, one NAME=value a line
-  4. the environment: first the older server's names (SERVER_ADDRESS, ME_URL,
-     BUY_ME_A_COFFEE_URL, WEBSOCKET_URL, LIMITER_LIMIT, LIMITER_BURST, ALLOWED_ORIGINS
-     and WEBSOCKET_*), then BILLION__SECTION__KEY, as in BILLION__SERVER__ADDRESS=:9000
-  5. flags: first --set, then the others
+  3. .env in the working directory: variables as in 4 and 5, one NAME=value a line
+  4. the environment, the older server's names: REDIS_ADDRESSES (a Redis Cluster keeps
+     the board), REDIS_ADDRESSES_REMAP, SERVER_ADDRESS, ALLOWED_ORIGINS, LIMITER_LIMIT,
+     LIMITER_BURST, ME_URL, BUY_ME_A_COFFEE_URL and WEBSOCKET_*
+  5. the environment, BILLION__SECTION__KEY, as in BILLION__SERVER__ADDRESS=:9000
+  6. flags: first --set, then the others
 
-RUST_LOG chooses what is logged (error, warn, info, debug), info by default.
+RUST_LOG chooses what is logged (error, warn, info, debug), info by default. --check looks at
+the settings and the files they name; it tries no port and looks no name up.
 
 Examples:
   billion --address :9000 --data /var/lib/billion
@@ -107,7 +112,8 @@ impl Arguments {
     /// The command line. What is wrong with it is said, and ends the process.
     pub fn read() -> Self {
         let words: Vec<OsString> = std::env::args_os().collect();
-        Self::try_parse_from(&words).and_then(Self::agreeing).unwrap_or_else(|error| {
+        Self::try_parse_from(&words).and_then(Self::agreeing).unwrap_or_else(|mut error| {
+            explain_serving(&mut error);
             let text = error.to_string();
             let told = without_secrets(&text, &words);
             if !error.use_stderr() || told == text {
@@ -127,6 +133,17 @@ impl Arguments {
         };
         let told = format!("the argument '{flag}' cannot be used with a command");
         Err(Self::command().error(ErrorKind::ArgumentConflict, told))
+    }
+}
+
+/// Serving has no command, which is looked for all the same.
+fn explain_serving(error: &mut clap::Error) {
+    let words = ["serve", "server", "start", "run", "up"];
+    let found = error.get(ContextKind::InvalidSubcommand);
+    if matches!(found, Some(ContextValue::String(word)) if words.contains(&word.as_str())) {
+        let tip = "without a command, billion serves the board";
+        error.remove(ContextKind::SuggestedSubcommand);
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
     }
 }
 
@@ -173,8 +190,13 @@ impl SettingsArguments {
 }
 
 fn assignment(text: &str) -> Result<(String, String), &'static str> {
-    let (key, value) = text.split_once('=').ok_or("write section.key=value")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
+    let (key, value) = text.split_once('=').unwrap_or_default();
+    let key = key.trim();
+    if key.is_empty() {
+        Err("write section.key=value")
+    } else {
+        Ok((key.to_owned(), value.to_owned()))
+    }
 }
 
 fn flag(name: &str, key: &str, value: &str) -> Flag {

@@ -6,6 +6,8 @@ mod client_address;
 mod commands;
 #[cfg(feature = "echo")]
 mod echo;
+mod listen;
+mod logging;
 mod routes;
 mod settings;
 mod startup;
@@ -26,7 +28,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = Arguments::read();
-    telemetry::start_logging();
+    logging::start();
     if arguments.check {
         return commands::check::run(&arguments.settings);
     }

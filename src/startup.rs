@@ -28,27 +28,26 @@ use actix_web::{
     web,
 };
 use actors::{
+    board::grouped,
     protocol::Close,
     stats::Stats,
     topology::{Node, Worker},
 };
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use futures_util::future::try_join;
-use log::{error, info, warn};
+use log::{info, warn};
 use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
 use tokio::{net::TcpStream, time::timeout};
 
 use crate::{
+    listen::{BACKLOG, listen, reached},
+    logging,
     routes::{assets, backup, health, metrics, overview, page},
-    settings::{self, Settings},
+    settings::Settings,
     store::Opened,
     telemetry, usage,
     ws::{self, Admission, AppService},
 };
-
-/// Connections the kernel may hold for us before they are accepted: everybody, if all come back at
-/// once. The kernel allows no more than `net.core.somaxconn`, 4,096 unless an operator raises it.
-const BACKLOG: u32 = 65_535;
 
 /// Time for a client to begin its first request, and then to send the whole of its head.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -65,6 +64,12 @@ const DESCRIPTOR_CHECK_INTERVAL: Duration = Duration::from_secs(3);
 
 /// Descriptors for everything but players: listeners, store, workers, page requests.
 const DESCRIPTORS_RESERVED: usize = 256;
+
+/// Descriptors that are open before anybody comes: so many …
+const DESCRIPTORS_OWN: usize = 26;
+
+/// … and so many for each worker and each thread of shards (both counted in /proc/self/fd).
+const DESCRIPTORS_PER_THREAD: usize = 4;
 
 /// Of the shutdown time, kept back for closing the store.
 const STORE_CLOSE_TIME: Duration = Duration::from_secs(1);
@@ -97,7 +102,7 @@ async fn load(settings: &Settings, stats: &Arc<Stats>) -> Result<(Opened, Arc<No
     info!(
         "loaded {} with {} checked in {:.0} ms",
         node.board,
-        stats.announced.get(),
+        grouped(stats.announced.get().unsigned_abs()),
         began.elapsed().as_secs_f64() * 1e3
     );
     Ok((store, node))
@@ -130,11 +135,27 @@ impl Application {
         let stats = Arc::new(Stats::default());
         telemetry::count_panics(stats.clone());
         // Ports first: a port in use is found before a large board is loaded.
-        let listener = listen("server.address", &settings.server.address)?;
-        let admin_listener = listen("admin.address", &settings.admin.address)?;
+        let listeners = async {
+            let players = listen("server.address", &settings.server.address).await?;
+            Ok::<_, anyhow::Error>((
+                players,
+                listen("admin.address", &settings.admin.address).await?,
+            ))
+        };
+        let (listener, admin_listener) = tokio::select! {
+            listeners = listeners => listeners?,
+            signal = signals.next() => {
+                info!("{signal}: nothing has been served yet");
+                return Ok(None);
+            }
+        };
         let (address, admin_address) = (listener.local_addr()?, admin_listener.local_addr()?);
 
-        let connections_max = connections_within_descriptors(settings.server.max_connections);
+        let workers = match settings.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        };
+        let connections_max = connections_within_descriptors(settings, workers)?;
 
         let loaded = try_join(load(settings, &stats), load_page(settings));
         let ((store, node), page) = tokio::select! {
@@ -153,10 +174,6 @@ impl Application {
             overview: web::Data::default(),
             statics: settings.page.path.join("static"),
             http_connections,
-        };
-        let workers = match settings.server.workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            workers => workers,
         };
         let server = Server::build()
             .workers(workers)
@@ -178,8 +195,16 @@ impl Application {
         actix_rt::spawn(server);
         actix_rt::spawn(admin);
         actix_rt::spawn(watch_descriptors(node.clone()));
-        info!("listening on http://{}", self.address);
-        info!("metrics on http://{}/metrics", self.admin_address);
+        let (shown, from) = reached(self.address);
+        info!("listening on http://{shown}{from}");
+        let (shown, from) = reached(self.admin_address);
+        info!("metrics on http://{shown}/metrics{from}; /export and /import are there, too");
+        if !self.admin_address.ip().to_canonical().is_loopback() {
+            warn!(
+                "admin.address reaches beyond this machine: who reaches it may take the board away and \
+                 check every box, so keep it off the internet"
+            );
+        }
 
         let stopped = tokio::select! {
             signal = signals.next() => {
@@ -187,7 +212,7 @@ impl Application {
                 Stopped::Asked
             }
             what = node.fatal.wait() => {
-                error!("{what} ended unexpectedly: stopping the node");
+                logging::fatal(format_args!("{what} ended unexpectedly: stopping the node"));
                 Stopped::Failed
             }
         };
@@ -279,25 +304,26 @@ async fn watch_descriptors(node: Arc<Node>) {
 }
 
 /// Raises the limit of open files as far as it goes; how many players that leaves room for.
-fn connections_within_descriptors(wanted: usize) -> usize {
+fn connections_within_descriptors(settings: &Settings, workers: usize) -> Result<usize> {
+    let wanted = settings.server.max_connections;
     let files = usage::raise_descriptors_max().unwrap_or(usize::MAX);
-    let possible = files.saturating_sub(DESCRIPTORS_RESERVED.min(files / 2));
+    let threads = workers + settings.shards.threads;
+    let needed = DESCRIPTORS_OWN + DESCRIPTORS_PER_THREAD * threads;
+    let possible = files.saturating_sub(needed.max(DESCRIPTORS_RESERVED.min(files / 2)));
+    if possible == 0 {
+        bail!(
+            "only {files} files may be open, and {threads} threads of server.workers and \
+             shards.threads need {needed} before the first player comes: raise the limit with \
+             ulimit -n or LimitNOFILE, or take fewer threads"
+        );
+    }
     if possible < wanted {
         warn!(
             "server.max_connections = {wanted}, but only {files} files may be open: taking \
              {possible} players (raise the limit with ulimit -n or LimitNOFILE)"
         );
     }
-    wanted.min(possible)
-}
-
-fn listen(key: &str, address: &str) -> Result<std::net::TcpListener> {
-    let addresses = settings::resolve(address).map_err(|problem| anyhow!("{key}: {problem}"))?;
-    let listener = std::net::TcpListener::bind(&addresses[..])
-        .with_context(|| format!("cannot listen on {address} ({key})"))?;
-    // std listens with a backlog of 128.
-    socket2::SockRef::from(&listener).listen(BACKLOG as i32)?;
-    Ok(listener)
+    Ok(wanted.min(possible))
 }
 
 /// The service of one worker thread: HTTP requests and upgrades, decided by the same App.

@@ -1,6 +1,6 @@
-//! What operators see: log lines on stderr and the metrics registry. Reads counters, owns none.
+//! What operators see beside the log: the metrics registry, and panics in both. Reads counters, owns none.
 
-use std::{io::Write, sync::Arc};
+use std::sync::Arc;
 
 use actors::stats::Stats;
 use prometheus_client::{
@@ -8,21 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{store::Opened, usage::Process};
-
-/// Starts logging to stderr. `RUST_LOG` selects, `info` is the default.
-pub fn start_logging() {
-    // actix_http logs an error for each malformed request, which lets anybody fill the log; redis one
-    // for each attempt to reach a node that is away, of which the store tells in one line.
-    let filter = "info,actix_server=warn,actix_http=off,redis=off";
-    let env = env_logger::Env::default().default_filter_or(filter);
-    env_logger::Builder::from_env(env)
-        .format(|out, record| {
-            let time = out.timestamp_millis();
-            writeln!(out, "{time} {:<5} {}", record.level(), record.args())
-        })
-        .init();
-}
+use crate::{logging, store::Opened, usage::Process};
 
 /// Counts every panic, wherever it is caught, and logs where it came from.
 pub fn count_panics(stats: Arc<Stats>) {
@@ -31,7 +17,8 @@ pub fn count_panics(stats: Arc<Stats>) {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("no message");
         let thread = std::thread::current();
-        log::error!("panic in thread {} at {place}: {message}", thread.name().unwrap_or("unnamed"));
+        let name = thread.name().unwrap_or("unnamed");
+        logging::fatal(format_args!("panic in thread {name} at {place}: {message}"));
     }));
 }
 

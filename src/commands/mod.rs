@@ -21,9 +21,9 @@ use std::{
     process::ExitCode,
 };
 
-use log::{error, warn};
+use log::warn;
 
-use crate::{arguments::SettingsArguments, settings::Settings};
+use crate::{arguments::SettingsArguments, logging::fatal, settings::Settings};
 
 /// Exit code for settings that cannot be used.
 pub const BAD_SETTINGS: u8 = 2;
@@ -36,7 +36,7 @@ pub fn load(arguments: &SettingsArguments) -> Result<Settings, ExitCode> {
     }
     loaded.settings.map_err(|problems| {
         for problem in problems.0 {
-            error!("{problem}");
+            fatal(problem);
         }
         ExitCode::from(BAD_SETTINGS)
     })
@@ -60,7 +60,7 @@ fn with_settings(
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // One line: what failed and why.
-            error!("{failure:#}");
+            fatal(format_args!("{failure:#}"));
             if failure.is::<WrongArgument>() {
                 return ExitCode::from(BAD_SETTINGS);
             }
@@ -73,7 +73,7 @@ fn with_settings(
 fn say(text: &[u8]) -> ExitCode {
     match std::io::stdout().write_all(text) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            error!("cannot write to standard output: {error}");
+            fatal(format_args!("cannot write to standard output: {error}"));
             ExitCode::FAILURE
         }
         _ => ExitCode::SUCCESS,

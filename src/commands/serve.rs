@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use log::{error, warn};
+use log::warn;
 
 use super::{BAD_SETTINGS, check};
 use crate::{
     arguments::SettingsArguments,
+    logging::fatal,
     settings::Settings,
     startup::{Application, Stopped},
 };
@@ -19,7 +20,7 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     }
     let problems = check::problems(&loaded);
     for problem in &problems {
-        error!("{problem}");
+        fatal(problem);
     }
     let Ok(settings) = loaded.settings else { return ExitCode::from(BAD_SETTINGS) };
     if !problems.is_empty() {
@@ -36,7 +37,7 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
         Ok(Stopped::Failed) => ExitCode::FAILURE,
         Err(failure) => {
             // One line: what failed and why.
-            error!("{failure:#}");
+            fatal(format_args!("{failure:#}"));
             ExitCode::FAILURE
         }
     }

@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 
 use super::{
     encoded::{Effort, Encoded},
-    page::Page,
+    page::{Page, WAY_OUT},
 };
 
 /// A file under its hashed name never changes.
@@ -40,7 +40,8 @@ impl Assets {
     /// If a file cannot be read; the error names it.
     pub fn load(folder: &Path, effort: Effort) -> Result<Self> {
         let mut contents = BTreeMap::new();
-        let unreadable = || format!("cannot read the page's folder {}", folder.display());
+        let unreadable =
+            || format!("cannot read the page's folder {}: {WAY_OUT}", folder.display());
         for entry in fs::read_dir(folder).with_context(unreadable)? {
             let path = entry.with_context(unreadable)?.path();
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };

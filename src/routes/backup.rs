@@ -14,7 +14,7 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use actors::topology::Node;
+use actors::{board::counted, topology::Node};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::Deserialize;
@@ -143,7 +143,8 @@ async fn piece(mut exporting: Exporting) -> io::Result<(Bytes, Option<Exporting>
     }
     let Exporting { encoder, mut out, .. } = exporting;
     let summary = encoder.end(&mut out);
-    log::info!("exported {} boxes in {} tiles", summary.checked, summary.tiles);
+    let boxes = counted(summary.checked.into(), "box", "boxes");
+    log::info!("exported {boxes} in {}", counted(summary.tiles.into(), "tile", "tiles"));
     Ok((out.into(), None))
 }
 
@@ -197,7 +198,9 @@ pub async fn import(
     if let Some(reason) = misfit(&summary.header, &node, wishes.any_name) {
         return refuse(StatusCode::CONFLICT, &reason);
     }
-    log::info!("import of {} boxes in {} tiles begins", summary.checked, summary.tiles);
+    let boxes = counted(summary.checked.into(), "box", "boxes");
+    let tiles = counted(summary.tiles.into(), "tile", "tiles");
+    log::info!("import of {boxes} in {tiles} begins");
     let (lines, received) = mpsc::channel(LINES);
     let merging = Merging::new(node, wishes.rate, summary, lines);
     actix_web::rt::spawn(async move {

@@ -17,6 +17,10 @@ use crate::settings;
 /// The template's name in `templates/`.
 const INDEX: &str = "index.html";
 
+/// What to do if the page's files cannot be read.
+pub const WAY_OUT: &str = "start the server in the folder that holds templates/ and static/, or set \
+                           page.path to it";
+
 /// The page as it was read.
 pub struct Loaded {
     templates: Tera,
@@ -62,11 +66,7 @@ impl Loaded {
         let assets = Assets::load(&folder.join("static"), effort)?;
         let file = folder.join("templates").join(INDEX);
         let text = std::fs::read_to_string(&file).with_context(|| {
-            format!(
-                "cannot read the page's template {}: start the server in the folder that holds \
-                 templates/ and static/, or set page.path to it",
-                file.display()
-            )
+            format!("cannot read the page's template {}: {WAY_OUT}", file.display())
         })?;
         let mut tera = Tera::default();
         tera.add_raw_template(INDEX, &text)

@@ -2,12 +2,14 @@
 //! no two of them mean the same setting, so that they need no order among themselves.
 
 use config::ValueKind;
+use strsim::osa_distance;
 
 use super::{
     catalogue::{Form, find, nearest},
     layers::{Findings, Given},
     show::masked,
-    variables::Variable,
+    validate::{unprintable, wrapped},
+    variables::{Variable, variable},
 };
 
 /// What names may begin with that are not ours and yet meant for us.
@@ -26,6 +28,19 @@ pub enum Meaning {
     Milliseconds(&'static str),
     /// Nothing, for this reason.
     Nothing(&'static str),
+}
+
+impl Meaning {
+    /// The setting that it sets, if any.
+    pub fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Setting(key)
+            | Self::Bytes(key)
+            | Self::Seconds(key)
+            | Self::Milliseconds(key) => Some(key),
+            Self::Nothing(_) => None,
+        }
+    }
 }
 
 /// Every name that is understood. Empty values count as not set.
@@ -66,6 +81,27 @@ pub const ALIASES: &[(&str, Meaning)] = &[
         "WEBSOCKET_PING_WORKERS",
         Meaning::Nothing("the hub of each of server.workers threads pings its own sessions"),
     ),
+    (
+        "WEBSOCKET_ENABLE_GLOBAL_PING",
+        Meaning::Nothing(
+            "the hub of each of server.workers threads always pings its own sessions, every \
+             session.ping_interval_s",
+        ),
+    ),
+    (
+        "WEBSOCKET_DROP_ON_FULL",
+        Meaning::Nothing(
+            "for a client that does not keep up updates are always dropped, and the protocol says \
+             what then: plain connections are closed, v=2 ones resynced",
+        ),
+    ),
+    (
+        "WEBSOCKET_MESSAGE_BUFFER_SIZE",
+        Meaning::Nothing(
+            "updates wait as batches: broadcaster.mailbox bounds those of shards, session.mailbox and \
+             session.outbox_bytes those for one client",
+        ),
+    ),
 ];
 
 /// What the older names among `variables` set.
@@ -76,23 +112,50 @@ pub fn read(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
         match ALIASES.iter().find(|(known, _)| known == name) {
             Some((_, meaning)) => given.extend(interpret(variable, *meaning, findings)),
             None => {
-                let told = PREFIXES.iter().find_map(|prefix| {
-                    let rest = name.strip_prefix(prefix)?;
-                    let known = ALIASES.iter().filter_map(|(name, _)| name.strip_prefix(prefix));
-                    let hint = nearest(rest, known)
-                        .map(|meant| format!(" (did you mean {prefix}{meant}?)"))
-                        .unwrap_or_default();
-                    Some(format!("{place}: not known here and ignored{hint}"))
-                });
-                findings.notices.extend(told);
+                let told = guess(name);
+                findings.notices.extend(told.map(|told| format!("{place}: {told}")));
             }
         }
     }
     given
 }
 
+/// What to say of a name that is none of these and yet may be meant for us.
+fn guess(name: &str) -> Option<String> {
+    let unknown = "not known here and ignored";
+    let meant = |meant: &str| format!("{unknown} (did you mean {meant}?)");
+    if let Some(prefix) = PREFIXES.iter().find(|prefix| name.starts_with(**prefix)) {
+        // REDIS_PASSWORD: others have that, the older server had not.
+        let ours = name.to_lowercase().replacen('_', ".", 1);
+        if find(&ours).is_some() {
+            return Some(meant(&variable(&ours)));
+        }
+        let rest = &name[prefix.len()..];
+        let known = ALIASES.iter().filter_map(|(name, _)| name.strip_prefix(prefix));
+        let close = nearest(rest, known).map(|rest| meant(&format!("{prefix}{rest}")));
+        return Some(close.unwrap_or_else(|| unknown.to_owned()));
+    }
+    // Anybody's variables are here, so they have to be more alike the shorter they are: ME_URL only in
+    // other letters, SERVER_ADDRESS with three letters off.
+    let upper = name.to_uppercase();
+    let off = |known: &&str| osa_distance(&upper, known);
+    let others = ALIASES.iter().map(|(known, _)| *known);
+    let others = others.filter(|known| !PREFIXES.iter().any(|prefix| known.starts_with(prefix)));
+    let close = others.min_by_key(off)?;
+    (off(&close) <= (close.len().saturating_sub(4) / 3).min(3)).then(|| meant(close))
+}
+
 fn interpret(variable: &Variable, meaning: Meaning, findings: &mut Findings) -> Option<Given> {
     let Variable { place, value, .. } = variable;
+    if let Some(key) = meaning.key()
+        && let Some(why) = unprintable(value).or_else(|| wrapped(value))
+        && !matches!(meaning, Meaning::Setting(_))
+    {
+        let told = masked(value);
+        findings.problems.push(format!("{place}: {key} = {told:?}: {why}"));
+        findings.doubtful.push(key.to_owned());
+        return None;
+    }
     let (key, value) = match meaning {
         Meaning::Setting(key) => (key, ValueKind::String(value.clone())),
         Meaning::Bytes(key) => (key, raised(variable, key, findings)),

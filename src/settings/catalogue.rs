@@ -5,10 +5,11 @@
 
 use actors::board::SHARDS_MAX;
 use config::{Value, ValueKind};
+use strsim::osa_distance;
 
 use super::{
     redis,
-    show::{masked, toml},
+    show::{self, masked},
     validate,
 };
 
@@ -48,6 +49,22 @@ pub enum Form {
     Secret,
 }
 
+impl Form {
+    /// Whether it has entries, which stand between commas in a variable.
+    fn is_list(self) -> bool {
+        matches!(self, Self::Origins | Self::Networks | Self::RedisNodes | Self::Remap)
+    }
+}
+
+/// How a value is written where it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notation {
+    /// As TOML, which tells text from numbers.
+    Toml,
+    /// As a variable or a flag, where everything is text.
+    Text,
+}
+
 /// One setting.
 #[derive(Debug)]
 pub struct Entry {
@@ -62,10 +79,13 @@ pub struct Entry {
 
 const MANY: u64 = u32::MAX as u64;
 
+/// actix-server panics above it.
+const WORKERS_MAX: u64 = 512;
+
 /// Every setting there is.
 pub const CATALOGUE: &[Entry] = &[
     entry("server.address", "host:port", Form::Address),
-    entry("server.workers", "threads", Form::Whole(0, 1024)),
+    entry("server.workers", "threads", Form::Whole(0, WORKERS_MAX)),
     entry("server.allowed_origins", "–", Form::Origins),
     entry("server.allow_missing_origin", "–", Form::Switch),
     entry("server.max_connections", "connections", Form::Whole(1, 10_000_000)),
@@ -95,8 +115,8 @@ pub const CATALOGUE: &[Entry] = &[
     entry("session.checks_outstanding", "checks", Form::Whole(1, MANY)),
     entry("session.message_bytes", "bytes", Form::Whole(8, 1 << 20)),
     entry("session.fragments", "fragments", Form::Whole(1, MANY)),
-    entry("session.ping_interval_s", "s", Form::Whole(1, DAY_S)),
-    entry("session.idle_timeout_s", "s", Form::Whole(1, DAY_S)),
+    entry("session.ping_interval_s", "s", Form::Whole(1, DAY_S - 1)),
+    entry("session.idle_timeout_s", "s", Form::Whole(2, DAY_S)),
     entry("session.drain_timeout_s", "s", Form::Whole(1, DAY_S)),
     entry("session.close_timeout_s", "s", Form::Whole(1, DAY_S)),
     entry("limiter.limit", "checks/s", Form::Rate),
@@ -134,51 +154,123 @@ pub fn find(key: &str) -> Option<&'static Entry> {
 
 impl Entry {
     /// Gives `value` the kind this setting has, or says why it cannot.
-    pub fn fit(&self, value: ValueKind) -> Result<ValueKind, String> {
-        let key = self.key;
+    pub fn fit(&self, value: ValueKind, notation: Notation) -> Result<ValueKind, String> {
+        let (key, toml) = (self.key, notation == Notation::Toml);
         let told = match &value {
             _ if self.form == Form::Secret => "***".to_owned(),
             ValueKind::String(text) => format!("{:?}", masked(text)),
-            other => toml(other),
+            ValueKind::I128(number) => number.to_string(),
+            other => show::toml(other),
         };
         let wrong = |wanted: &str| format!("{key} = {told} is not {wanted}");
-        let value = Value::new(None, value);
-        match self.form {
-            Form::Whole(..) => {
-                whole(&value.kind).ok_or_else(|| wrong("a whole number of 0 or more"))
-            }
-            Form::Rate => match value.into_float() {
-                Ok(number) if number.is_finite() => Ok(ValueKind::Float(number)),
+        let quoted = |wanted: &str| {
+            format!("{key} = {told} is text: write {wanted}, as in {} = …", self.name())
+        };
+        if let ValueKind::String(text) = &value
+            && let Some(why) = self.unclean(text, notation)
+        {
+            return Err(format!("{key} = {told}: {why}"));
+        }
+        match (self.form, value) {
+            (Form::Whole(..), value) => match (whole(&value), &value) {
+                (Some(_), ValueKind::String(_)) if toml => Err(quoted("a number without quotes")),
+                (None, _) => Err(wrong("a whole number of 0 or more")),
+                // Beyond 64 bits it is beyond every range.
+                (Some(number), _) => i64::try_from(number)
+                    .map(ValueKind::I64)
+                    .map_err(|_| format!("{key} = {told}: {}", self.range())),
+            },
+            (Form::Rate, value) => match (rate(&value), &value) {
+                (Some(_), ValueKind::String(_)) if toml => Err(quoted("a number without quotes")),
+                (Some(number), _) if number.is_finite() => Ok(ValueKind::Float(number)),
+                (Some(number), _) if number.is_infinite() => {
+                    Err(format!("{key} = {told}: {}", self.range()))
+                }
                 _ => Err(wrong("a number")),
             },
-            Form::Switch => {
-                value.into_bool().map(ValueKind::Boolean).map_err(|_| wrong("true or false"))
+            (Form::Switch, ValueKind::Boolean(switch)) => Ok(ValueKind::Boolean(switch)),
+            (Form::Switch, ValueKind::String(text)) => match Value::from(text).into_bool() {
+                Ok(_) if toml => Err(quoted("true or false without quotes")),
+                Ok(switch) => Ok(ValueKind::Boolean(switch)),
+                Err(_) => Err(wrong("true or false")),
+            },
+            (Form::Switch, _) => Err(wrong("true or false")),
+            (form, ValueKind::Array(items)) if form.is_list() => self.fit_items(items),
+            (form, ValueKind::String(_)) if form.is_list() && toml => {
+                Err(quoted("a list of texts in [ ]"))
             }
-            Form::Origins | Form::Networks | Form::RedisNodes | Form::Remap => match value.kind {
-                ValueKind::Array(items) => {
-                    let strings =
-                        items.iter().all(|item| matches!(item.kind, ValueKind::String(_)));
-                    let wanted = || format!("{key}: every entry must be text in quotes");
-                    strings.then_some(ValueKind::Array(items)).ok_or_else(wanted)
-                }
-                ValueKind::String(text) => {
-                    let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-                    Ok(ValueKind::Array(items.map(Value::from).collect()))
-                }
-                _ => Err(wrong("a list")),
-            },
-            _ => match value.kind {
-                ValueKind::String(text) => Ok(ValueKind::String(text)),
-                other => {
-                    let name = key.rsplit_once('.').map_or(key, |(_, name)| name);
-                    let found = match other {
-                        ValueKind::Boolean(_) => "a switch",
-                        ValueKind::Array(_) => "a list",
-                        _ => "a number",
-                    };
-                    Err(format!("{key} = {told} is {found}: write text in quotes, {name} = \"…\""))
-                }
-            },
+            (form, ValueKind::String(text)) if form.is_list() => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                self.fit_items(items.map(Value::from).collect())
+            }
+            (form, _) if form.is_list() => Err(wrong("a list")),
+            (_, ValueKind::String(text)) => Ok(ValueKind::String(text)),
+            (_, other) => {
+                let (kind, name) = (kind(&other), self.name());
+                Err(format!("{key} = {told} is {kind}: write text in quotes, {name} = \"…\""))
+            }
+        }
+    }
+
+    /// The last part of its key.
+    fn name(&self) -> &'static str {
+        self.key.rsplit_once('.').map_or(self.key, |(_, name)| name)
+    }
+
+    /// What a number must be.
+    fn range(&self) -> String {
+        match self.form {
+            Form::Whole(least, most) => format!("must be from {least} to {most}"),
+            _ => "must be 0 (no limit) or from 0.001 to 1000000000".to_owned(),
+        }
+    }
+
+    /// What came along with `text` and is no part of it, if anything did.
+    fn unclean(&self, text: &str, notation: Notation) -> Option<String> {
+        let found = match (self.form, notation) {
+            // What is in quotes in a file is as it was meant; a password may be anything that can be typed.
+            (Form::Secret, Notation::Toml) => validate::unprintable(text),
+            (Form::Secret, Notation::Text) => {
+                let found = validate::unprintable(text);
+                let meant = "; if it belongs to it, write it into settings.toml";
+                return found
+                    .map(ToOwned::to_owned)
+                    .or_else(|| Some(format!("{}{meant}", validate::wrapped(text)?)));
+            }
+            // Their entries may stand on lines of their own.
+            (form, _) if form.is_list() => validate::wrapped(text),
+            _ => validate::unprintable(text).or_else(|| validate::wrapped(text)),
+        };
+        found.map(ToOwned::to_owned)
+    }
+
+    /// All entries of a list, or what is wrong with each of those that cannot be entries.
+    fn fit_items(&self, items: Vec<Value>) -> Result<ValueKind, String> {
+        let unfit = |item: &Value| match &item.kind {
+            ValueKind::String(text) => {
+                let why = validate::unprintable(text).or_else(|| validate::wrapped(text))?;
+                Some(format!("{:?}: {why}", masked(text)))
+            }
+            other => {
+                Some(format!("{} is {}: write text in quotes", show::toml(other), kind(other)))
+            }
+        };
+        if items.iter().all(|item| unfit(item).is_none()) {
+            return Ok(ValueKind::Array(items));
+        }
+        // All that is wrong at once: those of the right kind as well.
+        let bad = items
+            .iter()
+            .filter_map(|item| unfit(item).or_else(|| self.judge_item(&item.to_string()).err()));
+        Err(format!("{}: {}", self.key, bad.collect::<Vec<_>>().join("; ")))
+    }
+
+    fn judge_item(&self, item: &str) -> Result<(), String> {
+        match self.form {
+            Form::RedisNodes => redis::judge_node(item),
+            Form::Remap => redis::judge_remap(item),
+            Form::Networks => validate::network(item).map(|_| ()),
+            _ => validate::origin(item),
         }
     }
 
@@ -188,26 +280,18 @@ impl Entry {
         let problem = match (self.form, value) {
             (Form::Whole(least, most), ValueKind::I64(number)) => {
                 let within = u64::try_from(*number).is_ok_and(|n| (least..=most).contains(&n));
-                let wanted = format!("{key} = {number}: must be from {least} to {most}");
-                return (!within).then_some(wanted);
+                return (!within).then(|| format!("{key} = {number}: {}", self.range()));
             }
             (Form::Rate, ValueKind::Float(number)) => {
                 let within = *number == 0.0 || (0.001..=1e9).contains(number);
-                let wanted = "must be 0 (no limit) or from 0.001 to 1000000000";
-                return (!within).then(|| format!("{key} = {number}: {wanted}"));
+                return (!within).then(|| format!("{key} = {number}: {}", self.range()));
             }
-            (form, ValueKind::Array(items)) => {
-                let judge: fn(&str) -> Result<(), String> = match form {
-                    Form::RedisNodes => redis::judge_node,
-                    Form::Remap => redis::judge_remap,
-                    Form::Networks => |text| validate::network(text).map(|_| ()),
-                    _ => validate::origin,
-                };
-                let items = items.iter().map(ToString::to_string);
-                let bad: Vec<_> = items.filter_map(|item| judge(&item).err()).collect();
+            (_, ValueKind::Array(items)) => {
+                let bad = items.iter().filter_map(|item| self.judge_item(&item.to_string()).err());
+                let bad: Vec<_> = bad.collect();
                 return (!bad.is_empty()).then(|| format!("{key}: {}", bad.join("; ")));
             }
-            (Form::Address, ValueKind::String(text)) => validate::resolve(text).err(),
+            (Form::Address, ValueKind::String(text)) => validate::address(text).err(),
             (Form::Folder, ValueKind::String(text)) => validate::folder(text).err(),
             (Form::Link, ValueKind::String(text)) => validate::link(text).err(),
             (Form::Socket, ValueKind::String(text)) => validate::socket(text).err(),
@@ -218,14 +302,35 @@ impl Entry {
     }
 }
 
-/// A whole number, also as text and with `_` between digits, as variables have it.
-fn whole(value: &ValueKind) -> Option<ValueKind> {
+/// A whole number of 0 or more, also as text and with `_` between digits, as variables have it.
+fn whole(value: &ValueKind) -> Option<i128> {
     let number = match value {
-        ValueKind::I64(number) => *number,
-        ValueKind::String(text) => text.trim().replace('_', "").parse().ok()?,
+        ValueKind::I64(number) => i128::from(*number),
+        ValueKind::I128(number) => *number,
+        ValueKind::String(text) => text.replace('_', "").parse().ok()?,
         _ => return None,
     };
-    (number >= 0).then_some(ValueKind::I64(number))
+    (number >= 0).then_some(number)
+}
+
+fn rate(value: &ValueKind) -> Option<f64> {
+    match value {
+        ValueKind::Float(number) => Some(*number),
+        ValueKind::I64(number) => Some(*number as f64),
+        ValueKind::I128(number) => Some(*number as f64),
+        ValueKind::String(text) => text.parse().ok(),
+        _ => None,
+    }
+}
+
+/// What to call a value that should have been text.
+fn kind(value: &ValueKind) -> &'static str {
+    match value {
+        ValueKind::Boolean(_) => "a switch",
+        ValueKind::Array(_) => "a list",
+        ValueKind::Nil => "a table",
+        _ => "a number",
+    }
 }
 
 /// The name in `known` most like `name`, if one is close enough to be meant.
@@ -233,26 +338,11 @@ fn whole(value: &ValueKind) -> Option<ValueKind> {
 /// Close is up to three letters off and more alike than not, or the same last part elsewhere
 /// (`server.burst` for `limiter.burst`).
 pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str> + Clone) -> Option<&'a str> {
-    let close = known.clone().min_by_key(|candidate| distance(name, candidate))?;
-    let off = distance(name, close);
+    let close = known.clone().min_by_key(|candidate| osa_distance(name, candidate))?;
+    let off = osa_distance(name, close);
     if off <= 3 && 2 * off < name.len() {
         return Some(close);
     }
     let last = |name: &str| name.rsplit_once('.').map(|(_, last)| last.to_owned());
     known.into_iter().find(|candidate| last(name).is_some() && last(candidate) == last(name))
-}
-
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }

@@ -10,7 +10,7 @@ use config::{ConfigError, Map, Source, Value, ValueKind};
 
 use super::{
     aliases,
-    catalogue::{CATALOGUE, find, nearest},
+    catalogue::{CATALOGUE, Notation, find, nearest},
     dotenv,
     show::masked,
     variables::{self, Variable},
@@ -93,18 +93,18 @@ impl Sources {
         let defaults = written::parse("default", DEFAULTS).expect("the defaults are valid TOML");
         let defaults =
             defaults.into_iter().map(|given| Given { origin: "default".into(), ..given });
-        layers.push(layer(defaults.collect(), findings));
+        layers.push(layer(defaults.collect(), Notation::Toml, findings));
 
         let file = self.file.clone().unwrap_or_else(|| self.folder.join(FILE));
         if self.file.is_some() || there(&file) {
             let given = read_file(&file, findings);
-            add(&mut layers, file.display().to_string(), given, findings);
+            add(&mut layers, file.display().to_string(), given, Notation::Toml, findings);
         }
         let file = self.folder.join(DOTENV);
         if there(&file) {
             let place = file.display().to_string();
-            let variables = dotenv::read(&file, &place, findings);
-            add(&mut layers, place, given_by(&variables, findings), findings);
+            let variables = dotenv::read(&file, &place, &self.environment, findings);
+            add(&mut layers, place, given_by(&variables, findings), Notation::Text, findings);
         }
         let environment = self.environment.iter().map(|(name, value)| Variable {
             place: format!("environment {name}"),
@@ -112,20 +112,46 @@ impl Sources {
             value: value.clone(),
         });
         let given = given_by(&environment.collect::<Vec<_>>(), findings);
-        add(&mut layers, "environment".into(), given, findings);
+        add(&mut layers, "environment".into(), given, Notation::Text, findings);
         let flags = self.flags.iter().map(|flag| Given {
             origin: format!("flag {}", flag.name),
             key: flag.key.clone(),
             value: ValueKind::String(flag.value.clone()),
         });
-        add(&mut layers, "flags".into(), flags.collect(), findings);
+        add(&mut layers, "flags".into(), flags.collect(), Notation::Text, findings);
         layers
     }
 }
 
-fn add(layers: &mut Vec<Layer>, place: String, given: Vec<Given>, findings: &mut Findings) {
+fn add(
+    layers: &mut Vec<Layer>,
+    place: String,
+    given: Vec<Given>,
+    notation: Notation,
+    findings: &mut Findings,
+) {
     findings.read.push((place, given.len()));
-    layers.push(layer(given, findings));
+    layers.push(layer(given, notation, findings));
+}
+
+impl Findings {
+    /// Puts problems and notices into the order in which the places are read, and within a file into that
+    /// of its lines: they are found step by step, and mended from top to bottom.
+    pub fn sort(&mut self) {
+        let read: Vec<&str> = self.read.iter().map(|(place, _)| place.as_str()).collect();
+        let order = |told: &String| {
+            let found = read.iter().enumerate().find_map(|(rank, place)| {
+                let rest = told.strip_prefix(place)?;
+                rest.starts_with([':', ' ']).then(|| (rank, rest.strip_prefix(':').unwrap_or("")))
+            });
+            // Those of flags, and what comes from nowhere in particular.
+            let (rank, after) = found.unwrap_or((read.len(), ""));
+            let digits = after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len());
+            (rank, after[..digits].parse::<usize>().unwrap_or(0))
+        };
+        self.problems.sort_by_key(order);
+        self.notices.sort_by_key(order);
+    }
 }
 
 /// What is set by variables: the older server's names first, so that ours win.
@@ -184,14 +210,14 @@ fn read_file(path: &Path, findings: &mut Findings) -> Vec<Given> {
 }
 
 /// Takes what is known and fits, and says what is wrong with the rest.
-fn layer(given: Vec<Given>, findings: &mut Findings) -> Layer {
+fn layer(given: Vec<Given>, notation: Notation, findings: &mut Findings) -> Layer {
     let mut layer = Layer::default();
     for Given { origin, key, value } in given {
         let Some(entry) = find(&key) else {
             findings.problems.push(format!("{origin}: {}", unknown(&key)));
             continue;
         };
-        match entry.fit(value) {
+        match entry.fit(value, notation) {
             Ok(value) => layer.0.push((entry.key, Value::new(Some(&origin), value))),
             Err(problem) => {
                 findings.problems.push(format!("{origin}: {problem}"));

@@ -29,7 +29,7 @@ use actors::{
 };
 use catalogue::CATALOGUE;
 use config::{Config, Source as _, Value};
-use layers::Findings;
+use layers::{Findings, Layer};
 use serde::Deserialize;
 
 pub use layers::{Flag, Sources};
@@ -188,12 +188,13 @@ pub struct Loaded {
     /// What was read, and how many settings each has.
     pub read: Vec<(String, usize)>,
     values: Vec<Value>,
+    defaults: Vec<Value>,
 }
 
 impl Loaded {
     /// The settings as TOML, each with its place; secrets masked.
     pub fn print(&self) -> String {
-        show::print(&self.values)
+        show::print(&self.values, &self.defaults)
     }
 
     /// Where the value of `key` comes from.
@@ -206,21 +207,10 @@ impl Settings {
     /// Layers all of `sources` and validates the result.
     pub fn load(sources: &Sources) -> Loaded {
         let mut findings = Findings::default();
-        let mut builder = Config::builder();
-        for layer in sources.layers(&mut findings) {
-            builder = builder.add_source(layer);
-        }
-        let layered = builder.build().expect("layers cannot fail to be read");
-        // Not `Config::get`, which forgets where a value comes from.
-        let tables = layered.collect().expect("as above");
-        let value = |key: &str| {
-            let (section, name) = key.split_once('.')?;
-            tables.get(section)?.clone().into_table().ok()?.remove(name)
-        };
-        let values: Vec<Value> = CATALOGUE
-            .iter()
-            .map(|entry| value(entry.key).expect("the defaults have every setting"))
-            .collect();
+        let layers = sources.layers(&mut findings);
+        let defaults = values_of(&layered(layers[..1].to_vec()));
+        let layered = layered(layers);
+        let values = values_of(&layered);
         for (entry, value) in CATALOGUE.iter().zip(&values) {
             if let Some(problem) = entry.judge(&value.kind) {
                 findings.problems.push(format!("{}: {problem}", place(value)));
@@ -247,6 +237,7 @@ impl Settings {
             Err(error) if findings.problems.is_empty() => findings.problems.push(error.clone()),
             Err(_) => {}
         }
+        findings.sort();
         let Findings { problems, notices, read, .. } = findings;
         // Here, so that none of them can be forgotten: names and places are what somebody wrote.
         let masked_all = |lines: Vec<String>| -> Vec<String> {
@@ -258,7 +249,7 @@ impl Settings {
             .map_err(|_| ())
             .and_then(|settings| if problems.is_empty() { Ok(settings) } else { Err(()) });
         let settings = settings.map_err(|()| Problems(problems));
-        Loaded { settings, notices, read, values }
+        Loaded { settings, notices, read, values, defaults }
     }
 
     /// The board to serve.
@@ -314,6 +305,25 @@ impl Settings {
             },
         }
     }
+}
+
+/// Each layer over those before it.
+fn layered(layers: Vec<Layer>) -> Config {
+    let builder =
+        layers.into_iter().fold(Config::builder(), |builder, layer| builder.add_source(layer));
+    builder.build().expect("layers cannot fail to be read")
+}
+
+/// The value of each setting, in the catalogue's order. Not `Config::get`, which forgets where a value
+/// comes from.
+fn values_of(layered: &Config) -> Vec<Value> {
+    let tables = layered.collect().expect("layers cannot fail to be read");
+    let value = |key: &str| {
+        let (section, name) = key.split_once('.')?;
+        tables.get(section)?.clone().into_table().ok()?.remove(name)
+    };
+    let values = CATALOGUE.iter().map(|entry| value(entry.key));
+    values.map(|value| value.expect("the defaults have every setting")).collect()
 }
 
 fn place(value: &Value) -> &str {

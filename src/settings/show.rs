@@ -11,19 +11,23 @@ use super::catalogue::{CATALOGUE, Form};
 const MASK: &str = "***";
 
 /// The settings as TOML, each with the place it comes from.
-pub fn print(values: &[Value]) -> String {
+///
+/// A value that is written down and equals its default is marked, so that those which differ stand out.
+pub fn print(values: &[Value], defaults: &[Value]) -> String {
     let mut out = String::from("# Every setting, its value and where it comes from.\n");
     let mut current = "";
-    for (entry, value) in CATALOGUE.iter().zip(values) {
+    for ((entry, value), default) in CATALOGUE.iter().zip(values).zip(defaults) {
         let (section, name) = entry.key.split_once('.').expect("every key has a section");
         if section != current {
             let _ = write!(out, "\n[{section}]\n");
             current = section;
         }
         let origin = one_line(&masked_text(value.origin().unwrap_or("default")));
+        let unchanged = value.kind == default.kind && value.origin() != default.origin();
+        let mark = if unchanged { " (default)" } else { "" };
         let secret = entry.form == Form::Secret && !value.to_string().is_empty();
         let value = if secret { format!("\"{MASK}\"") } else { toml(&value.kind) };
-        let _ = writeln!(out, "{name} = {value}  # {origin}");
+        let _ = writeln!(out, "{name} = {value}  # {origin}{mark}");
     }
     out
 }

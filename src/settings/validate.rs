@@ -1,6 +1,6 @@
 //! What a value must be beyond its kind, and what two settings mean to each other.
 
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use actors::board::Board;
 use ipnet::IpNet;
@@ -14,7 +14,7 @@ const MAILBOX_ROOM: usize = 16;
 /// What an address must look like.
 const ADDRESS: &str = "write host:port, as in 127.0.0.1:8080, or :port for every interface";
 
-/// `host:port`, or `:port` for every interface, to the addresses to bind.
+/// `host:port`, or `:port` for every interface, to the addresses to connect to or to bind.
 pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
     match host_and_port(address)?.to_socket_addrs() {
         Ok(addresses) => Ok(addresses.collect()),
@@ -24,12 +24,89 @@ pub fn resolve(address: &str) -> Result<Vec<SocketAddr>, String> {
 
 /// `address` with its host, if it has the form of one; whether the host exists is not asked.
 pub fn host_and_port(address: &str) -> Result<String, String> {
-    let full =
-        if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() };
-    match full.rsplit_once(':') {
-        Some((_, port)) if port.parse::<u16>().is_ok() => Ok(full),
-        _ => Err(format!("no port from 0 to 65535: {ADDRESS}")),
+    self::address(address)?;
+    Ok(if address.starts_with(':') { format!("0.0.0.0{address}") } else { address.to_owned() })
+}
+
+/// Whether `text` has the form of an address to listen on. A name in it is not looked up: a machine may
+/// start before it can.
+pub fn address(text: &str) -> Result<(), String> {
+    let is_port = |text: &str| text.parse::<u16>().is_ok() && !text.starts_with('+');
+    let Some((host, _)) = text.rsplit_once(':').filter(|(_, port)| is_port(port)) else {
+        return Err(format!("no port from 0 to 65535: {ADDRESS}"));
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(_) => text.parse::<SocketAddr>().is_ok(),
+        None => {
+            // The last part of a name is no number (RFC 3696), so such a host must be IPv4.
+            let last = host.rsplit_once('.').map_or(host, |(_, last)| last);
+            let is_number = !last.is_empty() && last.chars().all(|c| c.is_ascii_digit());
+            host.chars().all(legal) && (!is_number || host.parse::<Ipv4Addr>().is_ok())
+        }
+    };
+    if is_host { Ok(()) } else { Err(format!("no host before its port: {ADDRESS}")) }
+}
+
+/// Whether both would listen on one port of one interface, as far as can be told without looking names
+/// up.
+fn overlap(one: &str, other: &str) -> bool {
+    let interfaces = |text: &str| -> Vec<SocketAddr> {
+        match text.rsplit_once(':') {
+            Some(("" | "[::]", port)) => ["[::]", "0.0.0.0"]
+                .iter()
+                .filter_map(|host| format!("{host}:{port}").parse().ok())
+                .collect(),
+            Some(("localhost", port)) => ["[::1]", "127.0.0.1"]
+                .iter()
+                .filter_map(|host| format!("{host}:{port}").parse().ok())
+                .collect(),
+            _ => text.parse().into_iter().collect(),
+        }
+    };
+    let same = |one: SocketAddr, other: SocketAddr| {
+        let (ip, other_ip) = (one.ip().to_canonical(), other.ip().to_canonical());
+        let all = ip.is_unspecified() || other_ip.is_unspecified();
+        one.port() == other.port()
+            && one.port() != 0
+            && (ip == other_ip || (all && ip.is_ipv4() == other_ip.is_ipv4()))
+    };
+    let (ours, theirs) = (interfaces(one), interfaces(other));
+    let found = ours.iter().any(|one| theirs.iter().any(|other| same(*one, *other)));
+    found || (one == other && !one.ends_with(":0"))
+}
+
+/// What cannot be printed in `text` and so was hardly meant.
+pub fn unprintable(text: &str) -> Option<&'static str> {
+    if text.ends_with('\n') {
+        return Some("ends in a line break: remove it");
     }
+    if text.ends_with('\r') {
+        return Some("ends in a carriage return, as lines of Windows do: remove it");
+    }
+    text.contains(char::is_control).then_some("has a control character in it: remove it")
+}
+
+/// What stands around `text` that is no part of it.
+pub fn wrapped(text: &str) -> Option<&'static str> {
+    if let Some(found) = text.ends_with(['\n', '\r']).then(|| unprintable(text)) {
+        return found;
+    }
+    let blank = |c: char| {
+        let invisible = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}');
+        c.is_whitespace() || c.is_control() || invisible
+    };
+    if text.starts_with(blank) || text.ends_with(blank) {
+        return Some("begins or ends with a blank or something invisible: remove it");
+    }
+    let pairs = [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')];
+    let between = |(open, close)| text.starts_with(open) && text.ends_with(close);
+    // One alone at an end is what is left of a pair that somebody has torn apart.
+    let alone = text.matches('"').count() == 1 && (text.starts_with('"') || text.ends_with('"'));
+    if alone || pairs.into_iter().any(between) {
+        return Some("has quotes around it, which nobody takes away here: remove them");
+    }
+    None
 }
 
 /// The folder of the store. What is on the disk there is not asked.
@@ -175,6 +252,16 @@ pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
                 "session.idle_timeout_s = {}: must be more than session.ping_interval_s = {}, or \
                  quiet clients are thrown out before their first ping",
                 session.idle_timeout_s, session.ping_interval_s
+            ),
+        ));
+    }
+    let (players, operators) = (&settings.server.address, &settings.admin.address);
+    if overlap(players, operators) {
+        problems.push((
+            ["server.address", "admin.address"],
+            format!(
+                "server.address = {players:?} and admin.address = {operators:?}: both would listen on \
+                 one port: give one of them another"
             ),
         ));
     }

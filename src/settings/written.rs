@@ -58,9 +58,11 @@ fn is_section(name: &str) -> bool {
 fn kind(value: &DeValue<'_>) -> ValueKind {
     match value {
         DeValue::String(text) => ValueKind::String(text.to_string()),
-        // Beyond 64 bits no number is a setting; as text it is told back as it was written.
-        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-            .map_or_else(|_| ValueKind::String(number.to_string()), ValueKind::I64),
+        // Beyond 64 bits no number is a setting, and beyond 128 it need not be told back digit by digit.
+        DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => i64::try_from(number).map_or(ValueKind::I128(number), ValueKind::I64),
+            Err(_) => ValueKind::Float(f64::INFINITY),
+        },
         DeValue::Float(number) => number
             .as_str()
             .parse()

@@ -232,12 +232,27 @@ fn head_is_answered_wherever_get_is() {
 
 #[test]
 fn players_are_limited_by_the_files_that_may_be_open() {
-    let server = Setup::new(1000, 1).with_open_files(80).start();
+    let server = Setup::new(1000, 1).with("SERVER__WORKERS", 2).with_open_files(80).start();
     assert!(server.log().contains("only 80 files may be open: taking 40 players"));
     let players: Vec<_> = (0..40).map(|_| server.client()).collect();
     let own = format!("http://{}", server.address);
     assert_eq!(request(server.address, "GET", "/ws", &handshake(&own)).status, 503);
     drop(players);
+}
+
+#[test]
+fn too_few_files_for_its_threads_are_one_clear_line() {
+    let setup = Setup::new(1000, 1).with("SERVER__WORKERS", 2).with_open_files(30);
+    let (status, said) = setup.fail_to_start(&[]);
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("only 30 files may be open, and 3 threads"), "{said}");
+    assert!(said.contains("raise the limit with ulimit -n"), "{said}");
+    // A few more suffice for a player.
+    let server = Setup::new(1000, 1).with("SERVER__WORKERS", 2).with_open_files(44).start();
+    let mut player = server.client();
+    player.check(7);
+    assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
 }
 
 /// The headers of a legal handshake from a page of `origin`.
@@ -260,6 +275,7 @@ fn a_port_in_use_is_one_clear_line() {
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains(&format!("cannot listen on {taken} (server.address)")), "{said}");
     assert!(said.contains("in use"), "{said}");
+    assert!(said.contains("or set server.address to another port"), "the way out: {said}");
 }
 
 #[test]
@@ -299,6 +315,7 @@ fn a_second_server_on_the_same_data_is_refused() {
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("main.redb"), "{said}");
     assert!(said.contains("in use"), "{said}");
+    assert!(said.contains("or set server.address to another port"), "the way out: {said}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    io::{BufRead as _, BufReader},
     net::{SocketAddr, TcpListener},
     os::unix::ffi::OsStrExt as _,
     process::{Command, Stdio},
@@ -10,6 +11,7 @@ use std::{
 use crate::harness::{
     browser::Browser,
     client::Told,
+    eventually,
     server::{Setup, request},
 };
 
@@ -72,8 +74,8 @@ fn three_mistakes_are_told_at_once_each_with_its_place() {
         .with_variable("LIMITER_LIMIT", "ten");
     let told = [
         "settings.toml:3: server.workrs: unknown setting (did you mean server.workers?)",
-        "environment LIMITER_LIMIT: limiter.limit = \"ten\" is not a number",
         "settings.toml:6: shards.count = 0: must be from 1 to 10000",
+        "environment LIMITER_LIMIT: limiter.limit = \"ten\" is not a number",
     ];
     let ran = setup.run(&["--check"]);
     assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -104,6 +106,7 @@ fn a_folder_without_a_page_is_found_by_checking() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.said.starts_with("flag --set: page.path: "), "{ran:?}");
     assert!(ran.said.contains("the page's folder /nowhere/"), "{ran:?}");
+    assert!(ran.said.contains("or set page.path to it"), "{ran:?}");
     serving_says_what_checking_does(&setup);
 }
 
@@ -219,7 +222,7 @@ fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
 
     let server = setup.start();
     assert_eq!((server.address, server.admin), (players, admin));
-    assert!(server.log().contains("1000000 boxes in 5 shards"), "{}", server.log());
+    assert!(server.log().contains("1,000,000 boxes in 5 shards"), "{}", server.log());
     let mut client = server.client_v2();
     for id in 1..=3 {
         client.check(id);
@@ -342,6 +345,9 @@ fn the_command_line_explains_itself() {
         (&["--adress", ":1"][..], "--address"),
         (&["--set", "limiter.burts=1"], "did you mean limiter.burst?"),
         (&["--set", "limiter.burst"], "write section.key=value"),
+        (&["--set", "=5"], "write section.key=value"),
+        (&["serve"], "tip: without a command, billion serves the board"),
+        (&["exprot"], "'export'"),
         (&["--check", "--print-settings"], "cannot be used with"),
         (&["complete"], "completions"),
         (&["--check", "completions", "bash"], "'--check' cannot be used with a command"),
@@ -382,4 +388,169 @@ fn output_that_nobody_reads_to_its_end_is_no_failure() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+/// Every setting that is a number, with the least and the most that the manual allows; a test of the
+/// binary keeps the manual in step with what it takes.
+fn ranges() -> Vec<(String, String, String)> {
+    let manual = include_str!("../../docs/OPERATING.md");
+    let (_, table) = manual.split_once("<!-- settings: begin -->").expect("it begins");
+    let (table, _) = table.split_once("<!-- settings: end -->").expect("it ends");
+    let row = |line: &str| {
+        let cells: Vec<_> = line.strip_prefix("| `")?.split(" | ").collect();
+        let (key, range) = (cells[0].trim_end_matches('`'), cells.get(3)?);
+        // 0 of a rate is no limit, which is the easiest to bear.
+        let (least, most) = range.strip_prefix("0, or ").unwrap_or(range).split_once(" to ")?;
+        let is_number = |text: &str| text.parse::<f64>().is_ok();
+        let [key, least, most] = [key, least, most].map(ToOwned::to_owned);
+        (is_number(&least) && is_number(&most)).then_some((key, least, most))
+    };
+    table.lines().filter_map(row).collect()
+}
+
+/// A server with every number at one end of its range, but for those that need a Redis Cluster.
+fn at_one_end(pick: impl Fn(&(String, String, String)) -> String) -> Setup {
+    let ranges = ranges();
+    assert!(ranges.len() > 30, "{ranges:?}");
+    let ranges = ranges.iter().filter(|(key, ..)| !key.starts_with("redis."));
+    ranges.fold(Setup::new(1000, 1), |setup, range| {
+        setup.with(&range.0.to_uppercase().replace('.', "__"), pick(range))
+    })
+}
+
+#[test]
+fn a_server_plays_at_the_lower_end_of_every_range() {
+    // With patience of a second or a millisecond, a busy machine would lose the player.
+    let setup = at_one_end(|(_, least, _)| least.clone());
+    let setup = setup.with("SESSION__IDLE_TIMEOUT_S", 60).with("SHARDS__WAIT_TIMEOUT_MS", 2000);
+    let mut server = setup.start();
+    let mut player = server.client();
+    player.check(1);
+    assert_eq!(player.next(), Told::Update { total: 1, id: 1 }, "the only box there is");
+    server.signal("-TERM");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("panic"), "{}", server.log());
+}
+
+#[test]
+fn a_server_plays_at_the_upper_end_of_every_range() {
+    let mut server = at_one_end(|(_, _, most)| most.clone()).start();
+    let mut player = server.client();
+    player.check(u32::MAX);
+    assert_eq!(player.next(), Told::Update { total: 1, id: u32::MAX });
+    // It would be waited for as long as all those timeouts are.
+    drop(player);
+    server.signal("-TERM");
+    assert_eq!(server.wait().code(), Some(0), "{}", server.log());
+    assert!(!server.log().contains("panic"), "{}", server.log());
+}
+
+#[test]
+fn what_ends_the_process_is_told_whatever_is_logged() {
+    for chosen in ["off", "warning", "garbage", "a=b", "other=info", "info/nothing like it"] {
+        let setup = Setup::new(1000, 1).with_variable("RUST_LOG", chosen);
+        let (status, said) = setup.fail_to_start(&["--set", "limiter.limit=abc"]);
+        assert_eq!(status.code(), Some(2), "{chosen}");
+        let told = "ERROR flag --set: limiter.limit = \"abc\" is not a number";
+        assert!(said.contains(told), "{chosen}: {said}");
+        let ran = setup.run(&["export", "copy.bxb"]);
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        assert!(ran.said.contains("ERROR "), "{chosen}: {ran:?}");
+    }
+    let setup = Setup::new(1000, 1).with_variable("RUST_LOG", "warning");
+    let log = setup.start().log();
+    assert!(log.contains("RUST_LOG: \"warning\" is no level"), "{log}");
+    assert!(log.contains("INFO  listening on http://"), "{log}");
+}
+
+#[test]
+fn every_interface_is_told_as_an_address_to_open() {
+    let server = Setup::new(1000, 1).with("SERVER__ADDRESS", ":0").with("ADMIN__ADDRESS", ":0");
+    let server = server.start();
+    let players = format!("listening on http://localhost:{} (every ", server.address.port());
+    let operators = format!("metrics on http://localhost:{}/metrics (every ", server.admin.port());
+    eventually("the warning", || server.log().contains("keep it off the internet").then_some(()));
+    let log = server.log();
+    assert!(log.contains(&players) && log.contains(&operators), "{log}");
+    assert!(log.contains("/export and /import are there, too"), "{log}");
+    assert_eq!(request(server.address, "GET", "/healthz", &[]).status, 200);
+    let quiet = Setup::new(1000, 1).start();
+    assert!(!quiet.log().contains("off the internet"), "{}", quiet.log());
+}
+
+#[test]
+fn a_client_over_ipv4_is_the_same_to_a_listener_of_both_families() {
+    let server = Setup::new(1000, 1)
+        .with("SERVER__ADDRESS", ":0")
+        .with("SERVER__TRUSTED_PROXIES", "127.0.0.1")
+        .with("SERVER__MAX_CONNECTIONS_PER_ADDRESS", 1)
+        .start();
+    let shake = |client: &str| {
+        let own = format!("http://{}", server.address);
+        let headers = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("Origin", own.as_str()),
+            ("X-Forwarded-For", client),
+        ];
+        request(server.address, "GET", "/ws", &headers).status
+    };
+    let _player = server.client();
+    assert_eq!(shake("192.0.2.1"), 101, "the proxy is believed");
+    assert_eq!(shake("127.0.0.1"), 429, "the first client's address");
+    assert_eq!(shake("::ffff:127.0.0.1"), 429, "however it is written");
+}
+
+/// In a network namespace of its own, which needs root.
+#[test]
+fn a_port_alone_is_enough_where_there_is_no_ipv6() {
+    let setup = Setup::bare().with("PAGE__PATH", env!("CARGO_MANIFEST_DIR"));
+    let script = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && \
+                  { \"$0\" --address :20310 --admin-address :20311 --set board.boxes=1000 & } && \
+                  for _ in $(seq 300); do \
+                    \"$0\" health --address :20311 2>&- && break; sleep 0.1; \
+                  done; \
+                  kill -TERM $! && wait $!";
+    let output = Command::new("unshare")
+        .args(["--net", "sh", "-c", script, env!("CARGO_BIN_EXE_billion")])
+        .current_dir(setup.folder())
+        .env("BILLION__PAGE__PATH", env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("unshare (util-linux) can be run");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !said.contains("unshare failed"),
+        "this test needs root (or: -- --skip no_ipv6): {said}"
+    );
+    assert!(output.status.success(), "{said}");
+    // The kernel has the family still, and a socket of both; where it has not, a test of the binary's.
+    assert!(said.contains("listening on http://localhost:20310 (every "), "{said}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\"ready\":true"), "{output:?}");
+}
+
+#[test]
+fn a_name_that_is_not_known_yet_is_waited_for() {
+    let setup = Setup::new(1000, 1).with("SERVER__ADDRESS", "nowhere.invalid:8080");
+    assert_eq!(setup.run(&["--check"]).code, Some(0), "nothing is wrong with the settings");
+    let mut child = setup.spawn(&[]);
+    let mut log = BufReader::new(child.stderr.take().expect("stderr is piped"));
+    let mut line = String::new();
+    log.read_line(&mut line).expect("it says something");
+    assert!(line.contains("WARN  server.address = \"nowhere.invalid:8080\": "), "{line}");
+    assert!(line.trim_end().ends_with(": trying for 30 s"), "{line}");
+    let sent = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(sent.expect("kill can be run").success());
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn one_port_for_both_listeners_is_found_by_checking() {
+    let setup = Setup::new(1000, 1)
+        .with("SERVER__ADDRESS", ":20320")
+        .with("ADMIN__ADDRESS", "127.0.0.1:20320");
+    serving_says_what_checking_does(&setup);
+    let ran = setup.run(&["--check"]);
+    assert!(ran.said.contains("both would listen on one port"), "{ran:?}");
 }

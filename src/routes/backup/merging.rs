@@ -10,7 +10,7 @@ use std::{
 
 use actix_web::web;
 use actors::{
-    board::{Offset, ShardIndex},
+    board::{Offset, ShardIndex, counted},
     topology::Node,
 };
 use bytes::Bytes;
@@ -82,15 +82,17 @@ impl Merging {
     pub async fn run(mut self, file: File) {
         let last = match self.all(file).await {
             Ok(()) => {
-                log::info!("import done: {} boxes were new", self.added);
+                log::info!("import done: {} new", counted(self.added, "box", "boxes"));
                 json!({ "done": true, "seen": self.summary.checked, "added": self.added })
             }
             Err(Ended::Unwanted) => {
-                log::warn!("import given up by its client: {} boxes were added", self.added);
+                let added = counted(self.added, "box", "boxes");
+                log::warn!("import given up by its client: {added} added");
                 return;
             }
             Err(Ended::Failed(reason)) => {
-                log::warn!("import failed: {reason}: {} boxes were added", self.added);
+                let added = counted(self.added, "box", "boxes");
+                log::warn!("import failed: {reason}: {added} added");
                 json!({ "error": reason, "added": self.added })
             }
         };

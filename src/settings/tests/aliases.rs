@@ -3,24 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{
-    super::aliases::{ALIASES, Meaning, seconds},
+    super::aliases::{ALIASES, seconds},
     environment,
 };
 
-/// The setting that an alias sets, if any.
-pub fn key(meaning: Meaning) -> Option<&'static str> {
-    match meaning {
-        Meaning::Setting(key)
-        | Meaning::Bytes(key)
-        | Meaning::Seconds(key)
-        | Meaning::Milliseconds(key) => Some(key),
-        Meaning::Nothing(_) => None,
-    }
-}
-
 #[test]
 fn no_two_names_mean_the_same_setting() {
-    let keys: Vec<_> = ALIASES.iter().filter_map(|(_, meaning)| key(*meaning)).collect();
+    let keys: Vec<_> = ALIASES.iter().filter_map(|(_, meaning)| meaning.key()).collect();
     let different: BTreeSet<_> = keys.iter().collect();
     assert_eq!(different.len(), keys.len(), "they would need an order: {keys:?}");
 }
@@ -47,6 +36,9 @@ fn an_environment_of_the_older_server_is_understood() {
         ("WEBSOCKET_BROADCAST_WORKERS", "4"),
         ("WEBSOCKET_CLOSE_ON_BACKPRESSURE", "true"),
         ("WEBSOCKET_PING_WORKERS", "2"),
+        ("WEBSOCKET_ENABLE_GLOBAL_PING", "true"),
+        ("WEBSOCKET_DROP_ON_FULL", "true"),
+        ("WEBSOCKET_MESSAGE_BUFFER_SIZE", "256"),
         ("WEBSOCKET_PING_WORKER", "2"),
         ("WEBSOCKET_SOMETHING", "2"),
         ("REDIS_ADDRESSES", "172.28.0.101:6379,172.28.0.102:6379"),
@@ -63,14 +55,17 @@ fn an_environment_of_the_older_server_is_understood() {
             "WEBSOCKET_BROADCAST_WORKERS",
             "WEBSOCKET_CLOSE_ON_BACKPRESSURE",
             "WEBSOCKET_PING_WORKERS",
+            "WEBSOCKET_ENABLE_GLOBAL_PING",
+            "WEBSOCKET_DROP_ON_FULL",
+            "WEBSOCKET_MESSAGE_BUFFER_SIZE",
             "WEBSOCKET_PING_WORKER",
             "WEBSOCKET_SOMETHING",
         ],
         "each once"
     );
     assert_eq!(told[0].1, "session.send_buffer_bytes = 1024: raised to the least, 4096");
-    assert_eq!(told[4].1, "not known here and ignored (did you mean WEBSOCKET_PING_WORKERS?)");
-    assert_eq!(told[5].1, "not known here and ignored");
+    assert_eq!(told[7].1, "not known here and ignored (did you mean WEBSOCKET_PING_WORKERS?)");
+    assert_eq!(told[8].1, "not known here and ignored");
 
     let settings = loaded.settings.expect("nothing is wrong");
     let (server, page, session) = (&settings.server, &settings.page, &settings.session);

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use config::ValueKind;
 
-use super::{
-    super::{CATALOGUE, aliases::ALIASES, catalogue::Form, layers::DEFAULTS, show, written},
-    aliases::key,
+use super::super::{
+    CATALOGUE,
+    aliases::ALIASES,
+    catalogue::{Form, Notation},
+    layers::DEFAULTS,
+    show, written,
 };
 
 const OPERATING: &str = include_str!("../../../docs/OPERATING.md");
@@ -39,7 +42,7 @@ fn every_setting_is_documented_as_it_is() {
         let row = rows.get(name).unwrap_or_else(|| panic!("{name} is not documented"));
         let [_, unit, default, range, meaning] = &row[..] else { panic!("{name}: {row:?}") };
         assert_eq!(unit, entry.unit, "{name}: unit");
-        let set = entry.fit(defaults[name].clone()).expect("defaults fit");
+        let set = entry.fit(defaults[name].clone(), Notation::Toml).expect("defaults fit");
         assert_eq!(default, &format!("`{}`", show::toml(&set)), "{name}: default");
         let wanted = match entry.form {
             Form::Whole(least, most) => format!("{least} to {most}"),
@@ -63,7 +66,7 @@ fn every_alias_is_documented_as_it_is() {
     let rows = rows();
     for (name, meaning) in ALIASES {
         let row = rows.get(*name).unwrap_or_else(|| panic!("{name} is not documented"));
-        match key(*meaning) {
+        match meaning.key() {
             Some(key) => assert_eq!(row[1], format!("`{key}`"), "{name}"),
             None => assert!(["refused", "ignored, with a warning"].contains(&&*row[1]), "{name}"),
         }
@@ -71,6 +74,20 @@ fn every_alias_is_documented_as_it_is() {
     let variables =
         rows.keys().filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'));
     assert_eq!(variables.count(), ALIASES.len(), "a documented variable does not exist");
+}
+
+#[test]
+fn help_names_the_older_variables_and_counts_the_places_as_the_manual_does() {
+    let help = crate::arguments::MORE;
+    for (name, _) in ALIASES.iter().filter(|(name, _)| !name.starts_with("WEBSOCKET_")) {
+        assert!(help.contains(name), "{name}");
+    }
+    assert!(help.contains("WEBSOCKET_*"));
+    for place in 1..=6 {
+        assert!(help.contains(&format!("\n  {place}. ")), "{place}");
+        assert!(OPERATING.contains(&format!("\n| {place} | ")), "{place}");
+    }
+    assert!(!help.contains("\n  7. ") && !OPERATING.contains("\n| 7 | "));
 }
 
 #[test]

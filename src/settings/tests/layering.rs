@@ -96,7 +96,7 @@ fn dotenv_files_are_read_as_others_write_them() {
     let loaded = case.load();
     assert!(loaded.place("board.name").ends_with(".env:7 BILLION__BOARD__NAME"), "the last one");
     let many = loaded.place("server.allowed_origins");
-    assert!(many.ends_with(".env:6 ALLOWED_ORIGINS"), "where it ends: {many}");
+    assert!(many.ends_with(".env:5 ALLOWED_ORIGINS"), "where it begins: {many}");
     let settings = loaded.settings.expect("valid");
     assert_eq!(settings.board.name, "two");
     assert_eq!(settings.server.allowed_origins, ["https://a.example", "https://b.example"]);
@@ -137,7 +137,7 @@ fn what_is_printed_can_be_loaded_again() {
     let case = Case {
         environment: &[
             ("BILLION__LIMITER__LIMIT", "7"),
-            ("BILLION__STORE__PATH", "a \"quoted\" \\ folder # with\nall"),
+            ("BILLION__STORE__PATH", "a \"quoted\" \\ folder # with all"),
             ("ALLOWED_ORIGINS", "https://a.example,https://b.example"),
             ("ME_URL", "https://social.example/@me"),
         ],
@@ -152,13 +152,121 @@ fn what_is_printed_can_be_loaded_again() {
 }
 
 #[test]
+fn what_was_changed_can_be_told_from_what_was_only_written_down() {
+    let case = Case {
+        file: "[limiter]\nlimit = 10\nburst = 21\n[server]\nallowed_origins = []",
+        environment: &[("BILLION__REDIS__PASSWORD", "hunter2"), ("BILLION__BOARD__NAME", "main")],
+        ..Case::default()
+    };
+    let printed = case.load().print();
+    for line in [
+        "settings.toml:2 (default)\n",
+        "burst = 21  # ",
+        "settings.toml:3\n",
+        "settings.toml:5 (default)\n",
+        "name = \"main\"  # environment BILLION__BOARD__NAME (default)\n",
+        "password = \"***\"  # environment BILLION__REDIS__PASSWORD\n",
+        "boxes = 1000000000  # default\n",
+    ] {
+        assert!(printed.contains(line), "{line} in {printed}");
+    }
+}
+
+#[test]
+fn a_dotenv_file_may_be_anybodys() {
+    // Lines of others, each of which one reader of such files or another refuses.
+    for theirs in [
+        "GREETING=Hello world",
+        "JAVA_OPTS=-Xms1g -Xmx1g",
+        "my-app.key=1",
+        "PATH_W=C:\\data",
+        "MOTD=it's",
+        "PROMPT=${",
+        "EMPTY=\"",
+        "OPEN='",
+        "no line of anybody",
+    ] {
+        let dotenv = format!("{theirs}\nBILLION__BOARD__NAME=ours\n");
+        let loaded = Case { dotenv: &dotenv, ..Case::default() }.load();
+        assert_eq!(loaded.settings.expect(theirs).board.name, "ours", "{theirs}");
+        assert!(loaded.notices.len() <= 1, "{:?}", loaded.notices);
+    }
+    let dotenv = "no line\nA=${\nLIMITER_BURST=3\nB='\nC=fine";
+    let loaded = Case { dotenv, ..Case::default() }.load();
+    assert_eq!(
+        loaded.notices,
+        [
+            ".env:1: passed over, like lines 2, 4: no variable can be read here, and none of ours is \
+          named"
+        ]
+    );
+    assert_eq!(loaded.settings.expect("valid").limiter.burst, 3);
+}
+
+#[test]
+fn blanks_and_apostrophes_in_a_dotenv_file_are_a_part_of_the_value() {
+    let dotenv = "ALLOWED_ORIGINS=https://a.example, https://b.example  # both\n\
+                  BILLION__STORE__PATH=C:\\the board's # it's\n\
+                  BILLION__REDIS__PASSWORD=\"a b\"'c $d' e\n\
+                  BILLION__REDIS__USERNAME=\"a\\\"\\\\ \\$b\"\n\
+                  export ME_URL = https://a.example/#here\n";
+    let settings = Case { dotenv, ..Case::default() }.settings();
+    assert_eq!(settings.server.allowed_origins, ["https://a.example", "https://b.example"]);
+    assert_eq!(settings.store.path.to_str(), Some("C:\\the board's"));
+    assert_eq!(settings.redis.username, "a\"\\ $b");
+    assert_eq!(settings.page.me_url, "https://a.example/#here");
+}
+
+#[test]
+fn a_dollar_that_leads_nowhere_is_told_without_what_it_stands_in() {
+    let dotenv = "BILLION__REDIS__PASSWORD=pa$hunter2\nTHEIRS=$hunter2\nSERVER_ADDRESS=:$PORT\n";
+    let case = Case { dotenv, environment: &[("PORT", "9000")], ..Case::default() };
+    let loaded = case.load();
+    assert_eq!(
+        loaded.notices,
+        [
+            ".env:1 BILLION__REDIS__PASSWORD: a $ in it begins the name of a variable that is not set and \
+          counts as empty: write \\$ or single quotes for a $ itself"
+        ]
+    );
+    assert_eq!(loaded.settings.expect("valid").server.address, ":9000", "the environment's");
+    let literal = "BILLION__BOARD__NAME='a'\nBILLION__REDIS__PASSWORD='pa$word'\n\
+                   BILLION__STORE__PATH=pa\\$word$\n";
+    let loaded = Case { dotenv: literal, ..Case::default() }.load();
+    assert_eq!(loaded.notices, [""; 0]);
+    assert_eq!(loaded.settings.expect("valid").store.path.to_str(), Some("pa$word$"));
+}
+
+#[test]
 fn addresses_come_in_two_forms() {
     let port = |address| super::super::resolve(address).expect("an address")[0];
     assert_eq!(port(":8080").to_string(), "0.0.0.0:8080");
     assert_eq!(port("127.0.0.1:81").to_string(), "127.0.0.1:81");
     assert_eq!(port("[::1]:82").to_string(), "[::1]:82");
-    for bad in ["8080", "host", "1.2.3.4:99999", "1.2.3.4:"] {
+    let bad = [
+        "8080",
+        "host",
+        "1.2.3.4:99999",
+        "1.2.3.4:",
+        "1.2.3.4:+80",
+        "1.2.3:80",
+        "256.1.1.1:80",
+        "8080:80",
+        "::1:80",
+        "[::1]",
+        "[x]:80",
+        "a b:80",
+        "http://a:80",
+        "u@a:80",
+        "*:80",
+    ];
+    for bad in bad {
         assert!(super::super::resolve(bad).is_err(), "{bad}");
+    }
+    // Whether there is such a host is asked when it is needed.
+    for good in ["play.example:80", "node_1.internal:80", "1.example:80", "[fe80::1]:80", "a.:80"] {
+        assert_eq!(super::super::host_and_port(good).as_deref(), Ok(good));
+        assert_eq!(environment(&[("SERVER_ADDRESS", good)]).settings().server.address, good);
     }
 }
 

@@ -257,7 +257,9 @@ impl Server {
             }
             let log = self.log.lock().expect("unpoisoned");
             let line = log.iter().find_map(|line| line.split_once(prefix))?.1;
-            line.split('/').next()?.parse().ok()
+            // Every interface is told as what one can click on.
+            let reached = line.split(['/', ' ']).next()?.replace("localhost", "127.0.0.1");
+            reached.parse().ok()
         })
     }
 
