@@ -86,11 +86,14 @@ export class Motion {
     if (!this.zooming && this.camera.restZoom !== this.camera.z) this.restSoon();
   }
 
-  /** The board has another size, at which other zooms may be crisp. */
-  resized() {
+  /**
+   * The board has another size, at which other zooms may be crisp.
+   * @param {boolean} close whether boxes were checkboxes, and are to stay ones
+   */
+  resized(close) {
     if (this.moving || this.zooming || this.held) return;
-    const { x, y, restZoom } = this.camera;
-    this.camera.stand({ x, y, z: restZoom });
+    const { x, y, restZoom, zClose } = this.camera;
+    this.camera.stand({ x, y, z: close ? Math.max(restZoom, zClose) : restZoom });
   }
 
   /** @param {boolean} held */

@@ -6,7 +6,7 @@
 
 import { listenToDensity } from './density.js';
 import { TILE_COLUMNS, TILE_ROWS, TILES_PER_ROW } from './geometry.js';
-import { readPalette } from './palette.js';
+import { listenToColours, readPalette } from './palette.js';
 import { Shading } from './shading.js';
 
 /** @typedef {import('./census.js').Census} Census */
@@ -78,7 +78,7 @@ export class Overview {
     this.canvas.style.height = `${((geometry.tileRows * TILE_ROWS) / geometry.rows) * 100}%`;
 
     this.recolour();
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.recolour());
+    listenToColours(() => this.recolour());
     new ResizeObserver(() => this.resize()).observe(root);
     listenToDensity(() => this.resize());
     census.listen((tile) => this.censusChanged(tile));

@@ -39,6 +39,16 @@ export class Palette {
   }
 }
 
+/**
+ * The style sheet has other colours for the night, and for those who ask for more contrast.
+ * @param {() => void} changed
+ */
+export function listenToColours(changed) {
+  for (const query of ['(prefers-color-scheme: dark)', '(prefers-contrast: more)']) {
+    matchMedia(query).addEventListener('change', changed);
+  }
+}
+
 /** @param {HTMLElement} element whose colours count */
 export function readPalette(element) {
   const style = getComputedStyle(element);

@@ -10,6 +10,7 @@ import { Checkboxes, idOf } from './checkboxes.js';
 import { listenToDensity } from './density.js';
 import { Motion } from './motion.js';
 import { Painter } from './painter.js';
+import { listenToColours } from './palette.js';
 
 /** @typedef {import('./board.js').Board} Board */
 /** @typedef {import('./camera.js').Stand} Stand */
@@ -72,7 +73,7 @@ export class View {
       if (id !== undefined) this.checkboxes.boxChanged(id);
       this.drawSoon();
     });
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => {
+    listenToColours(() => {
       this.painter.recolour();
       this.drawSoon();
     });
@@ -312,10 +313,11 @@ export class View {
     const heightPx = root.clientHeight;
     if (widthPx === 0 || heightPx === 0) return;
     const turned = widthPx !== camera.widthPx;
+    const close = camera.level === 'close';
     camera.resize(widthPx, heightPx, TOUCH.matches);
     this.painter.resize(widthPx, heightPx);
     if (this.first) return this.open(this.first);
-    this.motion.resized();
+    this.motion.resized(close);
     // What is meant stays in sight, but nothing moves under a hand, nor for a keyboard that will be gone again.
     if (turned && this.crisp && !this.motion.held) this.aim(this.current);
     else this.draw(performance.now());

@@ -153,3 +153,27 @@ fn a_board_that_had_no_size_at_first_fills_its_window_when_it_gets_one() {
     assert!(boxes > 500., "only {boxes} boxes");
     window.assert_no_complaints();
 }
+
+#[test]
+fn boxes_that_are_painted_because_the_screen_is_large_can_be_pointed_at_and_checked() {
+    let server = Setup::new(BILLION, 50).start();
+    let browser = Browser::start();
+    let window = browser.open_on(Screen::default(), &server, &format!("/#b={}", middle_of(5_050)));
+    window.until_live();
+    let mut metrics = window.metrics(false);
+    metrics.set(3440, 1440, 1.);
+    window.until("innerWidth === 3440");
+    window.until_landed();
+    // Checkboxes stay checkboxes; they are larger, because there are never more than 2,000.
+    assert_eq!((window.level().as_str(), window.zoom()), ("close", 50.));
+    zoom_to(&window, 33.);
+    assert_eq!((window.level().as_str(), window.zoom()), ("boxes", 33.));
+    // Near its edge: in the middle of a checked box is a tick.
+    let colour = || window.painted_at(-8., -8.);
+    let free = colour();
+    window.click_at(window.middle_of("#board"));
+    window.until("document.getElementById('board').hasAttribute('data-pointed')");
+    window.until(&format!("billion.stateOf({}) === 'checked'", middle_of(5_050)));
+    eventually("its colour", || (colour() != free).then_some(()));
+    window.assert_no_complaints();
+}

@@ -125,3 +125,30 @@ test('a board of few tiles is loaded whole', () => {
   assert.deepEqual([...camera.tilesWanted].sort(), [0, 1, 2]);
   assert.equal(camera.level, 'boxes');
 });
+
+test('when only the lower edge of the board moves, what is seen stays where it is', () => {
+  const camera = cameraOn(390, 600);
+  camera.stand({ x: 5_000, y: 7_000, z: 36 });
+  const before = camera.under(100, 50);
+  for (const height of [619, 300, 600]) {
+    camera.resize(390, height, false);
+    const after = camera.under(100, 50);
+    assert.ok(Math.hypot(after.x - before.x, after.y - before.y) < 1e-9, `${height}`);
+  }
+});
+
+test('a board that is turned keeps the place in its middle', () => {
+  const camera = cameraOn(390, 600);
+  camera.stand({ x: 5_000, y: 7_000, z: 36 });
+  camera.resize(800, 300, false);
+  assert.deepEqual([camera.x, camera.y, camera.z], [5_000, 7_000, 36]);
+});
+
+test('the whole board stays the whole board at any size', () => {
+  const camera = cameraOn(390, 600);
+  camera.stand({ x: 0, y: 0, z: 0 });
+  for (const [width, height] of SCREENS) {
+    camera.resize(width, height, false);
+    assert.equal(camera.z, camera.zMin, `${width} x ${height}`);
+  }
+});
