@@ -38,7 +38,7 @@ async fn echo(stream: &mut TcpStream, mut unread: Vec<u8>) -> std::io::Result<()
                         break true;
                     }
                 }
-                Err(Close { code, reason }) => {
+                Err(Close { code, reason, .. }) => {
                     answer.extend_from_slice(&close_frame(Some((code, reason.as_bytes()))));
                     break true;
                 }

@@ -14,7 +14,7 @@ use crate::{
     board::{BoxId, BoxRange, Offset},
     broadcaster::{batch::Batch, census::Pulse},
     hub::Hub,
-    protocol::{Close, Refusal},
+    protocol::Close,
     session::SessionLink,
     shard::commit::Asker,
     store::Words,
@@ -139,7 +139,8 @@ pub struct FlushBatch(pub Arc<Batch>);
 #[rtype(result = "()")]
 pub struct UpdatesFlushed(pub Arc<Batch>);
 
-/// hub → session: what you were told did not go into your socket at once, and waits in your outbox.
+/// hub, shard → session: something waits for you outside of your mailbox: output that did not go into your
+/// socket at once, or own checks that were refused.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct OutputWaits;
@@ -159,16 +160,6 @@ pub struct RangeAnswered {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct AlreadyChecked(pub Vec<BoxId>);
-
-/// shard → session: your check was not taken.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct CheckRefused {
-    /// The box.
-    pub id: BoxId,
-    /// Why.
-    pub reason: Refusal,
-}
 
 /// hub → session: time for a Ping.
 #[derive(Message)]

@@ -111,6 +111,7 @@ pub struct Close {
     pub code: u16,
     /// At most 123 bytes (RFC 6455 §5.5).
     pub reason: &'static str,
+    label: &'static str,
 }
 
 impl Close {
@@ -161,26 +162,32 @@ impl Close {
 
     const fn new(code: u16, reason: &'static str) -> Self {
         assert!(reason.len() <= 123, "a control frame holds 125 bytes, 2 of them the code");
-        Self { code, reason }
+        Self { code, reason, label: label(code) }
     }
 
     /// The code as a metrics label.
     pub fn label(self) -> &'static str {
-        match self.code {
-            1001 => "1001",
-            1002 => "1002",
-            1003 => "1003",
-            1007 => "1007",
-            1008 => "1008",
-            1009 => "1009",
-            1013 => "1013",
-            _ => "other",
-        }
+        self.label
     }
 
     /// The Close frame.
     pub fn frame(self) -> Bytes {
         close_frame(Some((self.code, self.reason.as_bytes())))
+    }
+}
+
+/// The metrics label of a code that the server sends. A constant [`Close`] with any other code does not compile.
+const fn label(code: u16) -> &'static str {
+    match code {
+        1001 => "1001",
+        1002 => "1002",
+        1003 => "1003",
+        1007 => "1007",
+        1008 => "1008",
+        1009 => "1009",
+        1012 => "1012",
+        1013 => "1013",
+        _ => panic!("a close code without a label"),
     }
 }
 
@@ -232,11 +239,16 @@ pub fn put_update_frame(into: &mut BytesMut, total: u32, id: u32) {
 /// 5 bytes, `v=2` only: the check of `id` was refused.
 pub fn refused_frame(id: u32, reason: Refusal) -> Bytes {
     let mut frame = BytesMut::with_capacity(7);
-    frame.put_u8(FIN_BINARY);
-    frame.put_u8(5);
-    frame.put_u32_le(id);
-    frame.put_u8(reason as u8);
+    put_refused_frame(&mut frame, id, reason);
     frame.freeze()
+}
+
+/// The same, behind other frames.
+pub fn put_refused_frame(into: &mut BytesMut, id: u32, reason: Refusal) {
+    into.put_u8(FIN_BINARY);
+    into.put_u8(5);
+    into.put_u32_le(id);
+    into.put_u8(reason as u8);
 }
 
 /// `v=2` only, the extension of kind 1: the total, how many play, and pairs of a tile and its checked
@@ -364,6 +376,28 @@ mod tests {
         assert_eq!(close_frame(None)[..], [0x88, 0]);
         assert_eq!(ping_frame()[..], [0x89, 0]);
         assert_eq!(pong_frame(b"hi")[..], [0x8A, 2, b'h', b'i']);
+    }
+
+    /// Reads the constants from this file, so that none can be left out.
+    #[test]
+    fn every_close_has_a_label_of_its_own_and_is_documented() {
+        let protocol = include_str!("../../docs/PROTOCOL.md");
+        let manual = include_str!("../../docs/OPERATING.md");
+        let closes = include_str!("protocol.rs").lines().filter_map(|line| {
+            let (code, reason) = line.split_once(": Self = Self::new(")?.1.split_once(", \"")?;
+            Some((code, reason.strip_suffix("\");")?))
+        });
+        let mut count = 0;
+        for (code, reason) in closes {
+            assert_eq!(label(code.parse().expect("a code")), code, "{reason}");
+            assert!(
+                protocol.contains(&format!("`{reason}`")),
+                "PROTOCOL.md lacks {code} `{reason}`"
+            );
+            assert!(manual.contains(code), "OPERATING.md lacks {code}");
+            count += 1;
+        }
+        assert!(count > 20, "constants were looked for in vain: {count}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(crate) mod downlink;
 pub mod frame;
 pub mod limiter;
 pub mod outbox;
+mod refused;
 mod socket;
 pub mod view;
 
@@ -42,17 +43,17 @@ use self::{
     frame::{Decoder, FrameLimits},
     limiter::{Rate, TokenBucket},
     outbox::{Kind, server_frame_end},
+    refused::Refused,
 };
 use crate::{
     board::{BoxId, BoxRange},
     messages::{
-        AlreadyChecked, CheckRefused, ClientSilent, DeadlinePassed, EndSessions, Join,
-        MailboxOverflowed, OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange,
-        UpdatesFlushed, Welcome,
+        AlreadyChecked, ClientSilent, DeadlinePassed, EndSessions, Join, MailboxOverflowed,
+        OutputWaits, PingDue, PulseDue, RangeAnswered, ReadRange, UpdatesFlushed, Welcome,
     },
     protocol::{
-        ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_update_frame,
-        refused_frame, total_frame,
+        ClientMessage, Close, Refusal, Version, close_frame, ping_frame, put_refused_frame,
+        put_update_frame, refused_frame, total_frame,
     },
     shard::{commit::Asker, gate::NoRoom},
     stats::Tally,
@@ -99,6 +100,8 @@ pub struct SessionLink {
     version: Version,
     /// A message did not fit into the mailbox: the session has missed something.
     overflowed: AtomicBool,
+    /// Own checks that were not taken.
+    refused: Refused,
     /// Second of the node's clock at which the client was last heard.
     seen_s: AtomicU32,
     /// Second at which to be reminded with `DeadlinePassed`; 0: never.
@@ -128,6 +131,13 @@ impl SessionLink {
             self.overflowed.store(true, Ordering::Release);
         }
         sent.is_ok()
+    }
+
+    /// Refuses a check. One wake-up for as many as are refused before the session looks.
+    pub(crate) fn refuse(&self, id: BoxId, reason: Refusal) {
+        if self.refused.add(id, reason) {
+            self.nudge();
+        }
     }
 
     /// Has the session look after its socket. A full mailbox does that, too.
@@ -265,6 +275,7 @@ impl Session {
                 addr: ctx.address(),
                 version: connection.version,
                 overflowed: AtomicBool::new(false),
+                refused: Refused::default(),
                 seen_s: AtomicU32::new(worker.node.clock.now_s()),
                 deadline_s: AtomicU32::new(0),
             });
@@ -400,16 +411,43 @@ impl Session {
         }
     }
 
-    /// Tells a `v=2` client that its check was not taken.
+    /// Tells a `v=2` client that its check was not taken, unless it was answered by now.
     fn refuse(&mut self, id: BoxId, reason: Refusal) {
-        self.worker.node.stats.refused(reason.label());
         if self.downlink.view().is_some_and(|mut view| view.answered(id.get())) {
+            self.worker.node.stats.refused(reason.label());
             self.say(refused_frame(id.get(), reason));
+        }
+    }
+
+    /// Answers for the checks that shards have refused meanwhile: a plain client by one Close, a `v=2`
+    /// client by a frame for each, all of them in one piece of output. Counts what the client is told.
+    fn answer_refused(&mut self) {
+        let refused = self.link.refused.take();
+        if refused.is_empty() || !self.downlink.is_open() {
+            return;
+        }
+        let stats = &self.worker.node.stats;
+        let Some(mut view) = self.downlink.view() else {
+            stats.refused(Refusal::StorageUnavailable.label());
+            return self.close(Close::STORAGE);
+        };
+        let mut frames = BytesMut::new();
+        for (id, reason) in refused {
+            if view.answered(id.get()) {
+                stats.refused(reason.label());
+                put_refused_frame(&mut frames, id.get(), reason);
+            }
+        }
+        drop(view);
+        if !frames.is_empty() {
+            self.say(frames.freeze());
         }
     }
 
     /// Queues a Close behind what is waiting, or in its place if the client does not drain.
     fn close(&mut self, close: Close) {
+        // They were refused before this.
+        self.answer_refused();
         if self.is_playing() {
             self.worker.node.stats.closed(close.label());
             self.end_with(close.frame());
@@ -630,21 +668,6 @@ impl Handler<AlreadyChecked> for Session {
     }
 }
 
-impl Handler<CheckRefused> for Session {
-    type Result = ();
-
-    fn handle(&mut self, CheckRefused { id, reason }: CheckRefused, _: &mut Self::Context) {
-        if !self.downlink.is_open() {
-            return;
-        }
-        if self.is_scoped() {
-            self.refuse(id, reason);
-        } else {
-            self.close(Close::STORAGE);
-        }
-    }
-}
-
 impl Handler<PingDue> for Session {
     type Result = ();
 
@@ -710,7 +733,7 @@ impl Handler<OutputWaits> for Session {
     type Result = ();
 
     fn handle(&mut self, _: OutputWaits, _: &mut Self::Context) {
-        // The pump, which is polled after every message, writes it.
+        // The pump, which is polled after every message, looks at everything that may wait.
     }
 }
 

@@ -34,8 +34,8 @@ use crate::{
     board::{Board, BoxId, Offset, ShardIndex},
     broadcaster::Broadcaster,
     messages::{
-        BoxesChecked, CheckBoxes, CheckRefused, Drain, ForgetBoxes, LearnBoxes, MergeBoxes,
-        RangeAnswered, ReadRange, ReadTile, ReadWords,
+        BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, MergeBoxes, RangeAnswered,
+        ReadRange, ReadTile, ReadWords,
     },
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
     stats::Stats,
@@ -218,9 +218,7 @@ impl Shard {
         for asker in queue.finish() {
             if refused {
                 leaving += 1;
-                self.stats.refused(Refusal::StorageUnavailable.label());
-                let id = self.id(asker.offset);
-                asker.session.tell(CheckRefused { id, reason: Refusal::StorageUnavailable });
+                asker.session.refuse(self.id(asker.offset), Refusal::StorageUnavailable);
                 continue;
             }
             self.stats.checks_committed.inc();

@@ -2,6 +2,7 @@
 
 mod courier;
 mod delivery;
+mod refusals;
 
 use std::{
     future::Future,
@@ -37,6 +38,8 @@ pub(crate) struct TestStore {
     permits: Arc<Semaphore>,
     /// Commits that were begun.
     commits: AtomicUsize,
+    /// Boxes in batches that were closed.
+    asked: AtomicUsize,
     failing: AtomicBool,
     panicking: AtomicBool,
     /// Commits of shard 0 block its thread.
@@ -58,6 +61,7 @@ impl TestStore {
             board,
             permits: Arc::new(Semaphore::new(permits)),
             commits: AtomicUsize::new(0),
+            asked: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
@@ -86,7 +90,7 @@ impl Store for TestStore {
         }
         assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
         if !self.lazy.load(Ordering::SeqCst) {
-            batch.close();
+            self.asked.fetch_add(batch.close().len(), Ordering::SeqCst);
         }
         let (permits, failing) = (self.permits.clone(), self.failing.load(Ordering::SeqCst));
         Box::pin(async move {

@@ -53,6 +53,8 @@ impl ActorFuture<Session> for Pump {
 impl Session {
     /// Reads and writes as far as it goes without waiting.
     fn turn(&mut self, task: &mut TaskContext<'_>) -> Result<(), Gone> {
+        // First, so that a resync does not ask for them again.
+        self.answer_refused();
         if self.link.overflowed.swap(false, Ordering::AcqRel) {
             self.begin_to_lag();
         }

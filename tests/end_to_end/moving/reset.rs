@@ -52,6 +52,10 @@ fn a_reset_empties_the_board_of_every_node_and_sends_players_away() {
     for player in &mut players {
         assert_eq!(player.closed().0, 1012);
     }
+    for node in [&one, &other] {
+        let closed = node.metric("billion_connections_closed_total{code=\"1012\"}");
+        assert!(closed >= 2., "under its own code: {closed}");
+    }
     let (mut first, mut second) = (empty(&one), empty(&other));
     assert_eq!(first.range(1, 100_000, &mut vec![]), Vec::<u32>::new());
     let late = setup.start();
