@@ -15,6 +15,9 @@ use crate::store::cluster::{
 /// The port of Redis where none is said.
 const PORT: u16 = 6379;
 
+/// Where addresses are given, unless a flag does.
+const ADDRESSES: &str = "redis.addresses";
+
 /// What a node must look like.
 const NODE: &str = "write host:port, redis://user:password@host:port or rediss://…";
 
@@ -107,9 +110,13 @@ impl Redis {
 
     /// What is wrong with several of its settings together.
     pub fn relation(&self) -> Option<String> {
+        self.relation_of(ADDRESSES)
+    }
+
+    fn relation_of(&self, setting: &str) -> Option<String> {
         let nodes: Vec<Node> = self.addresses.iter().filter_map(|text| node(text).ok()).collect();
         if nodes.iter().any(|node| node.tls) && nodes.iter().any(|node| !node.tls) {
-            return Some("redis.addresses: rediss:// for all of them or for none".to_owned());
+            return Some(format!("{setting}: rediss:// for all of them or for none"));
         }
         let tls = nodes.iter().any(|node| node.tls);
         if !self.ca_file.as_os_str().is_empty() && self.is_used() && !tls {
@@ -130,6 +137,10 @@ impl Redis {
     /// # Errors
     /// If `redis.ca_file` cannot be read.
     pub fn access(&self) -> anyhow::Result<Access> {
+        self.access_by(ADDRESSES)
+    }
+
+    fn access_by(&self, setting: &'static str) -> anyhow::Result<Access> {
         let nodes: Vec<Node> = self
             .addresses
             .iter()
@@ -145,6 +156,7 @@ impl Redis {
             password: given(&self.password.0)
                 .or_else(|| of_addresses(|node| node.password.clone())),
             seeds: nodes.into_iter().map(|node| node.address).collect(),
+            setting,
             remap,
             tls,
             connect_timeout: Duration::from_millis(self.connect_timeout_ms),
@@ -152,14 +164,15 @@ impl Redis {
         })
     }
 
-    /// How another cluster is reached, whose nodes are `addresses`. Users and passwords are those of the
-    /// addresses: ours are not for strangers.
+    /// How another cluster is reached, whose nodes are `addresses`, given by the flag `setting`. Users and
+    /// passwords are those of the addresses: ours are not for strangers.
     ///
     /// # Errors
     /// What is wrong with the addresses, or as [`Redis::access`].
-    pub fn elsewhere(&self, addresses: &[String]) -> anyhow::Result<Access> {
+    pub fn elsewhere(&self, addresses: &[String], setting: &'static str) -> anyhow::Result<Access> {
         for address in addresses {
-            judge_node(address).map_err(anyhow::Error::msg)?;
+            judge_node(address)
+                .map_err(|wrong| anyhow::Error::msg(format!("{setting}: {wrong}")))?;
         }
         let tls = addresses.iter().any(|address| address.starts_with("rediss:"));
         let other = Self {
@@ -169,8 +182,8 @@ impl Redis {
             ca_file: if tls { self.ca_file.clone() } else { PathBuf::new() },
             ..self.clone()
         };
-        other.relation().map_or(Ok(()), |problem| Err(anyhow::Error::msg(problem)))?;
-        other.access()
+        other.relation_of(setting).map_or(Ok(()), |problem| Err(anyhow::Error::msg(problem)))?;
+        other.access_by(setting)
     }
 
     fn tls(&self) -> anyhow::Result<Tls> {

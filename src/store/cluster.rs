@@ -8,6 +8,7 @@
 //! - [`follow`]: tasks that pass messages on, look for gaps, compare, and follow a reset;
 //! - [`sync`]: bits between Redis and memory; [`layout`]: what all nodes have to agree on;
 //! - [`nodes`]: masters one by one, for loading and administration; [`access`]: how to reach them;
+//! - [`trouble`]: what an error of Redis means, and what operators are told of it;
 //! - [`admin`]: what operators' commands do to a board, without serving it;
 //! - [`keys`]: names; [`stats`]: counters; [`go`]: the older server's board, to be taken over.
 //!
@@ -27,6 +28,7 @@ pub mod nodes;
 mod script;
 mod stats;
 mod sync;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
@@ -58,10 +60,11 @@ use self::{
     lane::Lane,
     layout::{Kept, unavailable},
     lines::Lines,
-    nodes::{Nodes, is_passing},
+    nodes::Nodes,
     script::{BATCH_MAX, Outcome, Scripts, Sender, Update},
     stats::ClusterStats,
     sync::Bits,
+    trouble::{Explanation, explain, is_passing, meaning, one_line},
 };
 use super::{window::Window, within};
 
@@ -368,7 +371,7 @@ impl Shared {
                     StoreError::Unavailable("Redis has lost the key range".into())
                 }
                 Err(error) => {
-                    lane.fails(&error.to_string());
+                    lane.fails(&one_line(&error));
                     if !is_passing(&error) && !is_too_few(&error) {
                         return Err(unavailable(&error));
                     }
@@ -496,6 +499,7 @@ fn is_too_few(error: &RedisError) -> bool {
 
 /// Waits until every slot has a master that answers.
 async fn wait_for_cluster(nodes: &Nodes, deadline: Instant) -> Result<(), StoreError> {
+    let access = nodes.access();
     let mut told: Option<Instant> = None;
     loop {
         let problem = match nodes.masters().await {
@@ -506,31 +510,29 @@ async fn wait_for_cluster(nodes: &Nodes, deadline: Instant) -> Result<(), StoreE
             }
             Err(error) => error,
         };
-        if is_hopeless(&problem) {
-            let text = format!("Redis at {}: {problem}", nodes.access().shown());
-            return Err(StoreError::Unusable(text.into()));
-        }
-        if Instant::now() > deadline {
-            let text = format!(
-                "no complete Redis Cluster at {} (redis.addresses) in time: {problem}",
-                nodes.access().shown()
-            );
-            return Err(StoreError::Unavailable(text.into()));
-        }
-        if told.is_none_or(|told| told.elapsed() > TELL) {
+        let (is_due, is_over) =
+            (told.is_none_or(|told| told.elapsed() > TELL), Instant::now() > deadline);
+        let explanation = match meaning(&problem) {
+            // A look at who answers there is not worth it every time.
+            None if is_due || is_over => Some(explain(access, &problem).await),
+            meaning => meaning,
+        };
+        if let Some(Explanation { text, is_final }) = explanation {
+            let (seeds, setting) = (access.shown(), access.setting);
+            if is_final {
+                let text = format!("no Redis Cluster at {seeds} ({setting}): {text}");
+                return Err(StoreError::Unusable(text.into()));
+            }
+            if is_over {
+                let text =
+                    format!("no complete Redis Cluster at {seeds} ({setting}) in time: {text}");
+                return Err(StoreError::Unavailable(text.into()));
+            }
             told = Some(Instant::now());
-            log::warn!("waiting for a Redis Cluster at {}: {problem}", nodes.access().shown());
+            log::warn!("waiting for a Redis Cluster at {seeds} ({setting}): {text}");
         }
         sleep(RETRY.1).await;
     }
-}
-
-/// Whether waiting is of no use: wrong credentials, or no cluster at all.
-fn is_hopeless(error: &RedisError) -> bool {
-    let text = error.to_string();
-    ["WRONGPASS", "NOAUTH", "NOPERM", "cluster support disabled", "AuthenticationFailed"]
-        .iter()
-        .any(|sign| text.contains(sign))
 }
 
 /// Pauses before another attempt, unless the time is over.

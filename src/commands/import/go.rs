@@ -7,6 +7,7 @@
 use std::{
     fs::File,
     io::{BufReader, Seek, SeekFrom, Write},
+    time::Duration,
 };
 
 use actors::board::BOXES_PER_TILE;
@@ -32,6 +33,9 @@ use crate::{
         embedded::merge::Tiles,
     },
 };
+
+/// Longest wait for the older server's cluster. It is in use, so it is there; a failover is over by then.
+const SOURCE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Reads the board.
 pub fn copy(arguments: &Arguments, settings: &Settings) -> Result<Backup> {
@@ -62,8 +66,8 @@ pub fn copy(arguments: &Arguments, settings: &Settings) -> Result<Backup> {
 
 fn access(source: &[String], settings: &Settings) -> Result<Access> {
     if !source.is_empty() {
-        let access = settings.redis.elsewhere(source);
-        return access.map_err(|wrong| WrongArgument(format!("--source: {wrong:#}")).into());
+        let access = settings.redis.elsewhere(source, "--source");
+        return access.map_err(|wrong| WrongArgument(format!("{wrong:#}")).into());
     }
     if !settings.redis.is_used() {
         let text = "no redis.addresses are given: name the older server's cluster with --source";
@@ -74,7 +78,7 @@ fn access(source: &[String], settings: &Settings) -> Result<Access> {
 
 fn read(access: &Access, settings: &Settings) -> Result<Members> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let patience = settings.redis.start_timeout();
+    let patience = settings.redis.start_timeout().min(SOURCE_PATIENCE);
     let board = runtime.block_on(async {
         let nodes = reach(access, patience).await?;
         Ok::<_, Error>(GoBoard::find(nodes).await?)

@@ -31,6 +31,8 @@ const REDIRECT_TIME: Duration = Duration::from_millis(500);
 pub struct Access {
     /// Nodes that are asked first.
     pub seeds: Vec<NodeAddress>,
+    /// Where their addresses were given, for messages: a setting or a flag.
+    pub setting: &'static str,
     /// From addresses as the cluster announces them to those that can be reached from here.
     pub remap: HashMap<NodeAddress, NodeAddress>,
     /// ACL user.
@@ -64,6 +66,11 @@ impl Access {
     pub fn shown(&self) -> String {
         let seeds: Vec<_> = self.seeds.iter().map(ToString::to_string).collect();
         seeds.join(", ")
+    }
+
+    /// The address at which a node is reached from here.
+    pub fn reached<'a>(&'a self, node: &'a NodeAddress) -> &'a NodeAddress {
+        self.remap.get(node).unwrap_or(node)
     }
 
     /// Longest time for a request with all that belongs to it.
@@ -108,7 +115,7 @@ impl Access {
     /// A pool of connections to one node, as the cluster announces it. Whoever takes one waits until
     /// that node has answered a ping.
     pub fn pool(&self, node: &NodeAddress) -> RedisResult<Pool> {
-        let reached = self.remap.get(node).unwrap_or(node);
+        let reached = self.reached(node);
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.connect_timeout))
             .set_response_timeout(Some(self.response_timeout));

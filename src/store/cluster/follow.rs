@@ -20,6 +20,7 @@ use super::{
     layout,
     script::{Outcome, State, Update},
     sync::{PATIENCE, offsets, other_epoch, without},
+    trouble::one_line,
 };
 
 /// Time between two looks at Redis, and while something is amiss.
@@ -184,7 +185,7 @@ impl Shared {
     async fn look_at(&self, index: usize, lane: &Lane) {
         let before = lane.known();
         match self.state_of(index, lane).await {
-            Err(error) => lane.fails(&error.to_string()),
+            Err(error) => lane.fails(&one_line(&error)),
             Ok(state) => {
                 lane.works();
                 #[cfg(feature = "faults")]

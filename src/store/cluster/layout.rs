@@ -14,6 +14,7 @@ use super::{
     keys::{Keys, record},
     nodes::Nodes,
     script::{FORMAT, Layout, Scripts, State},
+    trouble::one_line,
 };
 
 /// Key ranges made at the same moment, over a handful of connections.
@@ -205,7 +206,7 @@ pub async fn prepare(
 
 /// An error of Redis as the store's own.
 pub fn unavailable(error: &RedisError) -> StoreError {
-    StoreError::Unavailable(format!("Redis: {error}").into())
+    StoreError::Unavailable(format!("Redis: {}", one_line(error)).into())
 }
 
 #[cfg(test)]

@@ -21,9 +21,9 @@ use tokio::{runtime::Handle, sync::Semaphore, time::sleep};
 
 use super::{
     access::Access,
-    nodes::is_unknown_script,
     script::Call,
     stats::{ClusterStats, PAUSE},
+    trouble::is_unknown_script,
 };
 
 /// Calls of one line at once. A shard has one in flight, so most lines never have so many.

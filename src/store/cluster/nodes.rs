@@ -14,7 +14,12 @@ use deadpool_redis::{Connection, Pool, PoolError};
 use futures_util::future::join_all;
 use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cluster::NodeAddress};
 
-use super::{access::Access, script::Call, stats::PAUSE};
+use super::{
+    access::Access,
+    script::Call,
+    stats::PAUSE,
+    trouble::{is_passing, is_unknown_script, one_line},
+};
 
 /// Slots from the first to the second, and who serves them.
 type Served = (u16, u16, NodeAddress);
@@ -202,7 +207,7 @@ fn no_slots(answer: &Value) -> RedisError {
 
 fn named(node: &NodeAddress, error: &RedisError) -> RedisError {
     let kind = if is_passing(error) { ErrorKind::Io } else { error.kind() };
-    RedisError::from((kind, "Redis", format!("{node}: {error}")))
+    RedisError::from((kind, "Redis", format!("{node}: {}", one_line(error))))
 }
 
 /// Where an ASK leads.
@@ -212,18 +217,4 @@ fn importing(error: &RedisError) -> Option<NodeAddress> {
     }
     let (node, _) = error.redirect_node()?;
     NodeAddress::try_from(node).ok()
-}
-
-/// Whether the script has to be sent once more, with its text.
-pub fn is_unknown_script(error: &RedisError) -> bool {
-    error.code() == Some("NOSCRIPT")
-}
-
-/// Whether trying again may help: the network, a failover, a slot on the move, a node that is starting.
-pub fn is_passing(error: &RedisError) -> bool {
-    let passing = ["MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "READONLY"];
-    error.code().is_some_and(|code| passing.contains(&code) || code == "UNBLOCKED")
-        || matches!(error.kind(), ErrorKind::Io | ErrorKind::ClusterConnectionNotFound)
-        || error.is_timeout()
-        || error.is_connection_dropped()
 }

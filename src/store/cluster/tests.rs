@@ -52,6 +52,7 @@ impl OwnBoard {
 fn access() -> Access {
     let seeds = cluster().addresses().into_iter();
     Access {
+        setting: "redis.addresses",
         seeds: seeds.map(|seed| NodeAddress::new(seed.ip().to_string(), seed.port())).collect(),
         remap: Default::default(),
         username: None,

@@ -2,12 +2,14 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    io::{Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::Path,
-    process::Command,
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
 use xtask::redis::spawn_server;
 
 use super::world::{BOXES, SHARDS, whole_board};
@@ -100,6 +102,7 @@ fn a_cluster_is_reached_by_tls_as_a_user_who_may_no_more_than_needed() {
     let (status, said) = right.with("REDIS__PASSWORD", "wrong-one").fail_to_start(&[]);
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("authentication failed") && !said.contains("wrong-one"), "{said}");
+    one_line(&said);
     assert!(began.elapsed() < Duration::from_secs(10), "nothing to wait for");
 }
 
@@ -112,32 +115,124 @@ fn a_certificate_that_nobody_vouches_for_is_refused() {
     let setup = Setup::new(BOXES, SHARDS)
         .with_variable("REDIS_ADDRESSES", &format!("rediss://{}", encrypted[0]))
         .with("REDIS__START_TIMEOUT_S", 1);
+    let said = no_use(&setup);
+    assert!(said.contains("redis.ca_file"), "{said}");
+    // The same port without TLS.
+    let setup = setup.with_variable("REDIS_ADDRESSES", &encrypted[0].to_string());
+    let said = no_use(&setup);
+    let wanted = format!("{0} (redis.addresses) speaks TLS: write rediss://{0}", encrypted[0]);
+    assert!(said.contains(&wanted), "{said}");
+}
+
+/// What a node says that does not start because of what answers at its addresses, however long it may wait.
+fn no_use(setup: &Setup) -> String {
+    let began = Instant::now();
+    let (status, said) = setup.fail_to_start(&[]);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(30), "nothing to wait for: {said}");
+    one_line(&said);
+    said
+}
+
+/// Everything about Redis is in one line.
+fn one_line(said: &str) {
+    let about = said.lines().filter(|line| line.contains("Redis") || !line.starts_with('['));
+    assert_eq!(about.count(), 1, "{said}");
+}
+
+/// A node for `address`, which is waited for longer than a test may take.
+fn setup_for(address: &str) -> Setup {
+    Setup::new(BOXES, SHARDS)
+        .with_variable("REDIS_ADDRESSES", address)
+        .with("REDIS__START_TIMEOUT_S", 60)
+}
+
+#[test]
+fn what_is_no_redis_is_told_from_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            // As soon as something was asked.
+            let _ = stream.read(&mut [0; 512]);
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let said = no_use(&setup_for(&address));
+    let wanted = format!("{address} (redis.addresses) is no Redis: it answers \"HTTP/1.1 400");
+    assert!(said.contains(&wanted), "{said}");
+}
+
+#[test]
+fn a_redis_without_tls_is_told_from_one_that_is_away() {
+    let address = shared().addresses()[0];
+    let said = no_use(&setup_for(&format!("rediss://{address}")));
+    let wanted = format!("{address} (redis.addresses) speaks no TLS: write redis:// for rediss://");
+    assert!(said.contains(&wanted), "{said}");
+}
+
+#[test]
+fn a_redis_that_is_away_is_named_with_the_setting() {
+    let setup = setup_for("127.0.0.1:1").with("REDIS__START_TIMEOUT_S", 1);
     let (status, said) = setup.fail_to_start(&[]);
     assert_eq!(status.code(), Some(1));
-    assert!(said.to_lowercase().contains("certificate"), "{said}");
+    let place = "Redis Cluster at 127.0.0.1:1 (redis.addresses)";
+    assert!(said.contains(&format!("waiting for a {place}")), "{said}");
+    assert!(said.contains(&format!("no complete {place} in time")), "{said}");
+    assert!(said.contains("refused"), "{said}");
+}
+
+/// A Redis of its own, gone when dropped.
+struct Single {
+    process: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl Single {
+    /// With more lines in its configuration.
+    fn start(lines: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let address = free_address();
+        let configuration = format!("port {}\nsave \"\"\n{lines}", address.port());
+        fs::write(folder.path().join("redis.conf"), configuration).expect("written");
+        let redis = spawn_server(|command| {
+            command.arg("redis.conf").current_dir(folder.path()).stdout(Stdio::null());
+            Ok(())
+        });
+        let process = redis.expect("redis-server can be run");
+        let single = Self { process, address, _folder: folder };
+        eventually("it to listen", || TcpStream::connect(address).ok());
+        single
+    }
+}
+
+impl Drop for Single {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill().and_then(|()| self.process.wait());
+    }
 }
 
 #[test]
 fn a_single_redis_is_told_from_a_cluster() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let address = free_address();
-    let port = address.port();
-    fs::write(folder.path().join("redis.conf"), format!("port {port}\nsave \"\"\n"))
-        .expect("written");
-    let redis = spawn_server(|command| {
-        command.arg("redis.conf").current_dir(folder.path()).stdout(std::process::Stdio::null());
-        Ok(())
-    });
-    let mut redis = redis.expect("redis-server can be run");
-    let setup = Setup::new(BOXES, SHARDS)
-        .with_variable("REDIS_ADDRESSES", &address.to_string())
-        // For redis-server to begin to listen; its answer ends the wait.
-        .with("REDIS__START_TIMEOUT_S", 30);
-    let (status, said) = setup.fail_to_start(&[]);
-    redis.kill().expect("it can be killed");
-    redis.wait().expect("it ends");
-    assert_eq!(status.code(), Some(1));
-    assert!(said.contains("cluster support disabled"), "{said}");
+    let redis = Single::start("");
+    let said = no_use(&setup_for(&redis.address.to_string()));
+    assert!(said.contains("it is a single Redis: start it with cluster-enabled yes"), "{said}");
+}
+
+#[test]
+fn a_redis_that_wants_a_password_is_told_from_one_that_does_not_know_it() {
+    // The bus takes another port, ten thousand above unless it is named.
+    let bus = free_address().port();
+    let lines = format!("cluster-enabled yes\ncluster-port {bus}\nrequirepass hunter2\n");
+    let redis = Single::start(&lines);
+    let said = no_use(&setup_for(&redis.address.to_string()));
+    assert!(said.contains("it wants a password") && said.contains("NOAUTH"), "{said}");
+    let said = no_use(&setup_for(&format!("redis://:wrong-one@{}", redis.address)));
+    assert!(said.contains("authentication failed: wrong user or password"), "{said}");
+    assert!(!said.contains("wrong-one"), "{said}");
 }
 
 #[test]

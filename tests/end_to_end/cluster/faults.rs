@@ -7,7 +7,7 @@ use xtask::redis::slot_of;
 
 use super::world::{BOXES, SHARDS, World, until_metric, whole_board};
 use crate::harness::{
-    client::Told,
+    client::{Client, Told},
     cluster::{Cluster, wires::Wires},
     eventually, long, seed,
     server::{Server, Setup},
@@ -294,35 +294,59 @@ pub fn wait_for_a_replica(change: Change) {
     });
 }
 
+/// Each may pass, so that the first check waits; the following ones do not.
 #[test]
 fn a_redis_that_may_not_write_refuses_checks_and_reads_go_on() {
     let cluster = Cluster::start();
     let setup = setup(&cluster).with("REDIS__COMMIT_TIMEOUT_MS", 500);
     let node = setup.start();
     let mut player = node.client_v2();
-    player.check(1);
-    assert_eq!(player.next(), Told::Update { total: 1, id: 1 });
-    let limit = |bytes: &str| {
-        for index in (0..6).filter(|index| cluster.is_master(*index)) {
-            cluster.command(index, &["CONFIG", "SET", "maxmemory", bytes]);
-        }
+    let (mut id, mut taken) = (0, vec![]);
+    let mut next = || {
+        id += 1;
+        id
     };
-    limit("1");
-    player.check(2);
-    assert_eq!(player.next(), Told::Refused { id: 2, reason: 1 });
-    until_metric(&node, "billion_redis_shards_down", |down| down == 1.);
-    assert_eq!(player.range(1, 100, &mut vec![]), [1], "reads go on");
-    for id in 3..100 {
-        player.check(id);
-        assert_eq!(player.next(), Told::Refused { id, reason: 1 }, "at once");
+    for (setting, hindering, harmless, answer) in
+        [("maxmemory", "1", "0", "OOM"), ("min-replicas-to-write", "5", "0", "NOREPLICAS")]
+    {
+        let set = |value: &str| {
+            for index in (0..6).filter(|index| cluster.is_master(*index)) {
+                cluster.command(index, &["CONFIG", "SET", setting, value]);
+            }
+        };
+        let mut take = |player: &mut Client, id| {
+            taken.push(id);
+            player.check(id);
+            assert_eq!(player.next(), Told::Update { total: taken.len() as u32, id });
+        };
+        take(&mut player, next());
+        set(hindering);
+        let refused = next();
+        player.check(refused);
+        assert_eq!(player.next(), Told::Refused { id: refused, reason: 1 });
+        until_metric(&node, "billion_redis_shards_down", |down| down == 1.);
+        assert_eq!(player.range(1, 1000, &mut vec![]).len(), id_count(&node), "reads go on");
+        for _ in 0..100 {
+            let id = next();
+            player.check(id);
+            assert_eq!(player.next(), Told::Refused { id, reason: 1 }, "at once");
+        }
+        set(harmless);
+        until_metric(&node, "billion_redis_shards_down", |down| down == 0.);
+        take(&mut player, refused);
+        let log = node.log();
+        assert!(log.contains(answer), "it says why:\n{log}");
     }
-    limit("0");
-    until_metric(&node, "billion_redis_shards_down", |down| down == 0.);
-    player.check(2);
-    assert_eq!(player.next(), Told::Update { total: 2, id: 2 });
+    let refusals = node.metric("billion_refusals_total{reason=\"storage\"}");
+    assert_eq!(refusals, 2. * 101., "each is counted once");
     let log = node.log();
     let lines = log.lines().filter(|line| line.contains("Redis: ")).count();
-    assert_eq!(lines, 2, "one line for each change:\n{log}");
+    assert_eq!(lines, 4, "one line for each change:\n{log}");
+}
+
+/// How many boxes a node announces.
+fn id_count(node: &Server) -> usize {
+    node.metric("billion_announced_boxes") as usize
 }
 
 #[test]

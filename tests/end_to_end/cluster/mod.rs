@@ -7,4 +7,5 @@ mod guards;
 mod losses;
 mod page;
 mod play;
+mod replicas;
 pub mod world;
