@@ -129,6 +129,10 @@ impl Arguments {
         let flag = match &self {
             Self { command: Some(_), check: true, .. } => "--check",
             Self { command: Some(_), print_settings: true, .. } => "--print-settings",
+            // Before a command it would be taken and do nothing: health has an --address of its own.
+            Self {
+                command: Some(_), settings: SettingsArguments { address: Some(_), .. }, ..
+            } => "--address",
             _ => return Ok(self),
         };
         let told = format!("the argument '{flag}' cannot be used with a command");

@@ -20,7 +20,9 @@ use anyhow::{Context, Error, Result, bail};
 use clap::Args;
 use serde::Deserialize;
 
-use super::{cluster::ClusterBoard, interrupt, progress::Progress, remote::Remote, source};
+use super::{
+    WrongArgument, cluster::ClusterBoard, interrupt, progress::Progress, remote::Remote, source,
+};
 use crate::{
     arguments::SettingsArguments,
     backup::{Summary, reader::Reader},
@@ -49,7 +51,14 @@ pub struct Arguments {
     from_go: bool,
     /// Nodes of the older server's cluster, as in redis.addresses [default: redis.addresses or
     /// REDIS_ADDRESSES: the two boards may share a cluster]
-    #[arg(long, value_name = "HOST:PORT,…", value_delimiter = ',', requires = "from_go")]
+    // A file is named as well as what clap would miss: it does not ask for what conflicts with something given.
+    #[arg(
+        long,
+        value_name = "HOST:PORT,…",
+        value_delimiter = ',',
+        requires = "from_go",
+        conflicts_with = "file"
+    )]
     source: Vec<String>,
     /// Merge into the server whose admin listener this is, as http://host:port [default: the store
     /// of the settings, or the server running on it; into a Redis Cluster itself]
@@ -78,6 +87,11 @@ struct Backup {
 
 fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let began = Instant::now();
+    // clap does not ask for a flag that conflicts with what is given, which a file does.
+    if !arguments.source.is_empty() && !arguments.from_go {
+        let text = "--source names the older server's cluster, which is read with --from-go alone";
+        return Err(WrongArgument(text.to_owned()).into());
+    }
     let backup = match &arguments.file {
         Some(path) => verified(path, settings)?,
         None => go::copy(arguments, settings)?,

@@ -352,6 +352,7 @@ fn the_command_line_explains_itself() {
         (&["complete"], "completions"),
         (&["--check", "completions", "bash"], "'--check' cannot be used with a command"),
         (&["--print-settings", "health"], "'--print-settings' cannot be used with a command"),
+        (&["--address", ":1", "health"], "'--address' cannot be used with a command"),
         (&["health", "--address", "127.0.0.1"], "'127.0.0.1' for '--address <HOST:PORT>': no port"),
     ] {
         let ran = setup.run(wrong);

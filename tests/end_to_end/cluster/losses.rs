@@ -2,16 +2,25 @@
 //! that are away for long, nodes that are asked to end meanwhile. Each of these was red once.
 
 use std::{
+    collections::BTreeSet,
+    io::{BufRead, BufReader},
     process::Command,
     time::{Duration, Instant},
 };
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::{
     faults::stop_replication,
     world::{BOXES, SHARDS, World, until_metric, whole_board},
 };
 use crate::harness::{
-    client::Told, cluster::Cluster, eventually, long, seed, server::Setup, within,
+    PATIENCE,
+    client::{Client, Told},
+    cluster::Cluster,
+    eventually, long, seed,
+    server::{Server, Setup, request},
+    within,
 };
 
 const BOARD: &str = "losses";
@@ -24,6 +33,25 @@ fn key(shard: u32, what: &str) -> String {
     format!("billion:{{{BOARD}:{shard}}}:{what}")
 }
 
+/// What nodes counted of Redis, for the message of a test that fails: a line for each.
+fn counted(nodes: &[Server]) -> String {
+    let wanted =
+        ["gaps", "updates_total{", "resyncs", "pushed", "found", "disconnects", "replaced"];
+    let of = |node: &Server| {
+        let all = request(node.admin, "GET", "/metrics", &[]).body;
+        let lines = all.lines().filter(|line| {
+            line.starts_with("billion_redis_") && wanted.iter().any(|name| line.contains(name))
+        });
+        lines.collect::<Vec<_>>().join("; ")
+    };
+    nodes.iter().map(of).collect::<Vec<_>>().join("\n")
+}
+
+/// The key ranges of `shards` whose master is `away`, and the others.
+fn sick_and_healthy(cluster: &Cluster, shards: u32, away: usize) -> (Vec<u32>, Vec<u32>) {
+    (0..shards).partition(|shard| cluster.master_of(&key(*shard, "bits")) == away)
+}
+
 /// The feed is away for a moment, a check is acknowledged, and then its master dies: what was
 /// acknowledged lies in the memory of a node that lives.
 #[test]
@@ -34,39 +62,23 @@ fn what_was_acknowledged_unheard_is_put_back_after_a_failover() {
     let mut player = nodes[0].client();
     player.check(1);
     assert!(matches!(player.next(), Told::Update { id: 1, .. }));
-    std::thread::sleep(Duration::from_secs(2));
+    until_metric(&nodes[0], "billion_redis_updates_total{from=\"own\"}", |heard| heard == 1.);
     let master = cluster.master_of(&key(0, "bits"));
     let _replica = stop_replication(&cluster, master);
     let mut killer = cluster.connect(master);
-    let acknowledged = loop {
+    eventually("an acknowledgement", || {
         // Nothing of the feed arrives in this moment.
         let _ = killer.call(&["CLIENT", "KILL", "TYPE", "pubsub"]);
         player.check(2);
-        if let Told::Update { id: 2, .. } = player.next() {
-            break 2;
-        }
-    };
-    cluster.kill(master);
-    println!("killed");
-    cluster.wait_for_failover(master);
-    let metrics = || {
-        for node in &nodes {
-            let all = crate::harness::server::request(node.admin, "GET", "/metrics", &[]).body;
-            let of = ["gaps", "updates_total{", "resyncs", "pushed", "found", "disconnects"];
-            let lines = all.lines().filter(|line| {
-                !line.starts_with('#')
-                    && of.iter().any(|name| line.contains(name))
-                    && line.contains("redis")
-            });
-            println!("{}", lines.collect::<Vec<_>>().join("; "));
-        }
-    };
-    metrics();
-    std::thread::sleep(Duration::from_secs(4));
-    metrics();
-    within(Duration::from_secs(20), "the acknowledged box in Redis again", || {
-        cluster.read_board(BOARD).checked.contains(&acknowledged).then_some(())
+        matches!(player.next(), Told::Update { id: 2, .. }).then_some(())
     });
+    cluster.kill(master);
+    cluster.wait_for_failover(master);
+    let deadline = Instant::now() + PATIENCE;
+    while !cluster.read_board(BOARD).checked.contains(&2) {
+        assert!(Instant::now() < deadline, "it was not put back:\n{}", counted(&nodes));
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
@@ -75,43 +87,50 @@ fn a_node_that_waits_for_a_cluster_ends_when_it_is_asked_to() {
         .with_variable("REDIS_ADDRESSES", "127.0.0.1:1")
         .with("REDIS__START_TIMEOUT_S", 60);
     let mut child = setup.spawn(&[]);
-    std::thread::sleep(Duration::from_secs(1));
-    let asked = Instant::now();
+    let mut log = BufReader::new(child.stderr.take().expect("stderr is piped")).lines();
+    let waits = log.any(|line| line.is_ok_and(|line| line.contains("waiting for a Redis Cluster")));
+    assert!(waits, "it says what it waits for");
     Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
-    within(Duration::from_secs(15), "its end", || child.try_wait().expect("asked"));
-    println!("ended after {:?}", asked.elapsed());
+    // Reads on, so that it never waits for us.
+    let rest = std::thread::spawn(move || log.count());
+    eventually("its end", || child.try_wait().expect("asked"));
+    rest.join().expect("the log ends with it");
 }
 
-fn term(mut server: crate::harness::server::Server) -> Duration {
+/// Ends in `PATIENCE`, of which its own `server.shutdown_timeout_s` are 8 s: long before anything that waits
+/// for Redis would give up.
+fn ends(mut server: Server) {
     let began = Instant::now();
     server.signal("-TERM");
     let status = server.wait();
     println!("ended with {status} after {:?}", began.elapsed());
-    println!("{}", server.log());
-    began.elapsed()
 }
 
 #[test]
 fn a_node_ends_in_time_whatever_redis_does() {
     let cluster = Cluster::start();
-    for state in ["paused", "paused-long", "dead"] {
+    let states = ["paused", "dead", "paused for longer than a line is kept"];
+    for state in &states[..if long() { 3 } else { 2 }] {
         let node = setup(&cluster).with("REDIS__COMMIT_TIMEOUT_MS", 60000).start();
         let mut player = node.client_v2();
-        match state {
+        match *state {
             "dead" => cluster.kill_all(),
             _ => (0..6).for_each(|index| cluster.pause(index)),
         }
         for id in 1..200 {
             player.check(id * 5000);
         }
-        std::thread::sleep(Duration::from_secs(if state == "paused-long" { 6 } else { 1 }));
-        let took = term(node);
-        match state {
+        until_metric(&node, "billion_shard_queue_checks", |checks| checks == 199.);
+        if state.ends_with("kept") {
+            std::thread::sleep(Duration::from_secs(6));
+        }
+        println!("{state}");
+        ends(node);
+        match *state {
             "dead" => cluster.restart_all(),
             _ => (0..6).for_each(|index| cluster.resume(index)),
         }
         cluster.wait_until_whole();
-        assert!(took < Duration::from_secs(9), "{state}: {took:?}");
     }
 }
 
@@ -139,9 +158,8 @@ fn a_node_ends_in_time_while_it_follows_a_reset() {
         }
     }
     within(Duration::from_secs(10), "the reset", || node.log().contains("was reset").then_some(()));
-    let took = term(node);
+    ends(node);
     cluster.resume(away);
-    assert!(took < Duration::from_secs(9), "{took:?}");
 }
 
 fn cluster_master(cluster: &Cluster, key: &str) -> Option<usize> {
@@ -154,86 +172,62 @@ fn cluster_master(cluster: &Cluster, key: &str) -> Option<usize> {
 fn cluster_call(cluster: &Cluster, key: &str, away: usize, words: &[&str]) {
     let master = cluster_master(cluster, key).expect("a master");
     assert_ne!(master, away);
-    println!("{words:?}: {:?}", cluster.command(master, words));
+    cluster.command(master, words).accepted().expect("it is taken");
 }
 
+/// Nobody takes over from a master that is away with its replica: its key ranges refuse checks until it is
+/// back, and the others refuse none.
 #[test]
-fn the_other_key_ranges_go_on_at_full_speed_while_a_master_is_away() {
+fn while_a_master_and_its_replica_are_away_no_check_of_another_key_range_is_refused() {
     let cluster = Cluster::start();
-    for index in 0..6 {
-        cluster.command(index, &["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-    }
-    for how in ["paused", "dead"] {
-        let node = setup(&cluster).start();
+    serve_what_is_there(&cluster);
+    for (round, how) in ["paused", "dead"].into_iter().enumerate() {
+        let node = setup(&cluster).with("REDIS__COMMIT_TIMEOUT_MS", 1500).start();
         let away = cluster.master_of(&key(0, "bits"));
         let replica = cluster.replicas_of(away)[0];
-        let (mut healthy, mut sick) = (vec![], vec![]);
-        for shard in 0..SHARDS {
-            if cluster.master_of(&key(shard, "bits")) == away {
-                sick.push(shard);
-            } else {
-                healthy.push(shard);
-            }
-        }
-        println!("{how}: away {sick:?}, healthy {healthy:?}");
-        let mut one = node.client_v2();
-        let mut other = node.client_v2();
-        let began = Instant::now();
-        let mut went = None;
-        let mut number = if how == "paused" { 0_u32 } else { 50_000 };
-        let mut waits: Vec<(f64, f64)> = vec![];
-        let mut sicks = 0;
-        while began.elapsed() < Duration::from_secs(14) {
-            if went.is_none() && began.elapsed() > Duration::from_secs(2) {
-                if how == "paused" {
-                    cluster.pause(replica);
-                    cluster.pause(away);
-                } else {
-                    cluster.kill(replica);
-                    cluster.kill(away);
-                }
-                went = Some(Instant::now());
-            }
+        let (sick, healthy) = sick_and_healthy(&cluster, SHARDS, away);
+        let (mut one, mut other) = (node.client_v2(), node.client_v2());
+        match how {
+            "paused" => [replica, away].map(|index| cluster.pause(index)),
+            _ => [replica, away].map(|index| cluster.kill(index)),
+        };
+        let (mut number, mut refused) = (round as u32 * 50_000, 0);
+        let mut after = 0;
+        // Until its key ranges have been given up, and for a while after.
+        eventually("refusals where nobody takes checks", || {
             number += 1;
-            let shard = healthy[number as usize % healthy.len()];
-            let id = shard * 100_000 + 1 + number;
-            let at = Instant::now();
-            if number % 5 == 0 {
-                sicks += 1;
-                other.check(sick[sicks % sick.len()] * 100_000 + 1 + number);
-            }
+            let place = number as usize;
+            other.check(sick[place % sick.len()] * 100_000 + 1 + number);
+            let id = healthy[place % healthy.len()] * 100_000 + 1 + number;
             one.check(id);
             loop {
                 match one.next() {
                     Told::Update { id: told, .. } if told == id => break,
-                    Told::Refused { id: told, .. } if told == id => {
-                        println!("REFUSED healthy {id} at {:?}", began.elapsed());
-                        break;
+                    Told::Refused { id, .. } => {
+                        panic!("{how}: {id} of a healthy range was refused")
                     }
                     _ => {}
                 }
             }
-            waits.push((began.elapsed().as_secs_f64(), at.elapsed().as_secs_f64()));
-            while other.next_within(Duration::from_micros(10)).is_some() {}
-        }
-        for second in 0..14 {
-            let of: Vec<f64> = waits
-                .iter()
-                .filter(|(at, _)| *at >= f64::from(second) && *at < f64::from(second + 1))
-                .map(|(_, wait)| *wait)
-                .collect();
-            let longest = of.iter().copied().fold(0., f64::max);
-            println!("{how} second {second}: {} checks, longest {:.0} ms", of.len(), longest * 1e3);
-        }
-        println!("{}", node.log());
-        if how == "paused" {
-            cluster.resume(away);
-            cluster.resume(replica);
-        } else {
-            cluster.restart(away);
-            cluster.restart(replica);
-        }
+            while let Some(told) = other.next_within(Duration::from_micros(10)) {
+                refused += usize::from(matches!(told, Told::Refused { .. }));
+            }
+            after += usize::from(refused > 0);
+            (after > 100).then_some(())
+        });
+        println!("{how}: {number} checks taken, {refused} refused elsewhere");
+        match how {
+            "paused" => [replica, away].map(|index| cluster.resume(index)),
+            _ => [replica, away].map(|index| cluster.restart(index)),
+        };
         cluster.wait_until_whole();
+    }
+}
+
+/// Has Redis serve the slots that have a master, though others have none.
+fn serve_what_is_there(cluster: &Cluster) {
+    for index in 0..6 {
+        cluster.command(index, &["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
     }
 }
 
@@ -253,28 +247,14 @@ fn a_slot_that_was_left_half_way_between_two_masters_takes_checks() {
     cluster.command(to, &["CLUSTER", "SETSLOT", &slot, "IMPORTING", &id(from)]);
     cluster.command(from, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &id(to)]);
     let address = cluster.node(to).address();
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
     for what in ["bits", "state"] {
-        println!(
-            "{:?}",
-            cluster.command(
-                from,
-                &[
-                    "MIGRATE",
-                    &address.ip().to_string(),
-                    &address.port().to_string(),
-                    &key(0, what),
-                    "0",
-                    "5000"
-                ]
-            )
-        );
+        let migrate = ["MIGRATE", &host, &port, &key(0, what), "0", "5000"];
+        cluster.command(from, &migrate).accepted().expect("the key moves");
     }
-    let began = Instant::now();
     player.check(2);
     let told = player.next();
-    println!("{told:?} after {:?}", began.elapsed());
-    println!("{}", node.log());
-    assert!(matches!(told, Told::Update { id: 2, .. }), "{told:?}");
+    assert!(matches!(told, Told::Update { id: 2, .. }), "{told:?}\n{}", node.log());
     let late = setup(&cluster).with("REDIS__START_TIMEOUT_S", 8).start();
     assert_eq!(whole_board(&late).0, 2);
 }
@@ -289,7 +269,6 @@ fn keys_that_were_deleted_come_back() {
         player.next();
     }
     for what in ["state", "board", "both"] {
-        println!("deleting {what}");
         match what {
             "board" => {
                 let record = format!("billion:{{{BOARD}}}:board");
@@ -376,61 +355,42 @@ fn a_redis_that_flickers_loses_nothing() {
     };
     let mut world = World::start(&[setup(), setup(), setup()], seed);
     world.until_acknowledged(500);
-    let began = Instant::now();
-    let mut round = 0;
-    while began.elapsed() < Duration::from_secs(40) {
-        round += 1;
+    for round in 1..=if long() { 54 } else { 8 } {
         let index = round % 6;
         cluster.pause(index);
         std::thread::sleep(Duration::from_millis([100, 350, 700, 1200][round % 4]));
         cluster.resume(index);
         std::thread::sleep(Duration::from_millis(150));
     }
-    println!("refused {}", world.refused());
-    for node in &world.nodes {
-        println!("{}", node.log());
-    }
     world.agree(&cluster, BOARD);
 }
 
-/// One master is away and nothing fails over; then a healthy one's subscriptions break. How long
-/// does it take until other nodes hear of checks again?
+/// One master is away and nothing fails over; then subscriptions of the healthy ones break, again and again.
 #[test]
+#[ignore = "long: how late an update may come is a matter of time, which other tests beside it take"]
 fn the_other_key_ranges_are_heard_of_while_a_master_is_away() {
-    // A matter of time, which other tests beside it take.
-    if !long() {
-        return;
-    }
     let cluster = Cluster::start();
-    for index in 0..6 {
-        cluster.command(index, &["CONFIG", "SET", "cluster-require-full-coverage", "no"]);
-    }
+    serve_what_is_there(&cluster);
     let shards = 60;
     let setup = Setup::on(&cluster, BOARD, 6_000_000, shards);
     let nodes = [setup.start(), setup.start()];
     let away = cluster.master_of(&key(0, "bits"));
     let replica = cluster.replicas_of(away)[0];
-    let healthy: Vec<u32> =
-        (0..shards).filter(|shard| cluster.master_of(&key(*shard, "bits")) != away).collect();
-    let sick: Vec<u32> = (0..shards).filter(|shard| !healthy.contains(shard)).collect();
-    let masters: Vec<usize> =
-        (0..6).filter(|index| *index != away && cluster.is_master(*index)).collect();
-    let mut writer = nodes[0].client_v2();
-    let mut reader = nodes[1].client();
+    let (sick, healthy) = sick_and_healthy(&cluster, shards, away);
+    let masters = (0..6).filter(|index| *index != away && cluster.is_master(*index));
+    let masters: Vec<usize> = masters.collect();
+    let (mut writer, mut reader) = (nodes[0].client_v2(), nodes[1].client());
     cluster.pause(replica);
     cluster.pause(away);
-    let began = Instant::now();
     // Checks that nobody takes, on both nodes.
-    let mut sickly = [nodes[0].client_v2(), nodes[1].client_v2()];
-    for (at, player) in sickly.iter_mut().enumerate() {
+    let mut waiting = [nodes[0].client_v2(), nodes[1].client_v2()];
+    for (at, player) in (0..).zip(&mut waiting) {
         for shard in &sick {
-            player.check(shard * 100_000 + 77 + at as u32);
+            player.check(shard * 100_000 + 77 + at);
         }
     }
-    let mut killed = 0;
-    let mut number = 0;
-    let (mut slowest_ack, mut slow_acks, mut slow_hears) = (Duration::ZERO, 0, 0);
-    let mut longest = vec![0_f64; 40];
+    let began = Instant::now();
+    let (mut killed, mut number, mut longest) = (0, 0, Duration::ZERO);
     while began.elapsed() < Duration::from_secs(30) {
         if began.elapsed().as_secs() / 4 > killed {
             killed += 1;
@@ -440,113 +400,57 @@ fn the_other_key_ranges_are_heard_of_while_a_master_is_away() {
         }
         number += 1;
         let id = healthy[number as usize % healthy.len()] * 100_000 + 1000 + number;
-        let at = Instant::now();
+        let asked = Instant::now();
         writer.check(id);
-        loop {
-            match writer.next_within(Duration::from_secs(15)) {
-                Some(Told::Update { id: told, .. }) if told == id => break,
-                Some(_) => {}
-                None => break,
-            }
-        }
-        let acked = at.elapsed();
-        slowest_ack = slowest_ack.max(acked);
-        if acked > Duration::from_millis(200) {
-            slow_acks += 1;
-        }
-        loop {
-            match reader.next_within(Duration::from_secs(15)) {
-                Some(Told::Update { id: told, .. }) if told == id => break,
-                Some(_) => {}
-                None => {
-                    println!("{id} did not come within 15 s, at {:?}", began.elapsed());
-                    break;
-                }
-            }
-        }
-        if at.elapsed() - acked > Duration::from_millis(200) {
-            slow_hears += 1;
-        }
-        let second = began.elapsed().as_secs() as usize;
-        longest[second.min(39)] = longest[second.min(39)].max(at.elapsed().as_secs_f64());
-        while writer.next_within(Duration::from_micros(10)).is_some() {}
+        hear(&mut writer, id);
+        hear(&mut reader, id);
+        longest = longest.max(asked.elapsed());
     }
-    println!(
-        "{number} checks; {slow_acks} acks over 200 ms, slowest {slowest_ack:?}; {slow_hears} heard over 200 ms later"
-    );
-    println!(
-        "longest ms per second: {:?}",
-        longest.iter().map(|s| (s * 1e3) as u32).collect::<Vec<_>>()
-    );
-    for node in &nodes {
-        let all = crate::harness::server::request(node.admin, "GET", "/metrics", &[]).body;
-        let of =
-            ["gaps", "updates_total{", "resyncs", "pushed", "found", "disconnects", "replaced"];
-        let lines = all.lines().filter(|line| {
-            !line.starts_with('#')
-                && of.iter().any(|name| line.contains(name))
-                && line.contains("redis")
-        });
-        println!("{}", lines.collect::<Vec<_>>().join("; "));
-    }
+    println!("{number} checks, the slowest was heard of after {longest:?}");
     cluster.resume(away);
     cluster.resume(replica);
-    assert!(longest.iter().all(|longest| *longest < 4.), "an update came late");
+    assert!(longest < Duration::from_secs(4), "{longest:?}\n{}", counted(&nodes));
 }
 
-/// Some 10,000 checks a second on three nodes: whether anything is taken for a gap.
+/// Waits until a player is told of a box.
+fn hear(player: &mut Client, id: u32) {
+    while !matches!(player.next(), Told::Update { id: told, .. } if told == id) {}
+}
+
+/// As many checks as three nodes take: whether anything is taken for a gap.
 #[test]
+#[ignore = "long: a node that gets no processor for a second hears messages late, and compares"]
 fn load_alone_makes_no_gaps() {
-    // A node that gets no processor for a second hears messages late, and compares.
-    if !long() {
-        return;
-    }
     let cluster = Cluster::start();
     let setup = Setup::on(&cluster, BOARD, 10_000_000, 50);
     let nodes = [setup.start(), setup.start(), setup.start()];
+    let answered: u64 = std::thread::scope(|scope| {
+        let players = nodes.iter().zip(0..);
+        let players: Vec<_> =
+            players.map(|(node, seed)| scope.spawn(move || flood(node, seed))).collect();
+        players.into_iter().map(|player| player.join().expect("it plays to its end")).sum()
+    });
+    println!("{answered} checks answered in 20 s");
+    let resyncs =
+        nodes.iter().map(|node| node.metric("billion_redis_resyncs_total{result=\"ok\"}"));
+    assert_eq!(resyncs.sum::<f64>(), 0., "nothing was missed:\n{}", counted(&nodes));
+}
+
+/// Keeps 256 checks of random boxes under way for 20 s; how many were answered.
+fn flood(node: &Server, seed: u64) -> u64 {
+    let (mut player, mut random) = (node.client_v2(), StdRng::seed_from_u64(seed));
+    let (mut answered, mut waits) = (0, BTreeSet::new());
     let began = Instant::now();
-    let threads: Vec<_> = (0..3)
-        .map(|at| {
-            let mut player = nodes[at].client_v2();
-            std::thread::spawn(move || {
-                use rand::{RngExt, SeedableRng};
-                let mut random = rand::rngs::StdRng::seed_from_u64(at as u64);
-                let (mut sent, mut answered) = (0_u64, 0_u64);
-                let mut mine = std::collections::BTreeSet::new();
-                while began.elapsed() < Duration::from_secs(20) {
-                    while mine.len() < 256 {
-                        let id = random.random_range(1..=10_000_000_u32);
-                        player.check(id);
-                        mine.insert(id);
-                        sent += 1;
-                    }
-                    match player.next() {
-                        Told::Update { id, .. } => answered += u64::from(mine.remove(&id)),
-                        Told::Refused { id, .. } => {
-                            mine.remove(&id);
-                        }
-                        other => panic!("{other:?}"),
-                    }
-                }
-                (sent, answered)
-            })
-        })
-        .collect();
-    for thread in threads {
-        println!("(sent, answered) in 20 s: {:?}", thread.join().unwrap());
+    while began.elapsed() < Duration::from_secs(20) {
+        while waits.len() < 256 {
+            let id = random.random_range(1..=10_000_000_u32);
+            player.check(id);
+            waits.insert(id);
+        }
+        match player.next() {
+            Told::Update { id, .. } => answered += u64::from(waits.remove(&id)),
+            other => panic!("{other:?}"),
+        }
     }
-    let mut gaps = 0.;
-    for node in &nodes {
-        let all = crate::harness::server::request(node.admin, "GET", "/metrics", &[]).body;
-        let of =
-            ["gaps", "updates_total{", "resyncs", "pushed", "found", "disconnects", "replaced"];
-        let lines = all.lines().filter(|line| {
-            !line.starts_with('#')
-                && of.iter().any(|name| line.contains(name))
-                && line.contains("redis")
-        });
-        println!("{}", lines.collect::<Vec<_>>().join("; "));
-        gaps += node.metric("billion_redis_resyncs_total{result=\"ok\"}");
-    }
-    assert_eq!(gaps, 0., "nothing was missed");
+    answered
 }

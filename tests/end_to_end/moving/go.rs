@@ -307,7 +307,21 @@ fn what_is_no_board_of_the_older_server_is_refused() {
     assert!(said.contains("--source"), "{said}");
     let said = refusal(&bare, &["--source", "redis://u:s3cret@h/7"], 2);
     assert!(said.contains("--source: ") && !said.contains("s3cret"), "{said}");
+    assert!(!said.contains("--source: --source"), "{said}");
+    let said = refusal(&bare, &["--source", "rediss://h:1,h:2"], 2);
+    assert!(
+        said.contains("--source: rediss:// for all of them") && !said.contains("redis."),
+        "{said}"
+    );
     refusal(&bare, &["board.bxb"], 2);
+    // A flag that would do nothing.
+    let ran = bare.run(&["import", "--source", "127.0.0.1:1", "board.bxb"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.said);
+    assert!(ran.said.contains("--from-go"), "{}", ran.said);
+    // Nobody there: soon, and the flag is to blame.
+    let said = refusal(&bare, &["--source", "127.0.0.1:1"], 1);
+    assert!(said.contains("at 127.0.0.1:1 (--source) in time"), "{said}");
+    assert!(!said.contains("redis.addresses"), "{said}");
     assert_eq!(bare.run(&["import"]).code, Some(2));
     let record = "billion:{refused}:board";
     assert_eq!(go.0.command_on(record, &["EXISTS", record]), Reply::Integer(0));
