@@ -409,7 +409,8 @@ fn the_other_key_ranges_are_heard_of_while_a_master_is_away() {
     println!("{number} checks, the slowest was heard of after {longest:?}");
     cluster.resume(away);
     cluster.resume(replica);
-    assert!(longest < Duration::from_secs(4), "{longest:?}\n{}", counted(&nodes));
+    // A feed that waits for the master that is away waits for all of the 30 s.
+    assert!(longest < Duration::from_secs(10), "{longest:?}\n{}", counted(&nodes));
 }
 
 /// Waits until a player is told of a box.
