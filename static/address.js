@@ -1,71 +1,190 @@
 /*
  * Owns the address: it says where one is, and goes where someone else made it say. Jumps and flights leave an entry in
- * the history, wandering only rewrites the one it is in.
+ * the history, and so does leaving the checkboxes; wandering only rewrites the entry it is in. An address without a
+ * place keeps none until the player moves, or everyone who copies it would be sent to where one reader happened to be.
  */
 
-import { formatHash, parseHash } from './place.js';
+import { formatHash, namesBox, readLink, readPlace } from './place.js';
+import { formatNumber } from './words.js';
 
 /** @typedef {import('./place.js').Spot} Spot */
+/** @typedef {Spot & { close: boolean }} Stand `close`: among real checkboxes */
+
+/**
+ * @typedef {object} AddressListener
+ * @property {() => Stand} here where the player is, or is on the way to
+ * @property {(spot: Spot) => void} go somebody else changed the address
+ * @property {(problem: string) => void} lost the address names no place
+ * @property {(hash: string) => void} settled the player came to rest somewhere, or sets off for there
+ */
 
 /** Browsers allow about a hundred address changes in half a minute. */
 const REST_MS = 400;
 
+/** A browser that refuses a change because there were too many takes it a little later. */
+const REFUSED_MS = 700;
+
 export class Address {
   /**
    * @param {number} boxes
-   * @param {() => Spot} here
+   * @param {AddressListener} listener
    */
-  constructor(boxes, here) {
+  constructor(boxes, listener) {
     this.boxes = boxes;
-    this.here = here;
+    this.listener = listener;
     this.timer = 0;
-    this.written = location.hash;
+    this.name = document.title;
+    /** What the browser shows, as we last saw it. */
+    this.shown = location.hash;
+    /** The place that the current entry stands for. */
+    this.meant = '';
+    /** Whether the current entry is among real checkboxes. */
+    this.isClose = true;
+    /**
+     * The place of an entry that names none: where its reader arrived.
+     * @type {{ spot: Spot, hash: string } | undefined}
+     */
+    this.home = undefined;
+    /** Where the player is now, and where among the checkboxes he was last. */
+    this.wanted = '';
+    this.wantedClose = '';
+    /** What made the current entry, while nobody wandered on from there: the same once more only rewrites it. */
+    this.series = '';
+    /** A browser refused an entry, which is still to be made. */
+    this.isOwed = false;
   }
 
-  /** The spot that the address names right now. */
-  get spot() {
-    return parseHash(location.hash, this.boxes);
+  /** What the address says right now. */
+  get link() {
+    return readLink(location, this.boxes);
   }
 
-  /** Wandering: rewrites the entry once it comes to rest. */
-  writeSoon() {
-    clearTimeout(this.timer);
-    this.timer = setTimeout(() => this.write('replaceState'), REST_MS);
+  /** The player arrived, by the link or for want of one. From here on the address follows. */
+  arrived() {
+    const { id, z, close } = this.listener.here();
+    this.meant = this.wanted = formatHash(id, z);
+    this.isClose = close;
+    if (close) this.wantedClose = this.meant;
+    const link = this.link;
+    if (!link || 'problem' in link) this.home = { spot: { id, z }, hash: this.meant };
+    else {
+      this.entitle(this.meant);
+      // What a chat program made of the link is put right; nothing moved, so nothing is told.
+      if (this.shown !== this.meant || namesBox(location.search)) this.put('replaceState', this.meant);
+    }
+    for (const event of ['popstate', 'hashchange']) addEventListener(event, () => this.follow());
   }
 
-  /** Setting off for somewhere else: what was here stays behind as an entry of its own. */
-  leaveFor(/** @type {Spot} */ { id, z }) {
+  /** The player moved, or is told to have: rewrites the entry once that comes to rest. */
+  moved() {
+    const { id, z, close } = this.listener.here();
+    const hash = formatHash(id, z);
+    if (hash === this.wanted) return;
+    this.wanted = hash;
+    if (close) this.wantedClose = hash;
+    this.series = '';
+    this.settleIn(REST_MS);
+  }
+
+  /**
+   * Setting off for somewhere else: what was here stays behind as an entry of its own. In a series only the first one
+   * leaves an entry, and the others rewrite it once they come to rest: a key that is held down is one journey.
+   * @param {Stand} stand
+   * @param {string} [series]
+   */
+  leaveFor({ id, z, close }, series = '') {
+    const goesOn = series !== '' && series === this.series;
     // If the wandering before has not been written yet, Back has to lead to where it ended.
-    if (this.timer !== 0) this.write('replaceState');
-    this.write('pushState', formatHash(id, z));
+    if (!goesOn && this.timer !== 0) this.settle();
+    this.wanted = formatHash(id, z);
+    if (close) this.wantedClose = this.wanted;
+    this.series = series;
+    if (goesOn) return this.settleIn(REST_MS);
+    this.isClose = close;
+    this.put('pushState', this.wanted);
+    this.listener.settled(this.wanted);
+  }
+
+  /** @param {number} ms */
+  settleIn(ms) {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.settle(), ms);
+  }
+
+  settle() {
+    clearTimeout(this.timer);
+    this.timer = 0;
+    const { wanted, wantedClose } = this;
+    if (wanted === this.meant && !this.isOwed) return;
+    const { close } = this.listener.here();
+    if (this.isClose && !close && wanted !== wantedClose) {
+      // Back leads to where the checkboxes were left, not to where they were entered.
+      if (wantedClose !== this.meant) this.put('replaceState', wantedClose);
+      this.isClose = false;
+      this.put('pushState', wanted);
+    } else {
+      this.isClose = close;
+      this.put('replaceState', wanted);
+    }
+    this.listener.settled(wanted);
   }
 
   /**
    * @param {'pushState' | 'replaceState'} how
    * @param {string} hash
    */
-  write(how, hash = formatHash(this.here().id, this.here().z)) {
+  put(how, hash) {
     clearTimeout(this.timer);
     this.timer = 0;
-    if (hash === location.hash) return;
-    this.written = hash;
-    history[how](null, '', hash);
+    const { pathname, search } = location;
+    const isPush = how === 'pushState' || this.isOwed;
+    try {
+      history[isPush ? 'pushState' : 'replaceState'](null, '', `${pathname}${namesBox(search) ? '' : search}${hash}`);
+    } catch {
+      // Safari throws after a hundred in half a minute, Chrome says nothing and does nothing. The player goes on.
+    }
+    this.shown = location.hash;
+    const isDone = this.shown === hash;
+    this.isOwed = isPush && !isDone;
+    this.meant = isDone ? hash : '';
+    if (isDone) this.entitle(hash);
+    else this.settleIn(REFUSED_MS);
+  }
+
+  /** Back, forward, or someone edited the address. */
+  follow() {
+    // Browsers tell of one step twice, as popstate and as hashchange.
+    if (location.hash === this.shown) return;
+    this.shown = location.hash;
+    clearTimeout(this.timer);
+    this.timer = 0;
+    this.series = '';
+    this.isOwed = false;
+    const { link } = this;
+    if (link && 'spot' in link) {
+      this.meant = this.wanted = formatHash(link.spot.id, link.spot.z);
+      this.listener.go(link.spot);
+      if (this.shown === this.meant) this.entitle(this.meant);
+      else this.put('replaceState', this.meant);
+    } else if (this.home) {
+      this.meant = this.wanted = this.home.hash;
+      this.listener.go(this.home.spot);
+      document.title = this.name;
+    }
+    if (link && 'problem' in link) this.listener.lost(link.problem);
+    const { close } = this.listener.here();
+    this.isClose = close;
+    if (close) this.wantedClose = this.wanted;
   }
 
   /**
-   * Back, forward, or someone edited the address.
-   * @param {(spot: Spot) => void} go
+   * The history lists titles, so each entry says where it leads.
+   * @param {string} hash
    */
-  listen(go) {
-    const follow = () => {
-      // Browsers tell of one step twice, as popstate and as hashchange.
-      if (location.hash === this.written) return;
-      this.written = location.hash;
-      clearTimeout(this.timer);
-      this.timer = 0;
-      if (this.spot) go(this.spot);
-    };
-    window.addEventListener('popstate', follow);
-    window.addEventListener('hashchange', follow);
+  entitle(hash) {
+    const place = readPlace(hash, this.boxes);
+    if (!place || 'problem' in place) return;
+    const { id, z } = place.spot;
+    document.title = `${z === undefined ? 'Box' : 'Around box'} ${formatNumber(id)} - ${this.name}`;
   }
 }

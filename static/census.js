@@ -8,7 +8,11 @@
  */
 
 /** @typedef {import('./geometry.js').Geometry} Geometry */
-/** @typedef {(tile: number | undefined) => void} CensusListener one tile changed, or with `undefined` all of them may have */
+/**
+ * One tile changed, or with `undefined` all of them may have; `news` boxes were checked in it just now, as far as one
+ * can tell.
+ * @typedef {(tile: number | undefined, news: number) => void} CensusListener
+ */
 
 /** A heat of 1 is gone after this long: three pulses, so that a tile that is busy all the time glows steadily. */
 export const HEAT_MS = 3_000;
@@ -74,8 +78,10 @@ export class Census {
     const rise = Math.min(checked, this.boxesIn(tile)) - this.counts[tile];
     if (!(rise > 0)) return;
     this.counts[tile] += rise;
-    if (isNews) this.warmUp(tile, this.known ? rise : 1);
-    for (const listener of this.listeners) listener(tile);
+    // Before the first overview most of a rise is history.
+    const news = isNews ? (this.known ? rise : 1) : 0;
+    if (news > 0) this.warmUp(tile, news);
+    for (const listener of this.listeners) listener(tile, news);
   }
 
   /**
@@ -94,7 +100,7 @@ export class Census {
     this.heard = undefined;
     this.known = true;
     this.learnedAtMs = nowMs;
-    for (const listener of this.listeners) listener(undefined);
+    for (const listener of this.listeners) listener(undefined, 0);
     return true;
   }
 

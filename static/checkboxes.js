@@ -30,7 +30,7 @@ const LAYER_CELLS_KEPT_FREE = 250;
 const DESCRIPTIONS = { unknown: 'describe-unknown', waiting: 'describe-waiting', unchecked: '', checked: '' };
 
 /** What an element says of its box, and must not say where there is none. */
-const PER_BOX = ['data-id', 'data-state', 'data-mine', 'aria-label', 'aria-describedby'];
+const PER_BOX = ['data-id', 'data-state', 'data-mine', 'data-target', 'aria-label', 'aria-describedby'];
 
 export class Checkboxes {
   /**
@@ -64,6 +64,8 @@ export class Checkboxes {
     this.anchor = { column: 0, row: 0 };
     /** @type {Cell | undefined} the only cell that Tab stops at */
     this.tabStop = undefined;
+    /** The box that is framed, or 0. */
+    this.framed = 0;
     root.addEventListener('animationend', ({ target }) => {
       if (target instanceof HTMLElement) delete target.dataset.motion;
     });
@@ -132,6 +134,19 @@ export class Checkboxes {
     if (this.tabStop) this.tabStop.input.tabIndex = -1;
     if (cell) cell.input.tabIndex = 0;
     this.tabStop = cell;
+  }
+
+  /**
+   * Frames one box, on the screen or not yet.
+   * @param {number} id
+   */
+  frame(id) {
+    const before = this.framed;
+    this.framed = id;
+    for (const other of [before, id]) {
+      const cell = other > 0 ? this.cellOf(other) : undefined;
+      cell?.input.toggleAttribute('data-target', other === id);
+    }
   }
 
   /**
@@ -272,6 +287,7 @@ export class Checkboxes {
   paint({ id, input }) {
     const state = this.board.stateOf(id);
     input.checked = state === 'checked' || state === 'waiting';
+    input.toggleAttribute('data-target', id === this.framed);
     input.toggleAttribute('data-mine', input.checked && this.mine.has(id));
     if (input.dataset.state === state) return;
     input.dataset.state = state;

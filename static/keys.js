@@ -3,6 +3,8 @@
  * the focus, and on a button, where a click has left it. Space on a checkbox or a button is left to that itself.
  */
 
+import { latinKey, shortcutsEnabled } from './shortcuts.js';
+
 /** @typedef {import('./view.js').View} View */
 
 const ZOOM_STEP = 2;
@@ -32,17 +34,39 @@ export function listenToKeys(root, view) {
   /** @param {number} id at the zoom one is at */
   function goTo(id) {
     const { level, z } = view.camera;
-    view.jump(id, level === 'close' ? { focus: true } : { focus: false, z });
+    view.jump(id, level === 'close' ? { focus: true, series: 'ends' } : { focus: false, z, series: 'ends' });
   }
   document.addEventListener('keydown', (event) => {
     if (!isFree(event, root)) return;
-    const { target, key } = event;
+    const { target } = event;
+    const key = latinKey(event);
     // What is open on top of the map closes with Escape, and the map stays.
     if (isCovered()) return;
+    // Signs, like letters, can be switched off, except where the board itself was chosen.
+    const isSign = key.length === 1;
+    if (isSign && !shortcutsEnabled() && !(target instanceof Node && root.contains(target))) return;
     const acts = (key === ' ' || key === 'Enter') && (target === root || target === document.body);
     const action = acts ? () => view.act() : actions[key];
     if (!action) return;
     event.preventDefault();
+    action();
+  });
+}
+
+/**
+ * @param {HTMLElement} board
+ * @param {Record<string, () => void>} actions by key, in lower case
+ */
+export function listenToShortcuts(board, actions) {
+  document.addEventListener('keydown', (event) => {
+    if (!shortcutsEnabled() || !isFree(event, board)) return;
+    const key = latinKey(event);
+    const action = Object.hasOwn(actions, key) ? actions[key] : undefined;
+    // Nobody sees what happens under the help; the key that opened it also closes it.
+    if (!action || (isCovered() && key !== '?')) return;
+    event.preventDefault();
+    // What opens and closes would flicker.
+    if (event.repeat && key === '?') return;
     action();
   });
 }

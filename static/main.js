@@ -4,31 +4,42 @@
  */
 
 import { Address } from './address.js';
+import { Arrival, Guide, LastPlace, middleOf } from './arrival.js';
 import { Board } from './board.js';
+import { Busy, busyButton } from './busy.js';
 import { cheerDisplay, confetti, sparkle } from './celebrate.js';
 import { Census } from './census.js';
+import { tileAtRandom } from './company.js';
 import { takeEarly } from './early.js';
 import { Geometry, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { listenToPointers, listenToSafariPinch, listenToWheel } from './gestures.js';
 import { listenToJumpForm } from './jump.js';
-import { listenToKeys, listenToZoomButtons } from './keys.js';
+import { listenToKeys, listenToShortcuts, listenToZoomButtons } from './keys.js';
 import { ownMilestone, remarkOn, totalMilestone } from './milestones.js';
 import { Mine, keepSaved } from './mine.js';
 import { MinePanel } from './mine_panel.js';
 import { Overview } from './overview.js';
 import { OverviewFeed } from './overview_feed.js';
-import { listenToBusyButton, listenToMapSize, tileDisplay } from './overview_words.js';
+import { listenToMapSize, tileDisplay } from './overview_words.js';
 import { connectionDisplay, element, noticeDisplay, showPlayers, totalDisplay } from './page.js';
 import { Pending, openStorage } from './pending.js';
+import { formatHash } from './place.js';
 import { Session } from './session.js';
-import { listenToShortcuts } from './shortcuts.js';
 import { socketUrl } from './socket_url.js';
 import { View } from './view.js';
-import { whereDisplay } from './where.js';
+import { Hover, whereDisplay } from './where.js';
 import { beatenNotice, formatNumber, refusalNotice } from './words.js';
 
 /** Nobody sees a tile's colour change more often. */
 const COUNT_INTERVAL_MS = 100;
+
+/** How often Random leads to where nobody may have been. */
+const FREE_LAND_SHARE = 0.2;
+
+/** A tile is 12.5 KB, so over a slow line it comes within this, or the middle of the tile has to do. */
+const TILE_PATIENCE_MS = 4_000;
+/** Where something happens all the time the next check comes soon. */
+const NEXT_CHECK_MS = 1_500;
 
 const { boxes: boxesText, board: boardName = '' } = document.body.dataset;
 const geometry = new Geometry(Number(boxesText));
@@ -37,38 +48,70 @@ const storage = openStorage();
 const mine = new Mine(storage, boardName, geometry.boxes);
 const pending = new Pending(storage, boardName, geometry.boxes);
 const census = new Census(geometry);
+const busy = new Busy(census.now);
 
 const board = new Board(geometry, {
   boxChanged(id) {
     view.boxChanged(id);
+    if (board.stateOf(id) === 'checked' && !session.isOwn(id)) sawOther(id);
     countSoon(geometry.tileOf(id));
   },
   tileChanged(tile) {
     view.tileChanged(tile);
+    guide.tileChanged(tile);
     countSoon(tile);
   },
 });
 
 /** @type {View} */
 const view = new View(boardElement, geometry, { board, census, mine }, {
-  moved() {
-    session.show(view.tiles);
-    overview.showWindow(view.window);
-    showWhere(view.camera, view.current);
-    address.writeSoon();
-  },
-  leaving: (id, z) => address.leaveFor(spotOf(id, z)),
+  moved,
+  leaving: (id, z, series) => address.leaveFor(standOf(id, z), series),
   checked: (id) => session.check(id),
+  stuck: () => sayStuck(),
 });
+
+function moved() {
+  // Until a newcomer's place is found, nothing is worth loading or telling.
+  if (!arrival.isOver) return;
+  session.show(view.tiles);
+  overview.showWindow(view.window);
+  hover.moved();
+  address.moved();
+}
 
 /**
  * The zoom that everyone arrives at is not worth a word in the address.
  * @param {number} id
  * @param {number} z
  */
-const spotOf = (id, z) => ({ id, z: z === view.camera.zNatural ? undefined : z });
+const standOf = (id, z) => {
+  const { camera } = view;
+  return { id, z: z === camera.zNatural ? undefined : z, close: camera.levelAt(z) === 'close' };
+};
+const lastPlace = new LastPlace(storage, boardName, geometry.boxes);
 /** @type {Address} */
-const address = new Address(geometry.boxes, () => spotOf(view.current, view.camera.z));
+const address = new Address(geometry.boxes, {
+  here: () => standOf(view.meant.id, view.meant.z),
+  go({ id, z }) {
+    handOn();
+    view.jump(id, { focus: false, z: z ?? view.camera.zNatural, silent: true });
+  },
+  lost: (problem) => showNotice(problem),
+  settled: (hash) => lastPlace.keep(hash),
+});
+
+/** @type {Guide} */
+const guide = new Guide(board, () => view.screen, Math.random);
+// A hand on the page is right, whatever was being looked for.
+for (const hand of ['pointerdown', 'wheel', 'keydown']) {
+  addEventListener(hand, () => handOn(), { capture: true, passive: true });
+}
+
+function handOn() {
+  guide.cancel();
+  arrival.giveUp();
+}
 
 /** Tiles to be counted: ten thousand updates a second come from a few tiles. @type {Set<number>} */
 const uncounted = new Set();
@@ -101,13 +144,39 @@ const overview = new Overview(element('overview'), geometry, census, mine, {
 const showTile = tileDisplay(geometry, census);
 element('map-card').hidden = geometry.tiles === 1;
 listenToMapSize();
-const minePanel = new MinePanel(mine, (id) => view.jump(id, { focus: true }));
-const goWhereBusy = listenToBusyButton(census, (tile) => {
-  // The pulse does not say which boxes of the tile, so the whole tile has to be in sight.
-  const { column, row } = overview.middleOf(tile);
-  const z = 0.9 * Math.min(view.camera.widthPx / TILE_COLUMNS, view.camera.heightPx / TILE_ROWS);
-  view.jump(geometry.nearest(column, row), { focus: false, z });
+const minePanel = new MinePanel(mine, (id) => view.jump(id, { focus: true, series: 'mine' }));
+const { go: goWhereBusy, show: showBusy } = busyButton(busy, {
+  visit({ tile, box }) {
+    if (box > 0) return view.jump(box, { focus: false, z: view.camera.zNatural, series: 'busy' });
+    // Nobody says which boxes of the tile, so first all of it is in sight, and the next check there leads on.
+    const z = 0.9 * Math.min(view.camera.widthPx / TILE_COLUMNS, view.camera.heightPx / TILE_ROWS);
+    view.jump(middleOf(geometry, tile), { focus: false, z, series: 'busy' });
+    const found = (/** @type {number} */ id) => view.jump(id, { focus: false, z: view.camera.zNatural, series: 'busy' });
+    guide.lead({ tile, found, patienceMs: TILE_PATIENCE_MS, lingerMs: NEXT_CHECK_MS });
+  },
+  quiet: () => showNotice('Nobody else has checked anything for a while. Random leads to what others left behind.'),
 });
+census.listen((tile, news) => {
+  if (tile === undefined || news === 0) return;
+  busy.rose(tile, news);
+  showBusy();
+});
+
+/** @param {number} id */
+function sawOther(id) {
+  busy.saw(geometry.tileOf(id), id);
+  guide.saw(id);
+}
+
+/** Mostly to something, sometimes to free land. */
+function goAnywhere() {
+  const tile = Math.random() < FREE_LAND_SHARE ? undefined : tileAtRandom(census, overview.here, Math.random);
+  const options = { focus: true, series: 'random' };
+  if (tile === undefined) return view.jump(1 + Math.floor(Math.random() * geometry.boxes), options);
+  if (!board.knows(tile)) view.jump(middleOf(geometry, tile), options);
+  guide.lead({ tile, found: (id) => view.jump(id, options), patienceMs: TILE_PATIENCE_MS });
+}
+
 keepSaved(mine);
 
 const showNotice = noticeDisplay();
@@ -136,6 +205,7 @@ const session = new Session(url, board, pending, isBehind, {
   },
   greeted: () => feed.greeted(),
   confirmed(id) {
+    busy.checkedOwn(geometry.tileOf(id));
     if (!mine.add(id)) return;
     sparkle(id);
     const words = ownMilestone(mine.count);
@@ -153,17 +223,45 @@ const session = new Session(url, board, pending, isBehind, {
   },
 });
 const showWhere = whereDisplay(element('where'), element('where-spoken'));
+const hover = new Hover(boardElement, view, (box) => showWhere(view.camera, view.current, box));
 
-// Read before the first draw, which writes the address.
-const start = address.spot;
+const sayStuck = once(() => showNotice('Already checked, for good. Free boxes are the empty ones; Random finds some.'));
+
+/** @param {() => void} action */
+function once(action) {
+  let isDone = false;
+  return () => {
+    if (!isDone) action();
+    isDone = true;
+  };
+}
+
+/** @type {Arrival} */
+const arrival = new Arrival({ census, busy, guide }, {
+  askOverview: () => void feed.askAhead(),
+  askTile: (tile) => session.show([tile]),
+  landed(spot) {
+    if (spot) view.appear(spot.id, spot.z);
+    address.arrived();
+    moved();
+  },
+}, Math.random);
+const { link } = address;
+const linked = link && 'spot' in link ? link.spot : undefined;
+const start = linked ?? lastPlace.spot;
 view.start(start?.id ?? 1, start?.z);
-address.listen(({ id, z }) => view.jump(id, { focus: false, z: z ?? view.camera.zNatural, silent: true }));
+arrival.begin(start);
+if (linked) {
+  view.pointOut(linked.id);
+  if (!lastPlace.spot) lastPlace.keep(formatHash(linked.id, linked.z));
+}
+if (link && 'problem' in link) showNotice(link.problem);
 listenToWheel(boardElement, view);
 listenToPointers(boardElement, view);
 listenToSafariPinch(boardElement, view);
 listenToKeys(boardElement, view);
 listenToZoomButtons(element('zoom'), view);
-listenToJumpForm(geometry.boxes, (id) => view.jump(id, { focus: true }));
+listenToJumpForm(geometry, { jump: (id) => view.jump(id, { focus: true }), random: goAnywhere });
 listenToShortcuts(boardElement, {
   '?': () => element('help').togglePopover(),
   '/': () => element('jump').focus(),
@@ -201,6 +299,7 @@ Object.defineProperty(window, 'billion', {
     },
     jump(/** @type {number} */ id) {
       if (!geometry.has(id)) throw new RangeError(`there is no box ${id}`);
+      handOn();
       view.jump(id, { focus: false });
     },
     get zoom() {
@@ -213,9 +312,10 @@ Object.defineProperty(window, 'billion', {
       return view.current;
     },
     get flying() {
-      return view.flying;
+      return view.flying || guide.searching || !arrival.isOver;
     },
     zoomTo(/** @type {number} */ z) {
+      handOn();
       view.zoomTo(z);
     },
   }),

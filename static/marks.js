@@ -19,6 +19,7 @@ const RING_MS = { confirmed: 900, refused: 1_600 };
 const RINGS_MAX = 40;
 const MARK_MIN_PX = 3;
 const RING_PX = 26;
+const TARGET_MIN_PX = 6;
 /** A box that someone checks just now lights up; of very many only the newest do. */
 const SPARK_MS = 700;
 const SPARK_PX = 3;
@@ -38,6 +39,8 @@ export class Marks {
     this.board = board;
     this.inks = inks;
     this.mine = mine;
+    /** The box that somebody was sent to, or 0. */
+    this.target = 0;
     /** Own checks seen waiting, to know them again when they are answered. @type {Set<number>} */
     this.waiting = new Set();
     /** @type {{ id: number, event: Event, sinceMs: number }[]} */
@@ -87,6 +90,7 @@ export class Marks {
     const sparkles = tiles.length > 0 && this.drawSparks(context, scene);
     this.drawMine(context, scene, tiles);
     this.drawPointed(context, scene);
+    this.drawTarget(context, scene);
     const waits = this.drawWaiting(context, scene);
     return this.drawRings(context, scene) || waits || sparkles;
   }
@@ -162,6 +166,22 @@ export class Marks {
     context.fill();
     context.globalAlpha = 1;
     context.stroke();
+  }
+
+  /**
+   * Where a link or a jump led to stays framed, however small the box itself is.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   */
+  drawTarget(context, scene) {
+    if (this.target === 0) return;
+    const { x, y, seen } = scene.middleOf(this.target);
+    if (!seen) return;
+    const { scale, ratio } = scene;
+    const half = Math.max(scale / 2 + ratio, TARGET_MIN_PX * ratio);
+    context.lineWidth = 2 * ratio;
+    context.strokeStyle = this.inks.glow;
+    context.strokeRect(x - half, y - half, 2 * half, 2 * half);
   }
 
   /**

@@ -42,6 +42,14 @@ export class OverviewFeed {
     clearTimeout(this.timer);
   }
 
+  /** Asks before there is a connection, for a page that cannot decide what to show without the answer. */
+  async askAhead() {
+    const asking = new AbortController();
+    const timeout = setTimeout(() => asking.abort(), TIMEOUT_MS);
+    await this.fetchOnce(asking.signal, 'high');
+    clearTimeout(timeout);
+  }
+
   async ask() {
     this.asking?.abort();
     clearTimeout(this.timer);
@@ -61,11 +69,12 @@ export class OverviewFeed {
 
   /**
    * @param {AbortSignal} signal
+   * @param {'high' | 'low'} [priority]
    * @returns {Promise<boolean>} whether the census knows the board now
    */
-  async fetchOnce(signal) {
+  async fetchOnce(signal, priority = 'low') {
     try {
-      const response = await fetch('/overview', { cache: 'no-cache', signal, priority: 'low' });
+      const response = await fetch('/overview', { cache: 'no-cache', signal, priority });
       if (!response.ok) return false;
       return this.census.learnOverview(await response.arrayBuffer(), performance.now());
     } catch {

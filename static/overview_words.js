@@ -1,5 +1,5 @@
 /*
- * Owns the words under the small map, its size on a phone, and the way to where something happens.
+ * Owns the words under the small map, and its size on a phone.
  */
 
 import { element } from './page.js';
@@ -71,40 +71,4 @@ export function listenToMapSize() {
     document.body.classList.toggle('large-map', isLarge);
     button.setAttribute('aria-expanded', String(isLarge));
   });
-}
-
-/**
- * The button that leads to where something happens now; it says so itself while nothing does.
- * @param {Census} census
- * @param {(tile: number) => void} visit
- */
-export function listenToBusyButton(census, visit) {
-  const button = /** @type {HTMLButtonElement} */ (element('busy'));
-  let timer = 0;
-  const check = () => {
-    timer = 0;
-    const isQuiet = census.warmTiles(census.now()).length === 0;
-    button.setAttribute('aria-disabled', String(isQuiet));
-    if (!isQuiet) timer = setTimeout(check, 1_000);
-  };
-  census.listen(() => {
-    if (timer === 0) check();
-  });
-  const go = () => {
-    const tile = busiest(census);
-    if (tile !== undefined) visit(tile);
-  };
-  button.addEventListener('click', go);
-  return go;
-}
-
-/**
- * The hottest tile, or any of the hottest ones.
- * @param {Census} census
- * @returns {number | undefined}
- */
-export function busiest(census) {
-  const nowMs = census.now();
-  const warm = census.warmTiles(nowMs).map((tile) => ({ tile, rank: census.heat(tile, nowMs) + Math.random() / 10 }));
-  return warm.sort((a, b) => b.rank - a.rank)[0]?.tile;
 }

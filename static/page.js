@@ -75,12 +75,15 @@ function roll(root, text) {
   });
 }
 
-/** @param {number} players */
+/**
+ * The server counts connections, so somebody with two windows is there twice: nothing is said of people.
+ * @param {number} players
+ */
 export function showPlayers(players) {
   const root = element('players');
   root.hidden = false;
   element('players-count').textContent = players <= 1 ? 'just you' : formatNumber(players);
-  element('players-words').textContent = players <= 1 ? ' here right now' : ' people here';
+  element('players-words').textContent = ' here right now';
 }
 
 /**

@@ -95,6 +95,11 @@ export class Session {
     if (performance.now() - this.askedAtMs >= MOVING_INTERVAL_MS) this.ask();
   }
 
+  /** @param {number} id whether a check of ours has left for it, and the answer is not known yet */
+  isOwn(id) {
+    return this.sent.has(id);
+  }
+
   /** @param {number} id */
   check(id) {
     if (!this.board.wait(id)) return;

@@ -21,8 +21,10 @@ import { listenToColours } from './palette.js';
 /**
  * @typedef {object} ViewListener
  * @property {() => void} moved
- * @property {(id: number, z: number) => void} leaving a flight sets off for somewhere else
+ * @property {(id: number, z: number, series?: string) => void} leaving a flight sets off for somewhere else; flights of
+ *   one series that follow each other are one journey
  * @property {(id: number) => void} checked someone clicked a box that can be checked
+ * @property {(id: number) => void} stuck someone clicked a box that is checked already
  */
 
 /** What a frame may spend on preparing checkboxes that are not shown yet. */
@@ -48,6 +50,10 @@ export class View {
     this.checkboxes = new Checkboxes(root, geometry, known, () => this.hold(0));
     /** The box that the address and the keyboard mean: the last one aimed at, or the middle after moving away. */
     this.current = 1;
+    /** The box that was aimed at last, by a jump, a link, a key or a click; it stays framed. 0 before there is one. */
+    this.target = 0;
+    /** Where zooming out set off, which zooming in again leads back to; 0 once the map was moved otherwise. */
+    this.origin = 0;
     /** A box that gets the focus when there is a checkbox for it, or 0. */
     this.focusNext = 0;
     /** A box that is pointed out on arrival, or 0. */
@@ -86,14 +92,64 @@ export class View {
    */
   start(id, z) {
     this.first = { id, z };
+    this.current = id;
     this.resize();
     new ResizeObserver(() => this.resize()).observe(this.root);
     listenToDensity(() => this.resize());
   }
 
+  /**
+   * Stands somewhere at once: nothing was looked at before, so there is nothing to fly over.
+   * @param {number} id
+   * @param {number | undefined} z
+   */
+  appear(id, z) {
+    this.current = id;
+    if (this.first) return void (this.first = { id, z });
+    this.camera.stand(this.standAt(id, z ?? this.camera.zNatural));
+    // Nothing to look at yet, so the checkboxes may take as long as they need.
+    if (this.crisp) this.checkboxes.arrange(this.camera, Infinity);
+    this.draw(performance.now());
+  }
+
+  /**
+   * Frames a box for as long as no other one is aimed at, and points it out for a moment.
+   * @param {number} id
+   */
+  pointOut(id) {
+    this.aimAt(id);
+    this.found = id;
+    this.drawSoon();
+  }
+
+  /** @param {number} id */
+  aimAt(id) {
+    this.target = id;
+    this.checkboxes.frame(id);
+    this.painter.marks.target = id;
+  }
+
+  /** The box under a point of the board's element, or 0. */
+  boxUnder(/** @type {number} */ xPx, /** @type {number} */ yPx) {
+    const { x, y } = this.camera.under(xPx, yPx);
+    return this.geometry.idAt(Math.floor(x), Math.floor(y));
+  }
+
   /** The part of the map that is on the screen, in boxes. */
   get window() {
     return this.camera.window;
+  }
+
+  /** The box and the zoom that are meant: where the map stands, or is on its way to. */
+  get meant() {
+    const { camera, motion, first, current } = this;
+    return { id: current, z: first ? first.z ?? camera.zNatural : (motion.destination ?? camera).z };
+  }
+
+  /** How many boxes fit where they can be checked. */
+  get screen() {
+    const { widthPx, heightPx, zNatural } = this.camera;
+    return { columns: Math.floor(widthPx / zNatural), rows: Math.floor(heightPx / zNatural) };
   }
 
   /** The tiles worth loading: those on the screen, or those where a flight is about to land. */
@@ -150,8 +206,10 @@ export class View {
    */
   zoomBy(factor, xPx, yPx, options) {
     this.found = 0;
+    const origin = factor < 1 ? this.origin || this.current : 0;
     this.motion.zoomBy(factor, xPx, yPx, options);
     this.wander();
+    this.origin = origin;
   }
 
   /**
@@ -167,10 +225,14 @@ export class View {
    * @param {number} z
    */
   zoomTo(z) {
-    const { x, y } = this.motion.destination ?? this.camera;
+    const from = this.motion.destination ?? this.camera;
+    const to = this.restZoomOf(this.camera.clampZoom(z));
     this.interrupt();
-    this.current = this.geometry.nearest(x, y);
-    this.depart({ x, y, z: this.restZoomOf(this.camera.clampZoom(z)) });
+    if (to < from.z && this.origin === 0) this.origin = this.current;
+    // The middle of the whole board is nobody's place: what one came out of is where one goes in again.
+    const { x, y } = this.origin > 0 && to > from.z ? this.standAt(this.origin, to) : from;
+    this.current = this.origin || this.geometry.nearest(x, y);
+    this.depart({ x, y, z: to });
   }
 
   /** @param {number} factor */
@@ -181,16 +243,18 @@ export class View {
   /**
    * Flies to a box, points it out, and gives it the focus if that is wanted.
    * @param {number} id
-   * @param {{ focus: boolean, z?: number, silent?: boolean }} options
+   * @param {{ focus: boolean, z?: number, silent?: boolean, series?: string }} options `silent`: the history has it
    */
-  jump(id, { focus, z, silent = false }) {
-    if (this.first) return void (this.first = { id, z });
+  jump(id, { focus, z, silent = false, series }) {
+    if (this.first) return this.appear(id, z);
     const { camera } = this;
     const here = camera.level === 'close' && !this.motion.moving ? camera.z : camera.zNatural;
     const to = this.standAt(id, this.restZoomOf(camera.clampZoom(z ?? here)));
-    if (!silent) this.listener.leaving(id, to.z);
+    if (!silent) this.listener.leaving(id, to.z, series);
     this.interrupt();
+    this.origin = 0;
     this.current = id;
+    this.aimAt(id);
     this.found = id;
     this.hold(focus ? id : 0);
     this.depart(to);
@@ -219,8 +283,9 @@ export class View {
     const z = allTheWay ? camera.zNatural : camera.zoomAfter(camera.z);
     this.listener.leaving(id, z);
     this.interrupt();
+    this.origin = 0;
     this.current = id;
-    if (camera.levelAt(z) === 'close') this.found = id;
+    if (camera.levelAt(z) === 'close') this.pointOut(id);
     this.depart({ x, y, z });
   }
 
@@ -286,6 +351,7 @@ export class View {
   choose(id) {
     if (id === 0 || id === this.current) return;
     this.current = id;
+    this.aimAt(id);
     this.checkboxes.stopTabAt(id);
     this.listener.moved();
   }
@@ -316,22 +382,15 @@ export class View {
     const close = camera.level === 'close';
     camera.resize(widthPx, heightPx, TOUCH.matches);
     this.painter.resize(widthPx, heightPx);
-    if (this.first) return this.open(this.first);
+    if (this.first) {
+      const { id, z } = this.first;
+      this.first = undefined;
+      return this.appear(id, z);
+    }
     this.motion.resized(close);
     // What is meant stays in sight, but nothing moves under a hand, nor for a keyboard that will be gone again.
     if (turned && this.crisp && !this.motion.held) this.aim(this.current);
     else this.draw(performance.now());
-  }
-
-  /** @param {{ id: number, z: number | undefined }} first */
-  open({ id, z }) {
-    this.first = undefined;
-    this.camera.stand(this.standAt(id, z ?? this.camera.zNatural));
-    this.current = id;
-    this.found = id === 1 ? 0 : id;
-    // Nothing to look at yet, so the checkboxes may take as long as they need.
-    if (this.crisp) this.checkboxes.arrange(this.camera, Infinity);
-    this.draw(performance.now());
   }
 
   /** Whatever was under way ends here; the hand on the map is right. */
@@ -342,6 +401,7 @@ export class View {
 
   /** The map was moved by hand, so the middle is what is meant now. */
   wander() {
+    this.origin = 0;
     this.current = this.geometry.nearest(this.camera.x, this.camera.y);
     this.drawSoon();
   }
@@ -475,7 +535,8 @@ export class View {
       const state = this.board.stateOf(id);
       // Boxes are never unchecked. Preventing the click puts the native mark back as it was.
       if (state === 'checked' || state === 'waiting') event.preventDefault();
-      else this.listener.checked(id);
+      if (state === 'checked') this.refuse(id);
+      else if (state !== 'waiting') this.listener.checked(id);
     } else this.tapped(event);
   }
 
@@ -512,6 +573,16 @@ export class View {
   check(id) {
     this.current = id;
     const state = this.board.stateOf(id);
-    if (state !== 'checked' && state !== 'waiting') this.listener.checked(id);
+    if (state === 'checked') this.refuse(id);
+    else if (state !== 'waiting') this.listener.checked(id);
+  }
+
+  /**
+   * A box that cannot be checked any more says so.
+   * @param {number} id
+   */
+  refuse(id) {
+    this.checkboxes.animate(id, 'shake');
+    this.listener.stuck(id);
   }
 }

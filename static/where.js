@@ -5,9 +5,13 @@
 import { formatNumber } from './words.js';
 
 /** @typedef {import('./camera.js').Camera} Camera */
+/** @typedef {import('./view.js').View} View */
 
 /** Moving is not worth a word, arriving is. */
 const REST_MS = 600;
+
+/** Boxes smaller than this are not pointed at. */
+const POINTED_MIN_PX = 6;
 
 /**
  * @param {Camera} camera
@@ -30,13 +34,50 @@ export function whereabouts({ geometry, level, z, zMin, window }, id) {
 export function whereDisplay(line, spoken) {
   let timer = 0;
   let said = '';
-  return (/** @type {Camera} */ camera, /** @type {number} */ id) => {
+  return (/** @type {Camera} */ camera, /** @type {number} */ id, /** @type {number} */ hovered = 0) => {
     const text = whereabouts(camera, id);
-    if (line.textContent !== text) line.textContent = text;
+    const seen = hovered > 0 ? `pointing at box ${formatNumber(hovered)}` : text;
+    if (line.textContent !== seen) line.textContent = seen;
     line.dataset.id = String(id);
     // Close by, the checkbox that has the focus speaks for itself.
     if (camera.level === 'close' || text === said) return;
     clearTimeout(timer);
     timer = setTimeout(() => (spoken.textContent = said = text), REST_MS);
   };
+}
+
+/*
+ * Which box the mouse points at, so that its number can be told before it is checked for good. A finger points at nothing
+ * without touching it.
+ */
+export class Hover {
+  /**
+   * @param {HTMLElement} root
+   * @param {View} view
+   * @param {(box: number) => void} show the box under the mouse, or 0
+   */
+  constructor(root, view, show) {
+    this.root = root;
+    this.view = view;
+    this.show = show;
+    /** @type {{ clientX: number, clientY: number } | undefined} */
+    this.mouse = undefined;
+    root.addEventListener('pointermove', (event) => {
+      if (event.pointerType !== 'mouse') return;
+      this.mouse = event;
+      this.moved();
+    });
+    root.addEventListener('pointerleave', () => {
+      this.mouse = undefined;
+      this.moved();
+    });
+  }
+
+  /** The mouse moved, or the map under it. */
+  moved() {
+    const { mouse, view } = this;
+    if (!mouse || view.motion.moving || view.camera.z < POINTED_MIN_PX) return this.show(0);
+    const { left, top } = this.root.getBoundingClientRect();
+    this.show(view.boxUnder(mouse.clientX - left, mouse.clientY - top));
+  }
 }

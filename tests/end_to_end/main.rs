@@ -22,6 +22,7 @@ mod moving;
 mod nginx;
 mod operating;
 mod settings;
+mod page_arrival;
 mod page_board;
 mod page_checks;
 mod page_faults;

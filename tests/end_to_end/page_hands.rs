@@ -26,7 +26,7 @@ fn tab_to(window: &Window, id: &str) {
 
 #[test]
 fn keys_alone_suffice_for_a_round_trip() {
-    let server = Setup::new(BILLION, 50).start();
+    let (server, total) = Setup::new(BILLION, 50).start_living(BILLION);
     let browser = Browser::start();
     let window = browser.open(&server);
     window.until_live();
@@ -43,7 +43,7 @@ fn keys_alone_suffice_for_a_round_trip() {
     let focused = "return Number(document.activeElement.dataset.id ?? 0)";
     eventually("the focus", || (window.evaluate(focused, ()) == THERE).then_some(()));
     window.press(' ');
-    assert_eq!(client.next(), Told::Update { total: 1, id: THERE });
+    assert_eq!(client.next(), Told::Update { total: total + 1, id: THERE });
     window.until_state(THERE, "checked");
 
     // Out to the whole board, then by the small map to its other end.
@@ -69,7 +69,7 @@ fn keys_alone_suffice_for_a_round_trip() {
     window.press(Key::Right);
     window.press(' ');
     let id = there + 1;
-    assert_eq!(client.next(), Told::Update { total: 2, id });
+    assert_eq!(client.next(), Told::Update { total: total + 2, id });
     window.until_state(id, "checked");
 
     // Back to the first one of one's own.
@@ -85,7 +85,7 @@ fn keys_alone_suffice_for_a_round_trip() {
 
 #[test]
 fn fingers_alone_suffice_for_a_round_trip() {
-    let server = Setup::new(BILLION, 50).start();
+    let (server, total) = Setup::new(BILLION, 50).start_living(BILLION);
     let browser = Browser::start();
     let window = browser.open_on(Screen { phone: true, dark: true }, &server, "/");
     window.until_live();
@@ -102,7 +102,7 @@ fn fingers_alone_suffice_for_a_round_trip() {
     eventually("the box", || (window.state(THERE) == "unchecked").then_some(()));
     window.until_landed();
     window.tap_on(&format!("[data-id='{THERE}']"));
-    assert_eq!(client.next(), Told::Update { total: 1, id: THERE });
+    assert_eq!(client.next(), Told::Update { total: total + 1, id: THERE });
     window.until_state(THERE, "checked");
 
     // Out, and in again somewhere else.
@@ -127,7 +127,7 @@ fn fingers_alone_suffice_for_a_round_trip() {
     assert_ne!(there, THERE);
     window.until_state(there, "unchecked");
     window.tap_on(&format!("[data-id='{there}']"));
-    assert_eq!(client.next(), Told::Update { total: 2, id: there });
+    assert_eq!(client.next(), Told::Update { total: total + 2, id: there });
     window.until_state(there, "checked");
 
     window.tap_on("#mine-older");

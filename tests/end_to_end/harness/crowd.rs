@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read, Write},
-    net::SocketAddr,
+    net::{Shutdown, SocketAddr, TcpStream},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -22,6 +22,7 @@ pub struct Crowd {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicU32>,
     sender: Option<JoinHandle<()>>,
+    stream: TcpStream,
 }
 
 impl Crowd {
@@ -35,12 +36,13 @@ impl Crowd {
         let sent = Arc::new(AtomicU32::new(0));
         let client = Client::connect(server, "/ws?v=2");
         let stream = client.stream().try_clone().expect("a socket can be cloned");
+        let own = stream.try_clone().expect("a socket can be cloned");
         std::thread::spawn(move || drain(client));
         let sender = std::thread::spawn({
             let (stop, sent) = (stop.clone(), sent.clone());
             move || send(stream, per_second, boxes, &stop, &sent)
         });
-        Self { stop, sent, sender: Some(sender) }
+        Self { stop, sent, sender: Some(sender), stream: own }
     }
 
     /// How many checks have left so far.
@@ -60,6 +62,8 @@ impl Drop for Crowd {
         if let Some(sender) = self.sender.take() {
             let _ = sender.join();
         }
+        // Ends the reader as well; one that had no more to check is no player any more.
+        let _ = self.stream.shutdown(Shutdown::Both);
     }
 }
 
@@ -72,7 +76,7 @@ fn drain(client: Client) {
 }
 
 fn send(
-    mut stream: std::net::TcpStream,
+    mut stream: TcpStream,
     per_second: u32,
     mut boxes: impl Iterator<Item = u32>,
     stop: &AtomicBool,
@@ -94,9 +98,5 @@ fn send(
         }
         sent.fetch_add(checks.len() as u32, Relaxed);
         std::thread::sleep(STEP);
-    }
-    // Ends the reader as well.
-    if stop.load(Relaxed) {
-        let _ = stream.shutdown(std::net::Shutdown::Both);
     }
 }

@@ -6,6 +6,7 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod crowd;
+pub mod living;
 pub mod nginx;
 pub mod painting;
 pub mod proxy;

@@ -48,7 +48,7 @@ fn letter(letter: char) -> [u8; 7] {
 /// All boxes of it, each once; the brightest tile has `peak` of them, the others far fewer.
 pub fn boxes(peak: f64) -> Vec<u32> {
     let mut boxes = BTreeSet::new();
-    let mut random = Random(0x9E37_79B9_7F4A_7C15);
+    let mut random = Random::new(0x9E37_79B9_7F4A_7C15);
     for tile in 0..10_000 {
         // The page shows fullness on such a scale as well, so brightness is what is seen.
         let count = peak.powf(brightness(tile)) - 1.;
@@ -80,7 +80,7 @@ pub fn boxes(peak: f64) -> Vec<u32> {
 
 /// Here and there along the arms, for ever.
 pub fn glitter() -> impl Iterator<Item = u32> + Send {
-    let mut random = Random(0x2545_F491_4F6C_DD1D);
+    let mut random = Random::new(0x2545_F491_4F6C_DD1D);
     std::iter::repeat_with(move || {
         let mut tile;
         loop {
@@ -126,10 +126,16 @@ fn word(boxes: &mut BTreeSet<u32>, random: &mut Random) {
 }
 
 /// Xorshift; good enough for paint.
-struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
-    fn share(&mut self) -> f64 {
+    /// The same numbers for the same seed, which must not be zero.
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// From 0 to just below 1.
+    pub fn share(&mut self) -> f64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
