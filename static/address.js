@@ -86,6 +86,12 @@ export class Address {
     this.settleIn(REST_MS);
   }
 
+  /** The player did something here: this is a place to come back to, however he came, and whatever the address says. */
+  stayed() {
+    this.series = '';
+    this.listener.settled(this.wanted);
+  }
+
   /**
    * Setting off for somewhere else: what was here stays behind as an entry of its own. In a series only the first one
    * leaves an entry, and the others rewrite it once they come to rest: a key that is held down is one journey.
@@ -100,6 +106,7 @@ export class Address {
     if (close) this.wantedClose = this.wanted;
     this.series = series;
     if (goesOn) return this.settleIn(REST_MS);
+    if (this.wanted === this.meant) return;
     this.isClose = close;
     this.put('pushState', this.wanted);
     this.listener.settled(this.wanted);

@@ -67,7 +67,10 @@ const board = new Board(geometry, {
 const view = new View(boardElement, geometry, { board, census, mine }, {
   moved,
   leaving: (id, z, series) => address.leaveFor(standOf(id, z), series),
-  checked: (id) => session.check(id),
+  checked(id) {
+    session.check(id);
+    address.stayed();
+  },
   stuck: () => sayStuck(),
 });
 

@@ -1,5 +1,7 @@
 //! The first ten seconds: where the page opens on a board that many have played on, and how one comes back to it.
 
+use std::net::SocketAddr;
+
 use fantoccini::key::Key;
 
 use crate::harness::{
@@ -52,14 +54,20 @@ fn a_newcomer_lands_beside_others_with_free_boxes_in_sight_and_checks_one() {
         total += 1;
         window.until_state(here, "checked");
         window.until_total(total);
+        // Who left a box is back at it.
+        come_again(&window, server.address);
+        assert_eq!(window.place(), Some(here));
+        window.until_state(here, "checked");
         window.assert_no_complaints();
     }
 }
 
 /// Opens the address without a place again, as who comes back another day.
-fn come_again(window: &Window) {
-    window.evaluate("location.assign('/')", ());
-    window.until("location.hash === '' && globalThis.billion");
+fn come_again(window: &Window, address: SocketAddr) {
+    window.evaluate("location.assign('about:blank')", ());
+    window.until("location.href === 'about:blank'");
+    window.evaluate("location.assign(arguments[0])", format!("http://{address}/"));
+    window.until("globalThis.billion");
     window.until_live();
     window.until_landed();
 }
@@ -97,7 +105,7 @@ fn who_returns_is_where_they_were_and_the_history_leads_back() {
 
     window.press(Key::Right);
     window.until("location.hash === '#b=812345679'");
-    come_again(&window);
+    come_again(&window, server.address);
     assert_eq!((window.place(), window.hash()), (Some(812_345_679), String::new()));
     window.assert_no_complaints();
 }

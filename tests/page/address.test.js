@@ -193,6 +193,27 @@ test('a series is one entry, until somebody wanders on from there', () => {
   assert.deepEqual(tab.hashes, ['#b=5', '#b=301', '#b=400', '#b=7', '#b=500']);
 });
 
+test('who checks a box comes back to it, and the series that led there is over', () => {
+  const { tab, said, address, jump, rest } = open('/');
+  address.stayed();
+  rest();
+  assert.deepEqual([said, tab.hashes], [['#b=4711'], ['']], 'the address is still nobody’s place');
+  jump(50, 'random');
+  address.stayed();
+  jump(60, 'random');
+  rest();
+  assert.deepEqual(tab.hashes, ['', '#b=50', '#b=60']);
+});
+
+test('a jump to where one is leaves no second entry', () => {
+  const { tab, jump, rest } = open('/#b=5');
+  jump(5);
+  jump(6);
+  jump(6);
+  rest();
+  assert.deepEqual(tab.hashes, ['#b=5', '#b=6']);
+});
+
 for (const mood of /** @type {const} */ (['throws', 'ignores'])) {
   test(`a browser that ${mood} stops no jump and agrees within a second once it takes changes again`, () => {
     const { tab, player, jump, rest } = open('/#b=5');
