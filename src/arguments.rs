@@ -1,6 +1,10 @@
 //! The command line: its flags and subcommands, and what they mean to the settings.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io::{self, Write as _},
+    path::PathBuf,
+};
 
 use clap::{
     Args, CommandFactory as _, Parser, Subcommand, ValueHint,
@@ -119,7 +123,8 @@ impl Arguments {
             if !error.use_stderr() || told == text {
                 error.exit();
             }
-            eprint!("{told}");
+            // Where nobody listens the exit code is left.
+            let _ = write!(io::stderr(), "{told}");
             std::process::exit(error.exit_code());
         })
     }

@@ -1,5 +1,8 @@
 //! `billion`: parse, do what was asked for, exit code.
 
+// A closed pipe or a full disk at the other end must not be a panic: `commands` has functions for both streams.
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 mod arguments;
 mod backup;
 mod client_address;

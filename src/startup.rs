@@ -182,7 +182,8 @@ impl Application {
             .disable_signals()
             .listen("players", listener, move || serve(shared.clone()))?
             .run();
-        let operations = backup::Operations::new(store.spool(settings), store.identity(settings)?);
+        let operations =
+            backup::Operations::new(store.spool(settings), store.identity(), store.file(settings)?);
         let admin = serve_admin(admin_listener, node.clone(), registry, operations)?;
         let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
         Ok(Some(Self { server, admin, address, admin_address, node, shutdown_timeout, signals }))
@@ -232,7 +233,8 @@ async fn come_to_rest(
     admin: &ServerHandle,
     shutdown_timeout: Duration,
 ) {
-    let deadline = tokio::time::Instant::now() + shutdown_timeout.saturating_sub(STORE_CLOSE_TIME);
+    let end = tokio::time::Instant::now() + shutdown_timeout;
+    let deadline = end - STORE_CLOSE_TIME.min(shutdown_timeout);
     node.begin_draining();
     let rest = async {
         // Newcomers are still accepted, to be told 503 and when to come back.
@@ -246,8 +248,9 @@ async fn come_to_rest(
         let left = node.stats.connections_now();
         warn!("{left} sessions did not end in time and were cut");
     }
-    // The store first: once it is closed, nothing can be lost by whatever else takes long.
-    if timeout(STORE_CLOSE_TIME, node.stop()).await.is_err() {
+    // The store first: once it is closed, nothing can be lost by whatever else takes long. All the time that is
+    // left is its own: a file that was lost is made again before the end.
+    if tokio::time::timeout_at(end, node.stop()).await.is_err() {
         warn!("the store did not close in time; it recovers at the next start");
     }
     server.stop(false).await;

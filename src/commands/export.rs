@@ -64,9 +64,7 @@ fn export(arguments: &Arguments, settings: &Settings) -> Result<()> {
         }
         Source::Server(remote) => {
             let expected = arguments.from.is_none().then_some(settings);
-            hot(&remote, expected, &mut output).with_context(|| {
-                format!("{name} was not written: the copy from {} failed", remote.name())
-            })?
+            hot(&remote, expected, &mut output)?
         }
     };
     output.finish()?;
@@ -91,19 +89,37 @@ fn cold(header: Header, next: Tiles<'_, Error>, output: &mut Output) -> Result<S
     while let Some(tile) = next(&mut bits)? {
         encoder.tile(tile, &bits, &mut out);
         if out.len() >= WRITE_BYTES {
-            output.write_all(&out)?;
+            write(output, &out)?;
             out.clear();
             progress.at(u64::from(tile));
         }
     }
     let summary = encoder.end(&mut out);
-    output.write_all(&out)?;
+    write(output, &out)?;
     Ok(summary)
+}
+
+fn write(output: &mut Output, bytes: &[u8]) -> Result<()> {
+    output.write_all(bytes).with_context(|| format!("cannot write {}", output.name()))
 }
 
 /// From a running server, byte by byte as it sends them, verified on the way.
 fn hot(remote: &Remote, expected: Option<&Settings>, output: &mut Output) -> Result<Summary> {
-    let copying = Copying { source: remote.get("/export")?, copy: output };
+    let name = output.name();
+    let mut unwritten = None;
+    let copied = remote.get("/export").and_then(|source| {
+        copy(Copying { source, copy: output, unwritten: &mut unwritten }, expected)
+    });
+    copied.map_err(|error| match unwritten {
+        // What the reader makes of it is no news.
+        Some(error) => Error::from(error).context(format!("cannot write {name}")),
+        None => {
+            error.context(format!("{name} was not written: the copy from {} failed", remote.name()))
+        }
+    })
+}
+
+fn copy(copying: Copying<'_, impl Read>, expected: Option<&Settings>) -> Result<Summary> {
     let mut reader = Reader::open(BufReader::with_capacity(WRITE_BYTES, copying))?;
     if let Some(settings) = expected {
         source::expect_board(settings, reader.header(), false)
@@ -122,14 +138,18 @@ fn hot(remote: &Remote, expected: Option<&Settings>, output: &mut Output) -> Res
 struct Copying<'o, R> {
     source: R,
     copy: &'o mut Output,
+    /// Why that failed, if it did.
+    unwritten: &'o mut Option<io::Error>,
 }
 
 impl<R: Read> Read for Copying<'_, R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(out)?;
-        self.copy.write_all(&out[..read]).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot write {}: {error}", self.copy.name()))
-        })?;
-        Ok(read)
+        let written = self.copy.write_all(&out[..read]);
+        written.map(|()| read).map_err(|error| {
+            let kind = error.kind();
+            *self.unwritten = Some(error);
+            kind.into()
+        })
     }
 }

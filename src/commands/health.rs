@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueHint};
 
-use super::BAD_SETTINGS;
+use super::{BAD_SETTINGS, complain, say};
 use crate::{
     arguments::SettingsArguments,
     settings::{self, Settings},
@@ -47,19 +47,16 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
             Ok(settings) => settings.admin.address,
             Err(problems) => {
                 for problem in problems.0 {
-                    eprintln!("{problem}");
+                    complain(problem);
                 }
                 return ExitCode::from(BAD_SETTINGS);
             }
         },
     };
     match ask(&address, arguments.store) {
-        Ok(readiness) => {
-            println!("{readiness}");
-            ExitCode::SUCCESS
-        }
+        Ok(readiness) => say(format!("{readiness}\n").as_bytes()),
         Err(failure) => {
-            eprintln!("{failure:#}");
+            complain(format_args!("{failure:#}"));
             ExitCode::FAILURE
         }
     }

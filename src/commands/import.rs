@@ -113,7 +113,10 @@ fn import(arguments: &Arguments, settings: &Settings) -> Result<()> {
 
 fn verified(path: &Path, settings: &Settings) -> Result<Backup> {
     let mut file = open(path, &settings.store.path)?;
-    let name = path.display().to_string();
+    let name = match path.to_str() {
+        Some("-") => "standard input".to_owned(),
+        _ => path.display().to_string(),
+    };
     let summary = verify(&mut file).with_context(|| name.clone())?;
     Ok(Backup { file, summary, name })
 }

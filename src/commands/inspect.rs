@@ -11,7 +11,7 @@ use std::{
 
 use actix_web::http::header::HttpDate;
 pub use actors::board::grouped;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -32,6 +32,7 @@ use crate::{
     settings::Settings,
     store::embedded::snapshot::Snapshot,
 };
+use actors::store::StoreError;
 
 /// How many of the densest tiles are named.
 const DENSEST: usize = 5;
@@ -65,15 +66,13 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
 fn inspect(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let inspected = examine(arguments, settings);
     if let (Err(error), true) = (&inspected, arguments.json) {
-        println!("{}", json!({ "sound": false, "problem": format!("{error:#}") }));
+        let told = json!({ "sound": false, "problem": format!("{error:#}") });
+        super::print(format!("{told}\n").as_bytes())?;
     }
     let (facts, census) = inspected?;
-    if arguments.json {
-        println!("{}", census.json(&facts));
-    } else {
-        print!("{}", census.text(&facts));
-    }
-    Ok(())
+    let told =
+        if arguments.json { format!("{}\n", census.json(&facts)) } else { census.text(&facts) };
+    super::print(told.as_bytes())
 }
 
 /// What is known beside the boxes: label, text, key, value.
@@ -81,7 +80,7 @@ type Facts = Vec<(&'static str, String, &'static str, Value)>;
 
 fn examine(arguments: &Arguments, settings: &Settings) -> Result<(Facts, Census)> {
     if let Some(path) = &arguments.file {
-        return file(path).with_context(|| path.display().to_string());
+        return file(path, settings);
     }
     match source::find(settings, arguments.from.as_deref())? {
         Source::Store(snapshot) => store(*snapshot),
@@ -91,24 +90,42 @@ fn examine(arguments: &Arguments, settings: &Settings) -> Result<(Facts, Census)
 }
 
 /// A backup or a database: its first bytes tell.
-fn file(path: &Path) -> Result<(Facts, Census)> {
+fn file(path: &Path, settings: &Settings) -> Result<(Facts, Census)> {
     if path == Path::new("-") {
-        let (mut facts, census) = backup(io::stdin().lock())?;
+        let read = backup(io::stdin().lock());
+        let (mut facts, census) = read.context("standard input")?;
         facts.insert(0, fact("backup", "standard input".into(), "source", "-".into()));
         return Ok((facts, census));
     }
-    let mut start = [0; MAGIC.len()];
-    let mut opened = File::open(path)?;
-    let length = opened.metadata()?.len();
-    let read = opened.read(&mut start)?;
-    if start[..read].starts_with(DATABASE_MAGIC) {
-        return store(Snapshot::open(path)?);
-    }
     let name = path.display().to_string();
-    let (mut facts, census) = backup(File::open(path)?)?;
+    let (start, length) = beginning(path).with_context(|| name.clone())?;
+    if start.starts_with(DATABASE_MAGIC) {
+        return match Snapshot::open(path) {
+            Ok(snapshot) => store(snapshot),
+            Err(StoreError::InUse(_)) if source::is_store_of(settings, path) => {
+                server(&source::running(settings)?)
+            }
+            Err(StoreError::InUse(_)) => bail!(
+                "{name} is in use by a running server: ask that one, with --from \
+                 http://<its admin.address> in place of the file"
+            ),
+            Err(error) => Err(error.into()),
+        };
+    }
+    let read = File::open(path).map_err(Error::from).and_then(backup);
+    let (mut facts, census) = read.with_context(|| name.clone())?;
     facts.insert(0, fact("backup", name.clone(), "source", name.into()));
     facts.push(fact("file", megabytes(length), "file_bytes", length.into()));
     Ok((facts, census))
+}
+
+/// The first bytes of a file, and how many there are.
+fn beginning(path: &Path) -> io::Result<(Vec<u8>, u64)> {
+    let (mut file, mut start) = (File::open(path)?, vec![0; MAGIC.len()]);
+    let length = file.metadata()?.len();
+    let read = file.read(&mut start)?;
+    start.truncate(read);
+    Ok((start, length))
 }
 
 fn server(remote: &Remote) -> Result<(Facts, Census)> {

@@ -17,6 +17,7 @@ mod progress;
 mod interrupt;
 
 use std::{
+    fmt::Display,
     io::{ErrorKind, Write as _},
     process::ExitCode,
 };
@@ -70,12 +71,28 @@ fn with_settings(
 }
 
 /// Writes to standard output. A reader that had enough (`| head`) is no failure.
-fn say(text: &[u8]) -> ExitCode {
-    match std::io::stdout().write_all(text) {
+fn print(text: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            fatal(format_args!("cannot write to standard output: {error}"));
+            Err(anyhow::anyhow!("cannot write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints, for a command that does nothing else; its exit code.
+fn say(text: &[u8]) -> ExitCode {
+    match print(text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            fatal(failure);
             ExitCode::FAILURE
         }
-        _ => ExitCode::SUCCESS,
     }
+}
+
+/// Writes a line to standard error. Where that is closed or full nobody listens, and the exit code is left.
+fn complain(line: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -2,13 +2,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, bail};
 
-use super::interrupt;
+use super::{WrongArgument, interrupt};
 
 /// An export being written.
 pub enum Output {
@@ -23,6 +23,11 @@ impl Output {
     /// and only once the new file is whole.
     pub fn create(path: &Path, force: bool) -> Result<Self> {
         if path == Path::new("-") {
+            if io::stdout().is_terminal() {
+                let text = "a backup is no text to be shown: name a file, or send standard output into \
+                            one or into a pipe";
+                return Err(WrongArgument(text.to_owned()).into());
+            }
             return Ok(Self::Stdout(io::stdout()));
         }
         refuse_existing(path, force)?;

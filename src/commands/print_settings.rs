@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{BAD_SETTINGS, say};
+use super::{BAD_SETTINGS, complain, say};
 use crate::{arguments::SettingsArguments, settings::Settings};
 
 /// 0: printed; 2: printed without the values that cannot be used, which are told instead.
@@ -10,12 +10,12 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let loaded = Settings::load(&arguments.sources());
     let said = say(loaded.print().as_bytes());
     for notice in &loaded.notices {
-        eprintln!("note: {notice}");
+        complain(format_args!("note: {notice}"));
     }
     match loaded.settings {
         Ok(_) => said,
         Err(problems) => {
-            eprintln!("{problems}");
+            complain(problems);
             ExitCode::from(BAD_SETTINGS)
         }
     }

@@ -8,6 +8,7 @@ use std::{
     future::poll_fn,
     io::{self, Read},
     net::SocketAddr,
+    path::PathBuf,
     pin::Pin,
     rc::Rc,
     sync::{
@@ -21,12 +22,13 @@ use std::{
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Buf, Bytes};
 use hyper::{
-    Request, Response, Uri,
+    Request, Response, StatusCode, Uri,
     body::{Body, Frame, Incoming, SizeHint},
     client::conn::http1,
     header,
 };
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
 
 use super::WrongArgument;
@@ -49,7 +51,15 @@ pub struct Remote {
     runtime: Rc<Runtime>,
     authority: String,
     /// The store it has to run on.
-    store: Option<String>,
+    meant: Option<Meant>,
+}
+
+/// How to say which store a server has to run on. One that runs on another refuses.
+pub enum Meant {
+    /// By the identity of its file ([`identity`](crate::store::embedded::identity)).
+    Identity(String),
+    /// By its file's name from the root, where there is no file.
+    Name(PathBuf),
 }
 
 impl Remote {
@@ -74,9 +84,8 @@ impl Remote {
         Self::new(authority.to_string(), None)
     }
 
-    /// The listener that `admin.address` describes, on this machine. A server that runs on another
-    /// store than `store` ([`identity`](crate::store::embedded::identity)) refuses.
-    pub fn local(admin: &str, store: String) -> Result<Self> {
+    /// The listener that `admin.address` describes, on this machine.
+    pub fn local(admin: &str, meant: Meant) -> Result<Self> {
         let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
         let Some(mut address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
         if address.port() == 0 {
@@ -86,13 +95,20 @@ impl Remote {
             let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
             address = SocketAddr::new(loopback.parse().expect("an address"), address.port());
         }
-        Self::new(address.to_string(), Some(store))
+        Self::new(address.to_string(), Some(meant))
     }
 
-    fn new(authority: String, store: Option<String>) -> Result<Self> {
+    /// Whether anybody listens there.
+    pub fn is_there(&self) -> bool {
+        let connecting =
+            async { timeout(CONNECT_TIMEOUT, TcpStream::connect(&self.authority)).await };
+        matches!(self.runtime.block_on(connecting), Ok(Ok(_)))
+    }
+
+    fn new(authority: String, meant: Option<Meant>) -> Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = Rc::new(runtime.enable_all().build()?);
-        Ok(Self { runtime, authority, store })
+        Ok(Self { runtime, authority, meant })
     }
 
     /// Where it is.
@@ -101,9 +117,16 @@ impl Remote {
     }
 
     fn path(&self, path: &str) -> String {
-        let Some(store) = &self.store else { return path.to_owned() };
+        let meant = match &self.meant {
+            None => return path.to_owned(),
+            Some(Meant::Identity(store)) => format!("store={store}"),
+            Some(Meant::Name(file)) => {
+                let file = file.as_os_str().as_encoded_bytes();
+                format!("file={}", percent_encode(file, NON_ALPHANUMERIC))
+            }
+        };
         let sign = if path.contains('?') { '&' } else { '?' };
-        format!("{path}{sign}store={store}")
+        format!("{path}{sign}{meant}")
     }
 
     /// Asks for `path`.
@@ -136,7 +159,11 @@ impl Remote {
         let mut reason = String::new();
         // The status says enough if the text does not come.
         let _ = answer.take(REASON_BYTES).read_to_string(&mut reason);
-        let reason = reason.trim();
+        let reason = match reason.trim() {
+            "" if status == StatusCode::NOT_FOUND => "is that its admin.address?",
+            "" => "without a reason",
+            reason => reason,
+        };
         bail!("the server at {} answered {status}: {reason}", self.name())
     }
 

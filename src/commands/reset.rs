@@ -65,8 +65,8 @@ fn confirm(name: &str) -> Result<()> {
         let text = "there is no terminal to ask on: say --yes if every box is to be unchecked";
         return Err(WrongArgument(text.to_owned()).into());
     }
-    eprint!("Type the board's name to uncheck every box: ");
-    io::stderr().flush()?;
+    // Whoever does not see the question has not typed the name either.
+    let _ = write!(io::stderr(), "Type the board's name to uncheck every box: ");
     let mut typed = String::new();
     io::stdin().lock().read_line(&mut typed).context("cannot read the answer")?;
     if typed.trim() != name {

@@ -2,9 +2,14 @@
 //!
 //! A Redis Cluster is read itself, whether servers run on it or not.
 
+use std::{fs, io::ErrorKind, path::Path};
+
 use anyhow::{Context, Result, bail};
 
-use super::{cluster::ClusterBoard, remote::Remote};
+use super::{
+    cluster::ClusterBoard,
+    remote::{Meant, Remote},
+};
 use crate::{
     backup::Header,
     settings::Settings,
@@ -30,18 +35,43 @@ pub fn find(settings: &Settings, from: Option<&str>) -> Result<Source> {
     if let Some(options) = settings.cluster()? {
         return Ok(Source::Cluster(Box::new(ClusterBoard::find(&options)?)));
     }
-    match Snapshot::open(&file_of(&settings.store.path, &settings.board.name)) {
+    let file = file_of(&settings.store.path, &settings.board.name);
+    if matches!(fs::symlink_metadata(&file), Err(error) if error.kind() == ErrorKind::NotFound) {
+        return without_file(settings, &file).map(Source::Server);
+    }
+    match Snapshot::open(&file) {
         Ok(snapshot) => Ok(Source::Store(Box::new(snapshot))),
         Err(StoreError::InUse(_)) => running(settings).map(Source::Server),
         Err(error) => Err(error.into()),
     }
 }
 
+/// A server may have lost its file, and still have all of the board.
+fn without_file(settings: &Settings, file: &Path) -> Result<Remote> {
+    let missing = format!("{} is not there", file.display());
+    let admin = &settings.admin.address;
+    let remote = Remote::local(admin, Meant::Name(std::path::absolute(file)?));
+    let Some(remote) = remote.ok().filter(Remote::is_there) else {
+        bail!(
+            "{missing}, and no server answers at {admin} (admin.address): no board has been kept in that \
+             folder yet, or a server that runs on it has to be named with --from"
+        );
+    };
+    log::warn!("{missing}: asking the server at {} (admin.address)", remote.name());
+    Ok(remote)
+}
+
+/// Whether `path` leads to the store of the settings.
+pub fn is_store_of(settings: &Settings, path: &Path) -> bool {
+    let store = identity(&file_of(&settings.store.path, &settings.board.name));
+    store.is_ok_and(|store| identity(path).is_ok_and(|found| found == store))
+}
+
 /// The server that runs on the store of the settings.
 pub fn running(settings: &Settings) -> Result<Remote> {
     let file = file_of(&settings.store.path, &settings.board.name);
     let store = identity(&file).with_context(|| file.display().to_string())?;
-    let remote = Remote::local(&settings.admin.address, store)
+    let remote = Remote::local(&settings.admin.address, Meant::Identity(store))
         .context("the store is in use, so the server that runs on it is asked at admin.address")?;
     log::info!(
         "the store is in use: asking the server that should run on it, {} (admin.address)",

@@ -29,6 +29,7 @@ use crate::backup::{
     encoder::Encoder,
     reader::{BadBackup, Reader},
 };
+use crate::store::Identity;
 
 mod merging;
 
@@ -44,6 +45,9 @@ const SPOOL_BYTES: usize = 1024 * 1024;
 /// Silence after which an upload is given up.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Longest wait for another import to end.
+const IMPORT_WAIT: Duration = Duration::from_secs(5);
+
 /// Bytes a second below which an upload is given up: there is one place for imports.
 const UPLOAD_RATE_MIN: u64 = 32 * 1024;
 
@@ -54,17 +58,19 @@ const LINES: usize = 16;
 pub struct Operations {
     /// Where uploads are kept, without a name, until they are merged.
     spool: PathBuf,
-    /// The store this server runs on.
-    store: String,
+    /// Identifies the store this server runs on.
+    store: Identity,
+    /// The file of that store.
+    file: Option<PathBuf>,
     exports: Arc<Semaphore>,
     imports: Arc<Semaphore>,
 }
 
 impl Operations {
-    /// Uploads go to the folder `spool`; `store` is the identity of the server's store.
-    pub fn new(spool: PathBuf, store: String) -> Self {
+    /// Uploads go to the folder `spool`; `store` and `file` are those of the server's store.
+    pub fn new(spool: PathBuf, store: Identity, file: Option<PathBuf>) -> Self {
         let imports = Arc::new(Semaphore::new(1));
-        Self { spool, store, exports: Arc::new(Semaphore::new(EXPORTS)), imports }
+        Self { spool, store, file, exports: Arc::new(Semaphore::new(EXPORTS)), imports }
     }
 }
 
@@ -81,12 +87,16 @@ struct Exporting {
 /// Which store is meant, of whoever found this server by its settings and not by its name.
 #[derive(Debug, Deserialize)]
 pub struct Meant {
+    /// Its identity.
     store: Option<String>,
+    /// The name of its file, of whoever has found no file of that name.
+    file: Option<PathBuf>,
 }
 
 impl Operations {
     fn refuse_another(&self, meant: &Meant) -> Option<HttpResponse> {
-        let another = meant.store.as_ref().is_some_and(|store| *store != self.store);
+        let another = meant.store.as_ref().is_some_and(|store| *store != (self.store)())
+            || meant.file.is_some() && meant.file != self.file;
         another.then(|| {
             let text = "this server runs on another store: name the one that is meant with --from \
                         or --to, or correct admin.address";
@@ -187,7 +197,10 @@ pub async fn import(
         discard(payload, most).await;
         return refusal;
     }
-    let Ok(permit) = operations.imports.clone().try_acquire_owned() else {
+    // One that was interrupted notices it with its next batch or line of progress: whoever runs it again need
+    // not know that.
+    let place = operations.imports.clone().acquire_owned();
+    let Ok(Ok(permit)) = tokio::time::timeout(IMPORT_WAIT, place).await else {
         discard(payload, most).await;
         return refuse(StatusCode::CONFLICT, "another import is running: try again after it");
     };

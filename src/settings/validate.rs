@@ -111,7 +111,14 @@ pub fn wrapped(text: &str) -> Option<&'static str> {
 
 /// The folder of the store. What is on the disk there is not asked.
 pub fn folder(text: &str) -> Result<(), String> {
-    if text.is_empty() { Err("write the name of a folder, as in data".into()) } else { Ok(()) }
+    if text.is_empty() {
+        return Err("write the name of a folder, as in data".into());
+    }
+    // It would become a folder of that name, here.
+    if text == "~" || text.starts_with("~/") {
+        return Err("~ stands for the home folder in shells only: write out its name".into());
+    }
+    Ok(())
 }
 
 /// Whether `text` has the form of an `Origin` header (RFC 6454 §6.2): scheme, host, maybe a port.

@@ -3,20 +3,29 @@
 //! Shards talk to it through the port; everything happens on the store's own thread, so batches
 //! of all shards that wait at the same moment share one sync. In the order a check meets them:
 //!
-//! - [`worker`]: the queue, group commit, going down and coming back;
+//! - [`worker`]: the queue, group commit, going down and coming back; [`outlook`]: what others see of it;
 //! - [`checkpoint`]: moving boxes from the log into chunks, a few per commit;
 //! - [`disk`]: the database file, its transactions and its verification;
+//! - [`backend`]: the file as the engine uses it;
+//! - [`place`]: whether its name still leads to it, and copying it to where it belongs;
+//! - [`recovery`]: the way back after a failure or a loss;
 //! - [`format`]: bytes and checksums;
 //! - [`fault`]: errors in words;
-//! - [`snapshot`] and [`merge`]: reading and filling the database of a server that is stopped.
+//! - [`snapshot`] and [`merge`]: reading and filling the database of a server that is stopped;
+//! - [`overlay`]: repairing a crashed one for reading, without changing its file.
 //!
 //! A commit appends one entry to a log instead of writing the bitmap, because random boxes touch
 //! most chunks: 12,800 checks are 51 KB of log, but up to 125 MB of chunks.
 
+mod backend;
 mod checkpoint;
 pub mod disk;
 mod fault;
 mod format;
+mod overlay;
+pub mod place;
+mod outlook;
+mod recovery;
 mod worker;
 pub mod merge;
 pub mod snapshot;
@@ -40,7 +49,8 @@ use self::{
     checkpoint::Checkpoint,
     disk::Disk,
     fault::Fault,
-    worker::{Job, Outlook, Worker, lock},
+    outlook::{Outlook, lock},
+    worker::{Job, Worker},
 };
 use super::window::Window;
 
@@ -102,8 +112,20 @@ impl EmbeddedStore {
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let board = options.board.clone();
         let mut checkpoint = Checkpoint::new(board.boxes(), options.log_bytes);
-        let disk =
+        let mut disk =
             Disk::open_or_create(&options.path, &board, &mut |_, indexes| checkpoint.add(indexes))?;
+        if let Some(lost) = disk.confirm() {
+            return Err(Fault::Lost(lost).at(disk.path()));
+        }
+        let saved = recovery::saved(disk.path());
+        if saved.exists() {
+            log::warn!(
+                "{} is there: another file was put in the place of this store while a server ran, and \
+                 that is what it had; go on with it (stop the server, mv it to {}) or remove it",
+                saved.display(),
+                disk.path().display()
+            );
+        }
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let outlook = Arc::new(Outlook::new());
         let file = disk.path().to_owned();
@@ -122,6 +144,12 @@ impl EmbeddedStore {
     /// Size of the log at the moment, for metrics: from 0 to twice [`Options::log_bytes`].
     pub fn log_bytes(&self) -> u64 {
         self.outlook.log_bytes()
+    }
+
+    /// Identifies this store among all on this machine, as [`identity`] of its file: another one once the file
+    /// had to be made again.
+    pub fn identity(&self) -> String {
+        self.outlook.identity()
     }
 
     /// Sends the job that `job` makes, and waits for its answer.

@@ -26,7 +26,7 @@ use prometheus_client::{
 
 use self::{
     cluster::ClusterStore,
-    embedded::{EmbeddedStore, file_of, identity},
+    embedded::{EmbeddedStore, file_of},
     window::Window,
 };
 use crate::settings::Settings;
@@ -67,6 +67,9 @@ fn within(board: &Board, shard: ShardIndex, offsets: &[Offset]) -> Result<(), St
     })
 }
 
+/// Asks a store for what identifies it, which changes when its file has to be made again.
+pub type Identity = Box<dyn Fn() -> String + Send + Sync>;
+
 /// The store that the settings ask for.
 pub enum Opened {
     /// A database file of this process.
@@ -97,13 +100,28 @@ impl Opened {
         }
     }
 
-    /// Tells it from every other that a server on this machine may run on.
-    pub fn identity(&self, settings: &Settings) -> Result<String> {
+    /// Identifies this store among all stores that a server on this machine may run on.
+    pub fn identity(&self) -> Identity {
+        match self {
+            Self::Embedded(store) => {
+                let store = store.clone();
+                Box::new(move || store.identity())
+            }
+            Self::Cluster(store) => {
+                let name = format!("redis-{}", store.board().name());
+                Box::new(move || name.clone())
+            }
+        }
+    }
+
+    /// The file that holds the board, from the root, if there is one.
+    pub fn file(&self, settings: &Settings) -> Result<Option<PathBuf>> {
         match self {
             Self::Embedded(_) => {
-                Ok(identity(&file_of(&settings.store.path, settings.board().name()))?)
+                let file = file_of(&settings.store.path, settings.board().name());
+                Ok(Some(std::path::absolute(file)?))
             }
-            Self::Cluster(_) => Ok(format!("redis-{}", settings.board().name())),
+            Self::Cluster(_) => Ok(None),
         }
     }
 

@@ -17,11 +17,12 @@ use std::{
 
 use actors::{board::Board, store::StoreError};
 use redb::{
-    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
+    Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
     TableDefinition, WriteTransaction,
 };
 
 use super::{
+    backend::{Backend, Writes},
     checkpoint::Step,
     fault::{Fault, guarded},
     file_of,
@@ -29,6 +30,7 @@ use super::{
         BOXES_PER_CHUNK, BoardRecord, CHUNK_BYTES, FORMAT, Seal, chunks_for, chunks_of, decode_ids,
         encode_ids, open_value, seal_value, set_bits,
     },
+    place::{Lost, Place, folder_of},
 };
 
 pub(super) const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
@@ -50,6 +52,8 @@ pub struct Disk {
     path: PathBuf,
     board: Board,
     seal: Seal,
+    place: Place,
+    writes: Writes,
     database: Database,
 }
 
@@ -102,12 +106,29 @@ impl Disk {
         if !metadata.is_file() {
             return Err(fault(Fault::Other("is not a file: move it away".into())));
         }
-        if metadata.len() == 0 {
-            return Err(fault(Fault::Damaged("it is empty".into())));
-        }
-        let database = guarded(|| open_engine(path)).map_err(fault)?;
-        let mut disk =
-            Self { path: path.to_owned(), board: board.clone(), seal: Seal::default(), database };
+        let file = OpenOptions::new().read(true).write(true).open(path);
+        Self::over(file.map_err(|error| fault(error.into()))?, path, board, entry)
+    }
+
+    /// As [`Disk::open`], in a file that is open already and called `path`, or will be.
+    pub fn over(
+        file: File,
+        path: &Path,
+        board: &Board,
+        entry: &mut dyn FnMut(u64, &[u32]),
+    ) -> Result<Self, StoreError> {
+        let fault = |fault: Fault| fault.at(path);
+        let opened = guarded(|| {
+            if file.metadata()?.len() == 0 {
+                return Err(damaged("it is empty".into()));
+            }
+            let (place, writes) = (Place::of(&file, path)?, Writes::default());
+            let backend = Backend::new(file, writes.clone())?;
+            let database = open_engine(path, |builder| builder.create_with_backend(backend))?;
+            let (path, board, seal) = (path.to_owned(), board.clone(), Seal::default());
+            Ok(Self { path, board, seal, place, writes, database })
+        });
+        let mut disk = opened.map_err(fault)?;
         match guarded(|| disk.verify(entry)) {
             Ok(()) => Ok(disk),
             Err(error) => {
@@ -124,6 +145,22 @@ impl Disk {
     /// The extent of the log.
     pub fn seal(&self) -> &Seal {
         &self.seal
+    }
+
+    /// Identifies the file among all on this machine.
+    pub fn identity(&self) -> String {
+        self.place.identity()
+    }
+
+    /// What somebody else has done to the file since [`Disk::confirm`], if anything.
+    pub fn look(&self) -> Option<Lost> {
+        self.place.look()
+    }
+
+    /// What has become of the file's name during the writes before this. A commit may be acknowledged only
+    /// after this has found nothing: else a restart would not have it.
+    pub fn confirm(&mut self) -> Option<Lost> {
+        self.place.confirm()
     }
 
     /// Appends `indexes` as one log entry, if there are any, and does `step`: all of it durable
@@ -156,6 +193,11 @@ impl Disk {
         .map_err(|fault| fault.at(&self.path))
     }
 
+    /// Writes nothing into the file any more, also not to close it.
+    pub fn leave_alone(&self) {
+        self.writes.refuse();
+    }
+
     /// Proves that the disk takes writes: the room of several commits is written, then given back.
     pub fn probe(&mut self) -> Result<(), StoreError> {
         guarded(|| {
@@ -180,9 +222,10 @@ impl Disk {
         guarded(|| read(&self.database, indexes)).map_err(|fault| fault.at(&self.path))
     }
 
-    /// Releases the file. Whatever the engine thinks of its own state, it may not stop us.
-    pub fn close(self) {
-        let Self { database, path, .. } = self;
+    /// Releases the file, but for a handle that can still read it. Whatever the engine thinks of its own
+    /// state, it may not stop us.
+    pub fn close(self) -> Place {
+        let Self { database, path, place, .. } = self;
         let closed = guarded(|| {
             drop(database);
             Ok(())
@@ -190,6 +233,7 @@ impl Disk {
         if let Err(fault) = closed {
             log::warn!("{} was not closed cleanly: {fault:?}", path.display());
         }
+        place
     }
 
     fn begin(&self) -> Result<WriteTransaction, Fault> {
@@ -245,21 +289,25 @@ fn make_folder(folder: &Path) -> Result<(), StoreError> {
     match made {
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Err(error) if !matches!(error.kind(), ErrorKind::AlreadyExists) => {
-            Err(Fault::from(error).at(folder))
+            Err(Fault::Folder(error).at(folder))
         }
         _ => Err(Fault::Other("is not a folder: choose a folder for the data".into()).at(folder)),
     }
 }
 
-/// Opens the engine on an existing file and has it verify its own pages: its map of free pages
-/// is under no checksum of ours, and a wrong one would let later commits overwrite live data.
-pub(super) fn open_engine(path: &Path) -> Result<Database, Fault> {
+/// Opens the engine on the content of the existing file `path` and has it verify its own pages: its map of
+/// free pages is under no checksum of ours, and a wrong one would let later commits overwrite live data.
+pub(super) fn open_engine(
+    path: &Path,
+    open: impl FnOnce(&Builder) -> Result<Database, DatabaseError>,
+) -> Result<Database, Fault> {
     let repaired = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&repaired);
-    let mut database = Builder::new()
+    let mut builder = Builder::new();
+    builder
         .set_cache_size(CACHE_BYTES)
-        .set_repair_callback(move |_| seen.store(true, Ordering::Relaxed))
-        .open(path)?;
+        .set_repair_callback(move |_| seen.store(true, Ordering::Relaxed));
+    let mut database = open(&builder)?;
     // A repair, after a crash, has verified everything already.
     if !repaired.load(Ordering::Relaxed) && !database.check_integrity()? {
         log::warn!("{} was inconsistent inside and has been repaired", path.display());
@@ -283,9 +331,10 @@ fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
         return Err(Fault::InUse);
     }
     file.set_len(0)?;
-    let seal = Seal::default();
+    let (place, writes, seal) = (Place::of(&file, path)?, Writes::default(), Seal::default());
+    let backend = Backend::new(file, writes.clone())?;
     let database = guarded(|| {
-        let database = Builder::new().set_cache_size(CACHE_BYTES).create_file(file)?;
+        let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
         let txn = database.begin_write()?;
         let mut meta = txn.open_table(META)?;
         meta.insert(BoardRecord::KEY, record_of(board).encode().as_slice())?;
@@ -296,15 +345,13 @@ fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
         txn.commit()?;
         Ok(database)
     })?;
-    Ok(Disk { path: path.to_owned(), board: board.clone(), seal, database })
+    Ok(Disk { path: path.to_owned(), board: board.clone(), seal, place, writes, database })
 }
 
 fn publish(path: &Path) -> Result<(), Fault> {
     fs::rename(unpublished(path), path)?;
     // The name is durable only with its folder.
-    if let Some(folder) = path.parent() {
-        File::open(folder)?.sync_all()?;
-    }
+    File::open(folder_of(path))?.sync_all()?;
     log::info!("created {}", path.display());
     Ok(())
 }
@@ -318,7 +365,7 @@ fn record_of(board: &Board) -> BoardRecord {
     }
 }
 
-fn check_record(record: &BoardRecord, board: &Board) -> Result<(), Fault> {
+pub(super) fn check_record(record: &BoardRecord, board: &Board) -> Result<(), Fault> {
     check_format(record)?;
     let wrong = if record.name != board.name() {
         format!(

@@ -4,6 +4,12 @@ use std::{any::Any, io, panic, path::Path, sync::Arc};
 
 use actors::store::StoreError;
 
+use super::place::Lost;
+
+/// The way to save a board whose file is lost: everything acknowledged is in the server's memory.
+const COPY_IT: &str =
+    "copy the board while this server runs (billion export COPY.bxb --from http://<admin.address>)";
+
 /// What went wrong inside the database, not yet naming the file.
 #[derive(Debug)]
 pub enum Fault {
@@ -17,33 +23,76 @@ pub enum Fault {
     Io(io::Error),
     /// The database engine refused for a reason of its own.
     Engine(String),
+    /// The file of a running server is not where it was, or not what it was.
+    Lost(Lost),
+    /// A file that was lost cannot be made again.
+    NotMadeAgain(Box<Fault>),
+    /// The folder for the data cannot be made or used.
+    Folder(io::Error),
 }
 
 impl Fault {
     /// The message for `path`: the file, what is wrong with it and what to do.
     pub fn at(self, path: &Path) -> StoreError {
+        let text = Arc::from(self.text(path));
+        match self {
+            Self::InUse => StoreError::InUse(text),
+            _ => StoreError::Unusable(text),
+        }
+    }
+
+    fn text(&self, path: &Path) -> String {
         let file = path.display();
-        let text = match self {
-            Self::InUse => {
-                let text = format!(
-                    "{file} is in use by another process: stop that process, or choose another \
-                     folder"
-                );
-                return StoreError::InUse(Arc::from(text));
-            }
+        match self {
+            Self::InUse => format!(
+                "{file} is in use by another process: stop that process, or choose another folder"
+            ),
             Self::Damaged(what) => format!(
                 "{file} is damaged ({what}): restore it from a backup, or move it away to begin \
                  with an empty board"
             ),
             Self::Other(what) => format!("{file} {what}"),
             Self::Io(error) => {
-                format!("{file} cannot be used: {error}: {}", remedy(&error))
+                format!("{file} cannot be used: {error}: {}", remedy(error))
             }
             Self::Engine(what) => {
                 format!("{file} cannot be used: {what}: the file was left as it is; try again")
             }
-        };
-        StoreError::Unusable(Arc::from(text))
+            Self::Lost(lost) => lost_text(lost, path),
+            Self::NotMadeAgain(why) => format!(
+                "{file} is gone and cannot be made again now: {}: {COPY_IT}",
+                why.text(path)
+            ),
+            Self::Folder(error) => {
+                let remedy = match error.kind() {
+                    io::ErrorKind::NotFound => "choose a folder that can be made (store.path)",
+                    _ => remedy(error),
+                };
+                format!("the folder {file} cannot be made: {error}: {remedy}")
+            }
+        }
+    }
+}
+
+fn lost_text(lost: &Lost, path: &Path) -> String {
+    let file = path.display();
+    match lost {
+        Lost::Gone => format!(
+            "{file} is gone: somebody has deleted it or moved it away; it is made again in a moment, with \
+             every box that was acknowledged"
+        ),
+        Lost::Replaced => format!(
+            "{file} is not the file of this server any more: somebody has put another in its place: move \
+             that one away, and this server makes its own again and goes on; until then, {COPY_IT}"
+        ),
+        Lost::WrittenOver => format!(
+            "{file} was written over by another program: {COPY_IT}, then stop the server, move the file \
+             away, import the copy and start again"
+        ),
+        Lost::Hidden(error) => format!(
+            "{file} cannot be looked up: {error}: put it back in its place with access for this process's \
+             user; until then, {COPY_IT}"
+        ),
     }
 }
 
@@ -56,7 +105,10 @@ fn remedy(error: &io::Error) -> &'static str {
         ReadOnlyFilesystem => "make the file system writable, or choose another folder",
         StorageFull => "make room on the disk",
         NotADirectory => "choose a folder for the data",
-        NotFound => "put the file back, or restart to begin with an empty board",
+        NotFound => {
+            "put the file back; a running server has the board in memory (billion export COPY.bxb \
+             --from http://<admin.address>), after a restart it is empty"
+        }
         _ => "check the disk and the system's log",
     }
 }

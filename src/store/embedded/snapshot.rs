@@ -1,16 +1,19 @@
 //! The database of a stopped server, read and verified from end to end, tile by tile.
 //!
-//! Opened read-only, and the file stays byte for byte as it was, unless the server that had it was
-//! killed: the engine then has to repair the file first, as the next start would. The engine's lock
-//! keeps a server from starting meanwhile.
+//! Opened read-only, and the file stays byte for byte as it was. If the server that had it was killed, the
+//! engine has to repair it first, which happens in memory ([`Overlay`]). The engine's lock keeps a server
+//! from starting meanwhile.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
 
-use actors::{board::BOXES_PER_TILE, store::StoreError};
+use actors::{
+    board::{BOXES_PER_TILE, Board},
+    store::StoreError,
+};
 use redb::{
     Builder, Database, DatabaseError, ReadOnlyDatabase, ReadOnlyTable, ReadTransaction,
     ReadableDatabase,
@@ -19,11 +22,12 @@ use redb::{
 use super::{
     checkpoint::Checkpoint,
     disk::{
-        CACHE_BYTES, CHUNKS, check_format, damaged, open_chunk, open_engine, read_meta,
-        verify_chunks, verify_log,
+        CACHE_BYTES, CHUNKS, check_format, check_record, damaged, open_chunk, open_engine,
+        read_meta, verify_chunks, verify_log,
     },
     fault::{Fault, guarded},
     format::{BOXES_PER_CHUNK, BoardRecord, CHUNK_BYTES, Seal, set_bits},
+    overlay::Overlay,
 };
 use crate::backup::{boxes_in, bytes_for, tiles_of};
 
@@ -49,31 +53,51 @@ enum Engine {
     Repaired(#[expect(dead_code, reason = "held for its lock")] Database),
 }
 
+/// Whether the database at `path` can be opened and is one of `board`. Its content is not verified.
+pub fn check(path: &Path, board: &Board) -> Result<(), StoreError> {
+    let read = || {
+        let (_engine, txn) = open_reading(path)?;
+        check_record(&read_meta(&txn, BoardRecord::KEY, BoardRecord::decode)?, board)
+    };
+    with_file(path, read)
+}
+
+/// Does `work` with the file at `path`, if it is one with something in it.
+fn with_file<T>(path: &Path, work: impl FnOnce() -> Result<T, Fault>) -> Result<T, StoreError> {
+    let metadata = match fs::metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let text = format!(
+                "{} is not there: no board has been kept in that folder yet",
+                path.display()
+            );
+            return Err(StoreError::Unusable(text.into()));
+        }
+        metadata => metadata.map_err(|error| Fault::from(error).at(path))?,
+    };
+    let done = if !metadata.is_file() {
+        Err(Fault::Other("is not a file".into()))
+    } else if metadata.len() == 0 {
+        Err(damaged("it is empty".into()))
+    } else {
+        guarded(work)
+    };
+    done.map_err(|fault| fault.at(path))
+}
+
 impl Snapshot {
     /// Opens the database at `path` and verifies everything in it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let metadata = match fs::metadata(path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let text = format!(
-                    "{} is not there: no board has been kept in that folder yet",
-                    path.display()
-                );
-                return Err(StoreError::Unusable(text.into()));
-            }
-            metadata => metadata.map_err(|error| Fault::from(error).at(path))?,
-        };
-        let opened = if !metadata.is_file() {
-            Err(Fault::Other("is not a file".into()))
-        } else if metadata.len() == 0 {
-            Err(damaged("it is empty".into()))
-        } else {
-            guarded(|| Self::verified(path))
-        };
-        opened.map_err(|fault| fault.at(path))
+        with_file(path, || Self::verified(path))
     }
 
     fn verified(path: &Path) -> Result<Self, Fault> {
         let (engine, txn) = open_reading(path)?;
+        if matches!(engine, Engine::Repaired(_)) {
+            log::info!(
+                "{} was not closed cleanly: it is repaired in memory, and stays as it is",
+                path.display()
+            );
+        }
         let record = read_meta(&txn, BoardRecord::KEY, BoardRecord::decode)?;
         check_format(&record)?;
         let seal = read_meta(&txn, Seal::KEY, Seal::decode)?;
@@ -162,8 +186,8 @@ fn open_reading(path: &Path) -> Result<(Engine, ReadTransaction), Fault> {
             Ok((Engine::Untouched(database), txn))
         }
         Err(DatabaseError::RepairAborted) => {
-            log::info!("{} was not closed cleanly and is repaired first", path.display());
-            let database = open_engine(path)?;
+            let overlay = Overlay::new(File::open(path)?)?;
+            let database = open_engine(path, |builder| builder.create_with_backend(overlay))?;
             let txn = database.begin_read()?;
             Ok((Engine::Repaired(database), txn))
         }

@@ -5,6 +5,7 @@ mod bulk;
 mod damage;
 mod full_disk;
 mod kill;
+mod lost_file;
 mod model;
 mod pace;
 mod refusals;

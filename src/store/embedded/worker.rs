@@ -1,24 +1,22 @@
 //! The store's own thread: takes what is queued, makes it durable with one sync, answers everyone.
 //!
-//! It is the only user of the [`Disk`]. When the disk fails it closes the database, refuses
-//! commits at once, and opens it again in the background until a probe succeeds. It never answers
-//! `Ok` before the sync of the transaction that holds the boxes.
+//! It is the only user of the [`Disk`]. When the disk fails, or the file is not where it was, it closes the
+//! database, refuses commits at once, and tries to come back in the background ([`recovery`](super::recovery)).
+//! It never answers `Ok` before the sync of the transaction that holds the boxes, nor before it has seen that
+//! the file's name still leads to what was synced: what is acknowledged is what a restart finds.
 
 use std::{
     collections::BTreeMap,
     ops::Range,
     panic,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use actors::{
     board::{Board, Offset, ShardIndex},
-    store::{Feed, OpenBatch, StoreError, StoreState, Words, words_for},
+    store::{OpenBatch, StoreError, StoreState, Words, words_for},
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -27,9 +25,12 @@ use crate::store::{window::Window, within};
 use super::{
     Options,
     checkpoint::Checkpoint,
-    disk::{Disk, probe_room},
+    disk::Disk,
     fault::panic_text,
     format::{Seal, chunks_of},
+    outlook::Outlook,
+    place::Lost,
+    recovery::{Outage, Recovered, Wanted, reason},
 };
 
 /// Ids in one log entry after which no further batch joins it: 4 MiB, a few milliseconds of disk.
@@ -39,9 +40,8 @@ const GROUP_IDS: usize = 1 << 20;
 /// takes 2,000 / 8 × 50 ms = 12.5 s of light work.
 const IDLE_STEP: Duration = Duration::from_millis(50);
 
-/// First and longest pause before trying to open a failed database again.
-const RETRY_FIRST: Duration = Duration::from_millis(100);
-const RETRY_LONGEST: Duration = Duration::from_secs(2);
+/// Between two looks at the file while nobody commits.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the thread is asked to do.
 pub enum Job {
@@ -57,83 +57,6 @@ pub enum Job {
     /// Stands for a disk that failed after `acknowledged` log entries, though more reached it.
     #[cfg(test)]
     Fail { acknowledged: u64 },
-}
-
-/// What callers on other threads see of the worker.
-pub struct Outlook {
-    state: Mutex<StoreState>,
-    feed: Mutex<FeedSlot>,
-    log_bytes: AtomicU64,
-}
-
-#[derive(Default)]
-struct FeedSlot {
-    feed: Option<Arc<dyn Feed>>,
-    /// Learned before there was anyone to tell.
-    waiting: Vec<(ShardIndex, Vec<Offset>)>,
-}
-
-impl Outlook {
-    pub fn new() -> Self {
-        Self {
-            state: Mutex::new(StoreState::Up),
-            feed: Mutex::default(),
-            log_bytes: AtomicU64::new(0),
-        }
-    }
-
-    pub fn log_bytes(&self) -> u64 {
-        self.log_bytes.load(Ordering::Relaxed)
-    }
-
-    pub fn state(&self) -> StoreState {
-        lock(&self.state).clone()
-    }
-
-    /// `Err` with the reason if commits are refused.
-    pub fn ready(&self) -> Result<(), StoreError> {
-        match &*lock(&self.state) {
-            StoreState::Up => Ok(()),
-            StoreState::Down(reason) => Err(StoreError::Unavailable(Arc::clone(reason))),
-        }
-    }
-
-    pub fn set_feed(&self, feed: Arc<dyn Feed>) {
-        let waiting = {
-            let mut slot = lock(&self.feed);
-            slot.feed = Some(Arc::clone(&feed));
-            std::mem::take(&mut slot.waiting)
-        };
-        pass_on(&*feed, waiting);
-    }
-
-    fn set_state(&self, state: StoreState) {
-        *lock(&self.state) = state;
-    }
-
-    pub fn learned(&self, learned: Vec<(ShardIndex, Vec<Offset>)>) {
-        let feed = {
-            let mut slot = lock(&self.feed);
-            let Some(feed) = slot.feed.clone() else {
-                slot.waiting.extend(learned);
-                return;
-            };
-            feed
-        };
-        pass_on(&*feed, learned);
-    }
-}
-
-/// Waits for the shards on the calling thread: they always make room.
-fn pass_on(feed: &dyn Feed, learned: Vec<(ShardIndex, Vec<Offset>)>) {
-    for (shard, offsets) in learned {
-        futures_executor::block_on(feed.learned(shard, offsets));
-    }
-}
-
-/// A panic elsewhere cannot leave these values half-written: each is replaced as a whole.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// State of the store's thread.
@@ -154,7 +77,7 @@ pub struct Worker {
 
 enum Phase {
     Up { disk: Disk, checkpoint: Checkpoint },
-    Down { since: Instant, retry_at: Instant, pause: Duration },
+    Down(Outage),
     Closed,
 }
 
@@ -174,7 +97,7 @@ impl Worker {
         outlook: Arc<Outlook>,
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
-        outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed);
+        outlook.opened(&disk);
         Self {
             path: disk.path().to_owned(),
             board: options.board.clone(),
@@ -222,20 +145,16 @@ impl Worker {
 
     async fn next(&mut self) -> Event {
         let pause = match &self.phase {
-            Phase::Up { disk, checkpoint } => checkpoint.is_due(disk.seal()).then_some(IDLE_STEP),
-            Phase::Down { retry_at, .. } => {
-                Some(retry_at.saturating_duration_since(Instant::now()))
-            }
-            Phase::Closed => None,
+            Phase::Up { disk, checkpoint } if checkpoint.is_due(disk.seal()) => IDLE_STEP,
+            Phase::Up { .. } => LOOK_INTERVAL,
+            Phase::Down(outage) => outage.retry_at.saturating_duration_since(Instant::now()),
+            // Ends at once.
+            Phase::Closed => Duration::ZERO,
         };
-        let job = match pause {
-            None => self.jobs.recv().await,
-            Some(pause) => match tokio::time::timeout(pause, self.jobs.recv()).await {
-                Ok(job) => job,
-                Err(_) => return Event::Pause,
-            },
-        };
-        job.map_or(Event::Abandoned, Event::Job)
+        match tokio::time::timeout(pause, self.jobs.recv()).await {
+            Ok(job) => job.map_or(Event::Abandoned, Event::Job),
+            Err(_) => Event::Pause,
+        }
     }
 
     /// Does one job. Returns the job after it if that was taken from the queue already.
@@ -324,30 +243,39 @@ impl Worker {
         if indexes.is_empty() {
             return Ok(());
         }
+        if let Some(lost) = disk.look() {
+            return Err(self.lose(lost));
+        }
         checkpoint.add(indexes);
         let step = checkpoint.step(disk.seal(), Seal::entry_cost(indexes.len() * 4));
-        match disk.commit(indexes, &step) {
-            Ok(()) => {
-                self.acknowledged = disk.seal().log_next;
-                self.outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed);
-                Ok(())
-            }
-            Err(error) => Err(self.fall(&error)),
+        if let Err(error) = disk.commit(indexes, &step) {
+            return Err(self.fall(&error));
         }
+        if let Some(lost) = disk.confirm() {
+            return Err(self.lose(lost));
+        }
+        self.acknowledged = disk.seal().log_next;
+        self.outlook.set_log_bytes(disk.seal().log_bytes);
+        Ok(())
     }
 
-    /// Moves the checkpoint on while nobody commits.
+    /// While nobody commits: looks at the file, and moves the checkpoint on.
     fn step(&mut self) {
         let Phase::Up { disk, checkpoint } = &mut self.phase else { return };
+        if let Some(lost) = disk.look() {
+            self.lose(lost);
+            return;
+        }
         let step = checkpoint.step(disk.seal(), 0);
         if step.is_empty(disk.seal()) {
             return;
         }
-        match disk.commit(&[], &step) {
-            Ok(()) => self.outlook.log_bytes.store(disk.seal().log_bytes, Ordering::Relaxed),
-            Err(error) => {
-                self.fall(&error);
-            }
+        if let Err(error) = disk.commit(&[], &step) {
+            self.fall(&error);
+        } else if let Some(lost) = disk.confirm() {
+            self.lose(lost);
+        } else {
+            self.outlook.set_log_bytes(disk.seal().log_bytes);
         }
     }
 
@@ -375,40 +303,100 @@ impl Worker {
     /// Goes down because of `error`: nothing of this database is believed until it was opened
     /// and verified again.
     fn fall(&mut self, error: &StoreError) -> StoreError {
-        self.release();
         let reason = reason(error);
         log::warn!("checks are refused until the store is back: {reason}");
         self.outlook.set_state(StoreState::Down(Arc::clone(&reason)));
-        let since = Instant::now();
-        self.phase = Phase::Down { since, retry_at: since + RETRY_FIRST, pause: RETRY_FIRST };
+        if let Phase::Up { disk, .. } = std::mem::replace(&mut self.phase, Phase::Closed) {
+            self.phase = Phase::Down(Outage::of_fault(Arc::clone(&reason), disk.close()));
+        }
         StoreError::Unavailable(reason)
     }
 
+    /// Goes down because the file is not where it was, or not what it was.
+    fn lose(&mut self, lost: Lost) -> StoreError {
+        let replaced = matches!(lost, Lost::Replaced);
+        if let Phase::Up { disk, .. } = std::mem::replace(&mut self.phase, Phase::Closed) {
+            if matches!(lost, Lost::WrittenOver) {
+                disk.leave_alone();
+            }
+            let seal = *disk.seal();
+            let outage = Outage::of_loss(lost, &self.path, disk.close(), seal);
+            self.outlook.set_state(StoreState::Down(Arc::clone(&outage.reason)));
+            self.phase = Phase::Down(outage);
+        }
+        // Nothing is in the way of saving a copy now, and what is said names it.
+        if replaced {
+            self.try_to_return();
+        }
+        if let Phase::Down(outage) = &self.phase {
+            log::error!("checks are refused until the store is back: {}", outage.reason);
+        }
+        // Also if it is back already: what this answers was not acknowledged.
+        StoreError::Unavailable("the store's file was lost".into())
+    }
+
     fn reopen_if_due(&mut self) {
-        let Phase::Down { since, retry_at, pause } = self.phase else { return };
-        if Instant::now() < retry_at {
+        let Phase::Down(outage) = &self.phase else { return };
+        if Instant::now() < outage.retry_at {
             return;
         }
-        match reopen(&self.path, &self.board, self.log_bytes, self.acknowledged) {
-            Ok((disk, checkpoint, learned)) => {
-                self.acknowledged = disk.seal().log_next;
-                self.phase = Phase::Up { disk, checkpoint };
-                self.outlook.learned(by_shard(&self.board, learned));
-                self.outlook.set_state(StoreState::Up);
-                log::info!("checks are accepted again after {:.1?}", since.elapsed());
+        let (since, loss, before) = (outage.since, outage.is_loss(), Arc::clone(&outage.reason));
+        self.try_to_return();
+        match &self.phase {
+            Phase::Down(outage) if loss && outage.reason != before => {
+                log::error!("the store is still down: {}", outage.reason);
             }
-            Err(error) => {
-                let reason = reason(&error);
-                log::debug!("the store is still down: {reason}");
-                self.outlook.set_state(StoreState::Down(reason));
-                let pause = (pause * 2).min(RETRY_LONGEST);
-                self.phase = Phase::Down { since, retry_at: Instant::now() + pause, pause };
+            Phase::Down(outage) => log::debug!("the store is still down: {}", outage.reason),
+            _ => log::info!("checks are accepted again after {:.1?}", since.elapsed()),
+        }
+    }
+
+    /// Tries to be up again.
+    fn try_to_return(&mut self) {
+        let Phase::Down(mut outage) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return;
+        };
+        let wanted = Wanted {
+            path: &self.path,
+            board: &self.board,
+            log_bytes: self.log_bytes,
+            acknowledged: self.acknowledged,
+        };
+        let Some(recovered) = outage.attempt(&wanted) else {
+            self.outlook.set_state(StoreState::Down(Arc::clone(&outage.reason)));
+            self.phase = Phase::Down(outage);
+            return;
+        };
+        let Recovered { disk, checkpoint, learned, made_again } = recovered;
+        if made_again {
+            let file = self.path.display();
+            log::warn!("{file} was made again, with every box that was acknowledged");
+        }
+        self.acknowledged = disk.seal().log_next;
+        self.outlook.opened(&disk);
+        self.phase = Phase::Up { disk, checkpoint };
+        self.outlook.learned(by_shard(&self.board, learned));
+        self.outlook.set_state(StoreState::Up);
+    }
+
+    /// Before the end: a file that was lost has to be there at the next start.
+    fn look_once_more(&mut self) {
+        if let Phase::Up { disk, .. } = &self.phase
+            && let Some(lost) = disk.look()
+        {
+            self.lose(lost);
+        }
+        if matches!(&self.phase, Phase::Down(outage) if outage.is_loss()) {
+            self.try_to_return();
+            if let Phase::Down(outage) = &self.phase {
+                log::error!("the store ends while it is down: {}", outage.reason);
             }
         }
     }
 
     /// Ends the work: what was queued before was done, what comes later is refused.
     fn shut(&mut self) {
+        self.look_once_more();
         self.outlook.set_state(StoreState::Down("the store is closed".into()));
         self.jobs.close();
         while let Ok(job) = self.jobs.try_recv() {
@@ -424,50 +412,6 @@ impl Worker {
         if let Phase::Up { disk, .. } = std::mem::replace(&mut self.phase, Phase::Closed) {
             disk.close();
         }
-    }
-}
-
-/// Opens the database again and proves that it takes writes. Also returns the boxes of log
-/// entries from `acknowledged` on: a commit that failed here may have reached the disk.
-pub fn reopen(
-    path: &Path,
-    board: &Board,
-    log_bytes: u64,
-    acknowledged: u64,
-) -> Result<(Disk, Checkpoint, Vec<u32>), StoreError> {
-    probe_room(path)?;
-    let mut checkpoint = Checkpoint::new(board.boxes(), log_bytes);
-    let mut learned = Vec::new();
-    let mut disk = Disk::open(path, board, &mut |sequence, indexes| {
-        checkpoint.add(indexes);
-        if sequence >= acknowledged {
-            learned.extend_from_slice(indexes);
-        }
-    })?;
-    let checked = if disk.seal().log_next < acknowledged {
-        let text = format!(
-            "{} is older than what was acknowledged: restore the newer file, or restart the \
-             server to go on from this one",
-            path.display()
-        );
-        Err(StoreError::Unusable(text.into()))
-    } else {
-        disk.probe()
-    };
-    match checked {
-        Ok(()) => Ok((disk, checkpoint, learned)),
-        Err(error) => {
-            disk.close();
-            Err(error)
-        }
-    }
-}
-
-fn reason(error: &StoreError) -> Arc<str> {
-    match error {
-        StoreError::Unavailable(reason)
-        | StoreError::Unusable(reason)
-        | StoreError::InUse(reason) => Arc::clone(reason),
     }
 }
 

@@ -290,7 +290,7 @@ fn an_import_into_a_running_server_may_be_stopped_and_done_again() {
     says(&ran.said, &["409", "another import is running"]);
     child.kill().expect("it can be killed");
     child.wait().expect("it ends");
-    eventually("the server notices", || server.log().contains("given up").then_some(()));
+    // At once: the server has yet to notice that nobody waits for the former any more.
     let said = done(&setup, &["import", text(&path), "--to", &url, "--rate", "0"]).said;
     assert!(said.contains("5000 boxes, ") && !said.contains(" 5000 of them"), "{said}");
     let mut last = 20;
@@ -355,4 +355,29 @@ fn an_import_that_is_killed_has_done_nothing_and_is_done_again() {
     assert!(after_kill == whole || after_kill == merged, "all of it or nothing");
     let said = done(&setup, &["import", text(&second)]).said;
     assert!(said.contains(" 0 of them new"), "{said}");
+}
+
+#[test]
+fn a_store_in_use_and_a_wrong_address_are_said_with_the_way_on() {
+    let address = free_address().to_string();
+    let (setup, backups) = (setup().with("ADMIN__ADDRESS", &address), Folder::new());
+    let server = setup.start();
+    check_all(&server, [3]);
+    let store = setup.store_path().join("main.redb");
+    // The store of these settings: as without a file.
+    assert_eq!(inspect(&setup, &[text(&store)])["checked"], 1);
+    // That of another server is named once.
+    let other = self::setup();
+    let ran = other.run(&["inspect", text(&store)]);
+    assert_eq!(ran.code, Some(1));
+    says(&ran.said, &["main.redb is in use by a running server", "--from"]);
+    assert_eq!(ran.said.matches("main.redb").count(), 1, "{}", ran.said);
+
+    let players = format!("http://{}", server.address);
+    let ran = setup.run(&["export", text(&backups.file("x.bxb")), "--from", &players]);
+    assert_eq!(ran.code, Some(1));
+    says(&ran.said, &["404 Not Found: is that its admin.address?"]);
+    let exported = done(&setup, &["export", "-"]).output;
+    let said = other.run_with(&["import", "-"], &exported).said;
+    says(&said, &["imported standard input into"]);
 }

@@ -170,6 +170,18 @@ impl Setup {
         Ran { code: output.status.code(), output: output.stdout, said }
     }
 
+    /// Runs a command of the binary with these streams: its exit code, and what it said to a pipe.
+    pub fn run_on(&self, stdout: Stdio, stderr: Stdio, arguments: &[&str]) -> Ran {
+        let mut command = self.command();
+        command.args(arguments).stdout(stdout).stderr(stderr);
+        let child = command.spawn().expect("the command can be started");
+        // The command's ends of the pipes.
+        drop(command);
+        let output = child.wait_with_output().expect("it ends");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ran { code: output.status.code(), output: output.stdout, said }
+    }
+
     /// Runs a command of the binary on a terminal, where `typed` is typed: its exit code and all that
     /// is shown.
     pub fn run_on_terminal(&self, arguments: &[&str], typed: &str) -> (Option<i32>, String) {

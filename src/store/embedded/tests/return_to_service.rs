@@ -7,12 +7,23 @@ use actors::store::StoreState;
 
 use super::{
     super::{
-        checkpoint::Step,
+        checkpoint::{Checkpoint, Step},
         disk::Disk,
-        worker::{Job, reopen},
+        recovery::{Wanted, reopen as reopen_wanted},
+        worker::Job,
     },
     *,
 };
+
+fn reopen(
+    path: &Path,
+    board: &Board,
+    log_bytes: u64,
+    acknowledged: u64,
+) -> Result<(Disk, Checkpoint, Vec<u32>), StoreError> {
+    let found = reopen_wanted(&Wanted { path, board, log_bytes, acknowledged })?;
+    Ok((found.disk, found.checkpoint, found.learned))
+}
 
 /// A database whose log holds one entry per batch.
 fn logged(folder: &Folder, batches: &[&[u32]]) -> std::path::PathBuf {
@@ -83,7 +94,7 @@ async fn what_reached_the_disk_unacknowledged_is_in_the_feed_before_checks_are_t
 
 #[tokio::test]
 async fn what_is_learned_before_there_is_a_feed_waits_for_it() {
-    let outlook = super::super::worker::Outlook::new();
+    let outlook = super::super::outlook::Outlook::new();
     let board = small_board();
     outlook.learned(vec![(ShardIndex(1), vec![Offset(7)])]);
     let learned = Arc::new(Learned::default());
