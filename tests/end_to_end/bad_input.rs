@@ -240,6 +240,7 @@ fn over_the_rate_plain_waits_and_v2_is_refused() {
     }
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(950), "20 of 25 waited for a token each: {took:?}");
+    let began = std::time::Instant::now();
     for id in 101..=125 {
         scoped.check(id);
     }
@@ -252,7 +253,8 @@ fn over_the_rate_plain_waits_and_v2_is_refused() {
             other => panic!("unexpected: {other:?}"),
         }
     }
-    assert!((5..=15).contains(&taken), "the burst, and what grew meanwhile: {taken}");
+    let grown = (20. * began.elapsed().as_secs_f64()) as u32 + 1;
+    assert!((5..=5 + grown).contains(&taken), "the burst, and {grown} meanwhile at most: {taken}");
 }
 
 #[test]

@@ -228,10 +228,11 @@ fn a_machine_that_is_gone_costs_a_second_and_nothing_else() {
     let began = Instant::now();
     load_pages(&nginx, 2);
     let _players: Vec<_> = (0..10).map(|_| Client::connect(nginx.address, "/ws")).collect();
-    // One request finds out; after 2 s another one tries again.
+    // One request finds out in a second (proxy_connect_timeout); after 2 s (fail_timeout) another one tries again.
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(900), "the machine was asked: {took:?}");
-    assert!(took < Duration::from_secs(5), "{took:?}");
+    let waits = nginx.waits_in_vain();
+    assert!((1..=1 + took.as_secs() / 3).contains(&waits), "{waits} of 12 waited, in {took:?}");
 }
 
 #[test]
@@ -241,9 +242,12 @@ fn pages_come_from_another_node_while_one_is_frozen() {
     frozen.signal("-STOP");
     let began = Instant::now();
     load_pages(&nginx, 2);
+    // One finds out in 5 s (proxy_read_timeout), and no other one within 2 s (fail_timeout).
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(4900), "it was asked: {took:?}");
-    assert!(took < Duration::from_secs(9), "{took:?}");
+    let waits = nginx.waits_in_vain();
+    let most = 1 + took.as_secs().saturating_sub(5) / 6;
+    assert!((1..=most).contains(&waits), "{waits} of 2 waited, in {took:?}");
 }
 
 #[test]

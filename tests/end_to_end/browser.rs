@@ -1,27 +1,17 @@
 //! What players see: the page in a real browser, against the real server.
 
-use std::time::Duration;
-
 use fantoccini::key::Key;
 
 use crate::harness::{
     TILE, TILE_COLUMNS,
-    browser::{Browser, Screen, Window},
+    browser::{Browser, Screen},
     client::Told,
     eventually,
     server::{Server, Setup},
-    within,
 };
 
 /// Three tiles side by side: 1 ..= 100,000, then to 200,000, then half a tile to the last box.
 const BOXES: u32 = 250_000;
-
-/// What one player checks, the others see within this time.
-const SOON: Duration = Duration::from_secs(2);
-
-fn until_soon(window: &Window, id: u32, state: &str) {
-    within(SOON, &format!("box {id} to be {state}"), || (window.state(id) == state).then_some(()));
-}
 
 #[test]
 fn the_page_opens_and_learns_its_first_boxes() {
@@ -54,10 +44,10 @@ fn a_check_appears_in_the_other_window_and_survives_a_reload() {
         window.until_state(22, "unchecked");
     }
     one.click(22);
-    until_soon(&other, 22, "checked");
-    until_soon(&one, 22, "checked");
+    other.until_state(22, "checked");
+    one.until_state(22, "checked");
     other.click(23);
-    until_soon(&one, 23, "checked");
+    one.until_state(23, "checked");
     for window in [&one, &other] {
         window.until_total(2);
     }
@@ -90,7 +80,7 @@ fn a_box_checked_by_a_program_appears_in_every_window() {
     client.check(7);
     assert_eq!(client.next(), Told::Update { total: 1, id: 7 });
     for window in &windows {
-        until_soon(window, 7, "checked");
+        window.until_state(7, "checked");
         window.until_total(1);
         window.assert_no_complaints();
     }

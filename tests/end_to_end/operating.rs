@@ -1,7 +1,5 @@
 //! What operators meet: start, mistakes, readiness, metrics, signals.
 
-use std::time::{Duration, Instant};
-
 use crate::harness::{
     client::Told,
     eventually,
@@ -165,7 +163,6 @@ fn sigterm_saves_announces_and_says_goodbye() {
             announced.push(id);
         }
     }
-    let began = Instant::now();
     server.signal("-TERM");
     let close = loop {
         match player.next() {
@@ -177,7 +174,7 @@ fn sigterm_saves_announces_and_says_goodbye() {
     assert_eq!(listener.closed().0, 1001);
     drop((player, listener));
     assert_eq!(server.wait().code(), Some(0), "{}", server.log());
-    assert!(began.elapsed() < Duration::from_secs(8));
+    assert!(!server.log().contains("did not"), "everything ended in time: {}", server.log());
 
     let server = setup.start();
     let mut client = server.client();
@@ -195,12 +192,12 @@ fn a_second_signal_exits_at_once() {
     let mut server = setup.start();
     // A client that never closes its side keeps the orderly way out waiting.
     let _client = server.client();
-    let began = Instant::now();
     server.signal("-TERM");
     eventually("the first signal", || server.log().contains("SIGTERM: finishing").then_some(()));
     server.signal("-INT");
+    // Long before the client is given up, which is after a minute.
     assert_eq!(server.wait().code(), Some(1));
-    assert!(began.elapsed() < Duration::from_secs(10), "it did not wait for the client");
+    assert!(server.log().contains("SIGINT again: exiting at once"), "{}", server.log());
 }
 
 #[test]

@@ -1,49 +1,61 @@
-//! What the page may cost: time until the first boxes, bytes, elements, script per frame, and
-//! nothing of any other host.
+//! What the page may cost: bytes, requests, elements, script per frame, and nothing of any other host; and
+//! how soon the first boxes are there. What is judged by the clock is in [`timed`], which
+//! `cargo xtask bench page` runs on a machine that does nothing else; here the same is run, shorter, and
+//! only measured.
 
 use std::time::{Duration, Instant};
 
 use crate::harness::{
     BILLION,
-    browser::{Browser, Frames, Screen},
+    browser::{Browser, Frames, Screen, Window},
     crowd::Crowd,
-    eventually, long,
+    eventually,
     proxy::{Line, Proxy},
     server::Setup,
 };
 
-/// Half of what a screen of 60 Hz leaves.
-const SCRIPT_MS: f64 = 8.;
+/// The page, its style, its modules, the overview; and not one more for each box or tile.
+const REQUESTS_MAX: f64 = 30.;
 
 #[test]
-fn the_first_boxes_come_soon_over_a_slow_line_and_take_few_bytes() {
-    let server = Setup::new(BILLION, 50).start();
+fn the_page_takes_few_bytes_and_requests() {
     for screen in [Screen::default(), Screen::PHONE] {
-        let proxy = Proxy::start(server.address, Line::SLOW);
-        let browser = Browser::start();
-        let window = browser.open_at(screen, proxy.address, "/#b=500000000");
-        // By the page's own clock, which starts with the navigation: starting Chromium does not count.
-        let first_boxes_ms = eventually("the first boxes", || {
-            let ms = window.evaluate("return performance.now()", ()).as_f64();
-            (window.state(500_000_000) == "unchecked").then_some(ms).flatten()
+        open_over_a_slow_line(screen, |window| {
+            // The page with all its files and the overview, heads of responses included. What comes over
+            // the WebSocket are boxes and no part of the page; 12.5 kB a tile.
+            let of_all = |expression: &str| {
+                window.number(&format!(
+                    "['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
+                        .reduce((sum, entry) => sum + {expression}, 0)"
+                ))
+            };
+            let (page, requests) = (of_all("entry.transferSize"), of_all("1"));
+            println!("{screen:?}: {page} bytes of page in {requests} requests");
+            assert!(page > 10_000. && page < 125_000., "{screen:?}: {page} bytes of page");
+            assert!(requests > 1. && requests < REQUESTS_MAX, "{screen:?}: {requests} requests");
         });
-        window.until("billion.census(0) === 0");
-        window.until_still();
-        // The page with all its files and the overview, heads of responses included. What comes over
-        // the WebSocket are boxes and no part of the page; 12.5 kB a tile.
-        let page = window.number(
-            "['navigation', 'resource'].flatMap((type) => performance.getEntriesByType(type))
-                .reduce((sum, { transferSize }) => sum + transferSize, 0)",
-        );
-        let all = proxy.bytes_down();
-        println!(
-            "{screen:?}: first boxes after {first_boxes_ms:.0} ms; {page} bytes of page, {all} with boxes"
-        );
-        assert!(first_boxes_ms <= 2500., "{screen:?}: first boxes after {first_boxes_ms:.0} ms");
-        assert!(page > 10_000. && page < 125_000., "{screen:?}: {page} bytes of page");
-        window.assert_no_request_elsewhere();
-        window.assert_no_complaints();
     }
+}
+
+/// Opens the page on a billion boxes over a slow line and waits until all of it is there; the time until the
+/// first boxes, in milliseconds by the page's own clock, which starts with the navigation: starting
+/// Chromium does not count.
+fn open_over_a_slow_line(screen: Screen, look: impl FnOnce(&Window)) -> f64 {
+    let server = Setup::new(BILLION, 50).start();
+    let proxy = Proxy::start(server.address, Line::SLOW);
+    let browser = Browser::start();
+    let window = browser.open_at(screen, proxy.address, "/#b=500000000");
+    let first_boxes_ms = eventually("the first boxes", || {
+        let ms = window.evaluate("return performance.now()", ()).as_f64();
+        (window.state(500_000_000) == "unchecked").then_some(ms).flatten()
+    });
+    window.until("billion.census(0) === 0");
+    window.until_still();
+    look(&window);
+    println!("{screen:?}: {} bytes with boxes", proxy.bytes_down());
+    window.assert_no_request_elsewhere();
+    window.assert_no_complaints();
+    first_boxes_ms
 }
 
 #[test]
@@ -69,67 +81,118 @@ fn a_hundred_jumps_leave_few_elements() {
     }
 }
 
-/// Judges the median always, and nearly every frame when there is time to let the machine be still.
-fn judge(what: &str, frames: &Frames) {
-    println!("{what}: {frames}");
-    assert!(frames.quantile(500) <= SCRIPT_MS, "{what}: {frames}");
-    if long() {
-        assert!(frames.quantile(950) <= SCRIPT_MS, "{what}: {frames}");
+#[test]
+fn the_benchmark_of_frames_runs() {
+    let measured = measure_frames(Duration::from_secs(1));
+    assert_eq!(measured.len(), 5);
+    for Measured { what, frames, .. } in measured {
+        println!("{what}: {frames}");
     }
 }
 
-#[test]
-fn script_leaves_most_of_each_frame_free() {
-    let seconds = if long() { 10 } else { 2 };
+/// What a player did or saw, and the script it took.
+struct Measured {
+    what: String,
+    frames: Frames,
+    /// Where others check: how many of their checks arrived.
+    updates_per_s: Option<f64>,
+}
+
+/// Measures frames while the view is moved, and while ten thousand boxes a second are checked in it.
+fn measure_frames(each: Duration) -> Vec<Measured> {
     let server = Setup::new(BILLION, 50).start();
     let browser = Browser::start();
     let window = browser.open_on(Screen::default(), &server, "/#b=50450200");
     window.until_live();
     window.until_state(50_450_200, "unchecked");
-    let middle = (460., 400.);
-
+    let mut all = Vec::new();
     for (level, zoom) in [("close", 28.), ("boxes", 2.), ("board", 0.)] {
-        window.evaluate("billion.zoomTo(arguments[0])", zoom);
-        window.until_landed();
-        assert_eq!(window.level(), level);
-        let frames = window.measure_frames(|| {
-            let started = Instant::now();
-            while started.elapsed() < Duration::from_secs(seconds) {
-                // There and back, so that it never comes to an edge.
-                for way in [40, -40] {
-                    if level == "close" {
-                        window.turn_wheel(middle, (way, way), 30, false);
-                    } else {
-                        window.drag_slowly(middle, (way * 4, way * 4), 30);
-                    }
-                }
-            }
-        });
-        judge(&format!("panning, {level}"), &frames);
+        zoom_to(&window, zoom, level);
+        let frames = window.measure_frames(|| pan(&window, level, each));
+        all.push(Measured { what: format!("panning, {level}"), frames, updates_per_s: None });
     }
-
-    // All of it in the tile that is looked at: ten thousand updates a second, for as long as it has boxes.
-    let seconds = seconds.min(6);
-    for (level, zoom) in [("close", 28.), ("boxes", 2.)] {
+    // The tile has boxes for ten seconds of this.
+    let each = each.min(Duration::from_secs(6));
+    for (level, zoom, first) in [("close", 28., 50_400_001), ("boxes", 2., 50_500_001)] {
         window.evaluate("billion.jump(arguments[0])", 50_450_200);
         window.until_landed();
-        window.evaluate("billion.zoomTo(arguments[0])", zoom);
-        window.until_landed();
-        assert_eq!(window.level(), level);
-        let first = if level == "close" { 50_400_001 } else { 50_500_001 };
+        zoom_to(&window, zoom, level);
         let crowd = Crowd::start(server.address, 10_000, first..first + 100_000);
+        let quiet = window.total();
         eventually("a crowd", || (crowd.sent() > 3_000).then_some(()));
+        eventually("its checks on the page", || (window.total() > quiet).then_some(()));
         let mut per_second = 0.;
         let frames = window.measure_frames(|| {
             let (before, since) = (window.total().expect("a total"), Instant::now());
-            std::thread::sleep(Duration::from_secs(seconds));
+            std::thread::sleep(each);
             let heard = f64::from(window.total().expect("a total") - before);
             per_second = heard / since.elapsed().as_secs_f64();
         });
-        judge(&format!("{per_second:.0} updates a second, {level}"), &frames);
-        // A machine that is busy with other tests may not manage ten thousand, but this is no board at rest.
-        let least = if long() { 9_000. } else { 2_000. };
-        assert!(per_second >= least, "only {per_second:.0} updates a second arrived");
+        let what = format!("{per_second:.0} updates a second, {level}");
+        all.push(Measured { what, frames, updates_per_s: Some(per_second) });
     }
     window.assert_no_complaints();
+    all
+}
+
+fn zoom_to(window: &Window, zoom: f64, level: &str) {
+    window.evaluate("billion.zoomTo(arguments[0])", zoom);
+    window.until_landed();
+    assert_eq!(window.level(), level);
+}
+
+/// There and back, so that it never comes to an edge.
+fn pan(window: &Window, level: &str, how_long: Duration) {
+    let started = Instant::now();
+    let middle = (460., 400.);
+    while started.elapsed() < how_long {
+        for way in [40, -40] {
+            if level == "close" {
+                window.turn_wheel(middle, (way, way), 30, false);
+            } else {
+                window.drag_slowly(middle, (way * 4, way * 4), 30);
+            }
+        }
+    }
+}
+
+/// Judged by the clock, so never beside other tests: `cargo xtask bench page`.
+mod timed {
+    use super::*;
+
+    /// The line alone takes 2 s for it: round trips of 150 ms and 1.6 Mbit/s.
+    const FIRST_BOXES_MS: f64 = 2500.;
+
+    /// Half of what a screen of 60 Hz leaves.
+    const SCRIPT_MS: f64 = 8.;
+
+    /// Of ten thousand that are checked in a second.
+    const UPDATES_PER_S: f64 = 9_000.;
+
+    #[test]
+    #[ignore = "judged by the clock: cargo xtask bench page"]
+    fn the_first_boxes_come_soon_over_a_slow_line() {
+        let took = [Screen::default(), Screen::PHONE].map(|screen| {
+            let ms = open_over_a_slow_line(screen, |_| ());
+            println!("{screen:?}: first boxes after {ms:.0} ms, {FIRST_BOXES_MS} allowed");
+            ms
+        });
+        assert!(took.iter().all(|ms| *ms <= FIRST_BOXES_MS), "{took:.0?}");
+    }
+
+    #[test]
+    #[ignore = "judged by the clock: cargo xtask bench page"]
+    fn script_leaves_most_of_each_frame_free() {
+        let mut over = Vec::new();
+        for Measured { what, frames, updates_per_s } in measure_frames(Duration::from_secs(10)) {
+            println!(
+                "{what}: {frames}; {SCRIPT_MS} ms allowed at the median and the 95th percentile"
+            );
+            let too_few = updates_per_s.is_some_and(|heard| heard < UPDATES_PER_S);
+            if too_few || [500, 950].iter().any(|share| frames.quantile(*share) > SCRIPT_MS) {
+                over.push(format!("{what}: {frames}"));
+            }
+        }
+        assert!(over.is_empty(), "{over:#?}");
+    }
 }

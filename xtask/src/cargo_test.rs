@@ -1,108 +1,113 @@
-//! Runs cargo's tests and counts them while their output streams through.
+//! Builds and runs cargo's tests, and keeps account of them while their output streams through.
 
 use std::{
-    fmt,
     io::{BufRead, BufReader, Write, stdout},
-    ops::AddAssign,
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{TEST_FEATURES, Workspace, shown};
+use crate::{
+    process::{self, TEST_FEATURES, Workspace, shown},
+    tally::Tally,
+};
 
-/// Tests by outcome.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Counted {
-    /// How many went well.
-    pub passed: u64,
-    /// How many did not.
-    pub failed: u64,
+/// Everything, long forms included, but for what needs Docker and what measures: those have commands of
+/// their own (`cargo xtask image`, `cargo xtask bench page`).
+const LONG: [&str; 5] = ["--include-ignored", "--skip", "image::", "--skip", TIMED];
+
+/// Module that holds tests which judge how long something takes. Such a test is right on a machine that
+/// does nothing else and wrong beside others, so that none runs by default.
+const TIMED: &str = "timed::";
+
+/// Which tests to run.
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// In their long forms, and those that only have one.
+    pub long: bool,
+    /// Only those whose names contain one of these, if there are any.
+    pub filter: &'a [String],
 }
 
-impl Counted {
-    /// Adds the counts of one line, if it is libtest's last one:
-    /// `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
-    fn add(&mut self, line: &str) {
-        let Some(result) = line.strip_prefix("test result: ") else { return };
-        let count = |what: &str| {
-            let (before, _) = result.split_once(what)?;
-            before.split_whitespace().next_back()?.parse::<u64>().ok()
-        };
-        self.passed += count(" passed;").unwrap_or_default();
-        self.failed += count(" failed;").unwrap_or_default();
-    }
+/// Builds the tests of the workspace, so that the next step's time is that of running them.
+pub fn build(workspace: &Workspace) -> Result<()> {
+    process::run(&mut workspace.cargo(&["test", "--workspace", "--locked", "--no-run"]))
 }
 
-impl fmt::Display for Counted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)
-    }
+/// Runs the selected tests of the workspace.
+pub fn run(workspace: &Workspace, selection: Selection) -> Result<(Tally, Result<()>)> {
+    let mut command = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast", "--"]);
+    command.args(selection.filter);
+    stream(long(command, selection.long))
 }
 
-impl AddAssign for Counted {
-    fn add_assign(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-    }
+/// Builds the tests with deliberate faults compiled into the server, and replaces that server.
+pub fn build_faults(workspace: &Workspace) -> Result<()> {
+    let mut command = workspace.cargo(&["test", "--workspace", "--locked", "--no-run"]);
+    process::run(command.args(TEST_FEATURES).args(["--test", "end_to_end"]))
 }
 
-/// Runs the tests of the workspace whose names contain one of `filter`, or all of them.
-pub fn all(workspace: &Workspace, long: bool, filter: &[String]) -> Result<(Counted, Result<()>)> {
-    let mut command = workspace.cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    if !filter.is_empty() {
-        command.arg("--").args(filter);
-    }
-    run(command, long)
-}
-
-/// Runs the tests with deliberate faults compiled into the server: they prove that the other tests
-/// can fail. Comes after those, because it replaces the server they run.
-pub fn faults(workspace: &Workspace, long: bool) -> Result<(Counted, Result<()>)> {
+/// Runs the tests with deliberate faults: they prove that the other tests can fail. Comes after those,
+/// because it replaces the server they run.
+pub fn faults(workspace: &Workspace, is_long: bool) -> Result<(Tally, Result<()>)> {
     let mut command = workspace.cargo(&["test", "--workspace", "--locked"]);
     command.args(TEST_FEATURES).args(["--test", "end_to_end", "--", "guards::"]);
-    run(command, long)
+    stream(long(command, is_long))
 }
 
 /// Runs the tests that need `image` and a Docker daemon; their figures are shown.
-pub fn image(workspace: &Workspace, image: &str) -> Result<(Counted, Result<()>)> {
+pub fn image(workspace: &Workspace, image: &str) -> Result<(Tally, Result<()>)> {
     let mut command = workspace.cargo(&["test", "--locked", "--test", "end_to_end"]);
     command.args(["image::", "--", "--ignored", "--nocapture", "--test-threads=1"]);
     command.env("BILLION_TEST_IMAGE", image);
-    run(command, false)
+    stream(command)
 }
 
-fn run(mut command: Command, long: bool) -> Result<(Counted, Result<()>)> {
+/// Builds with optimizations and runs, one after the other, the tests that judge how long the page takes;
+/// their figures are shown.
+pub fn timed(workspace: &Workspace) -> Result<(Tally, Result<()>)> {
+    let mut command = workspace.cargo(&["test", "--release", "--locked", "--test", "end_to_end"]);
+    command.args([TIMED, "--", "--ignored", "--nocapture", "--test-threads=1"]);
+    stream(command)
+}
+
+fn long(mut command: Command, long: bool) -> Command {
     if long {
-        command.env("BILLION_TEST_LONG", "1");
+        command.args(LONG).env("BILLION_TEST_LONG", "1");
     }
+    command
+}
+
+fn stream(mut command: Command) -> Result<(Tally, Result<()>)> {
     if std::env::var_os("RUST_TEST_THREADS").is_none() {
         // One more than there are cores: the test of aging takes one for minutes, to do nothing but wait.
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         command.env("RUST_TEST_THREADS", (cores + 1).to_string());
     }
-    println!("$ {}{}", if long { "BILLION_TEST_LONG=1 " } else { "" }, shown(&command));
+    println!("$ {}", shown(&command));
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot run cargo test")?;
     let output = BufReader::new(child.stdout.take().context("stdout is piped")?);
-    let mut counted = Counted::default();
+    let mut tally = Tally::default();
     // By bytes: a test may print what is not UTF-8, and it is passed on as it is.
     for line in output.split(b'\n') {
         let line = line.context("cannot read what cargo test says")?;
         let mut out = stdout().lock();
         out.write_all(&line)?;
         out.write_all(b"\n")?;
-        counted.add(&String::from_utf8_lossy(&line));
+        tally.add(&String::from_utf8_lossy(&line));
     }
     let status = child.wait()?;
-    Ok((counted, judge(counted, status.success())))
+    tally.end();
+    let judged = judge(&tally, status.success());
+    Ok((tally, judged))
 }
 
-fn judge(counted: Counted, succeeded: bool) -> Result<()> {
-    match (succeeded, counted) {
-        (true, Counted { passed: 0, failed: 0 }) => bail!("no test ran"),
-        (true, _) => Ok(()),
-        (false, Counted { failed: 0, .. }) => bail!("not everything could be built and run"),
-        (false, Counted { failed, .. }) => bail!("{failed} failed"),
+fn judge(tally: &Tally, succeeded: bool) -> Result<()> {
+    match (succeeded, tally.passed, tally.failed) {
+        (true, 0, 0) => bail!("no test ran"),
+        (true, ..) => Ok(()),
+        (false, _, 0) => bail!("not everything could be built and run"),
+        (false, _, failed) => bail!("{failed} failed"),
     }
 }
 
@@ -111,26 +116,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_are_summed_up_over_binaries() {
-        let mut counted = Counted::default();
-        for line in [
-            "running 3 tests",
-            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out",
-            "test tests::one ... ok",
-            "test result: FAILED. 11 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out",
-            "a test that prints: test result: ok. 99 passed; 0 failed",
-        ] {
-            counted.add(line);
-        }
-        assert_eq!(counted, Counted { passed: 14, failed: 2 });
-        assert_eq!(counted.to_string(), "14 passed, 2 failed");
+    fn a_run_without_a_test_is_a_failure() {
+        let some = Tally::of(1, 0, []);
+        assert!(judge(&some, true).is_ok());
+        assert!(judge(&some, false).is_err(), "one binary did not compile");
+        assert!(judge(&Tally::default(), true).is_err());
     }
 
     #[test]
-    fn a_run_without_a_test_is_a_failure() {
-        let some = Counted { passed: 1, failed: 0 };
-        assert!(judge(some, true).is_ok());
-        assert!(judge(some, false).is_err(), "one binary did not compile");
-        assert!(judge(Counted::default(), true).is_err());
+    fn the_long_form_adds_what_is_ignored_but_for_docker_and_benchmarks() {
+        let shown = |is_long| {
+            let mut command = Command::new("cargo");
+            command.args(["test", "--", "storage"]);
+            shown(&long(command, is_long))
+        };
+        assert_eq!(shown(false), "cargo test -- storage");
+        assert_eq!(
+            shown(true),
+            "cargo test -- storage --include-ignored --skip image:: --skip timed::"
+        );
     }
 }

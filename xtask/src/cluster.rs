@@ -43,6 +43,8 @@ const REDIS_ENDS_WITHIN: Duration = Duration::from_secs(15);
 const GRACE: Duration = Duration::from_secs(12);
 /// What `down` waits for at most: nodes, nginx and Redis, one after the other.
 const DOWN_WITHIN: Duration = Duration::from_secs(60);
+/// `up` looks for requests every [`POLL`], and may be busy with a node that starts.
+const TAKEN_WITHIN: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Subcommand)]
@@ -56,6 +58,11 @@ pub enum Command {
     /// Settings in the environment (BILLION__SECTION__KEY) reach every node, except those that
     /// tell the nodes apart.
     Up(Up),
+    /// Starts a node again that has ended, in the cluster that is up, from another terminal
+    Start {
+        /// The number of the node, from 1
+        node: u16,
+    },
     /// Stops the cluster that is up, from another terminal, and whatever a killed one left
     Down,
 }
@@ -89,6 +96,7 @@ pub fn run(workspace: &Workspace, command: Command) -> Result<ExitCode> {
     let place = Place::new(workspace)?;
     match command {
         Command::Up(up) => up.run(workspace, &place)?,
+        Command::Start { node } => place.ask_for(node)?,
         Command::Down => place.down()?,
     }
     Ok(ExitCode::SUCCESS)
@@ -124,6 +132,28 @@ impl Place {
             Err(TryLockError::WouldBlock) => Ok(false),
             Err(TryLockError::Error(error)) => Err(error).context("cannot lock"),
         }
+    }
+
+    /// Leaves a request for whoever has the place to start a node again, and waits until it is taken.
+    fn ask_for(&self, node: u16) -> Result<()> {
+        ensure!(self.holder().is_some(), "no cluster is up: cargo xtask cluster up");
+        let request = self.request(node);
+        fs::write(&request, "")?;
+        let deadline = Instant::now() + TAKEN_WITHIN;
+        while request.exists() {
+            if Instant::now() > deadline {
+                fs::remove_file(&request)?;
+                bail!("the cluster that is up has no node {node} that has ended");
+            }
+            sleep(POLL);
+        }
+        println!("node {node} is started again");
+        Ok(())
+    }
+
+    /// Exists while somebody wants that node started again.
+    fn request(&self, node: u16) -> PathBuf {
+        self.folder.join(format!("start-{node}"))
     }
 
     /// Asks whoever has the place to end, and waits until everything has.
@@ -187,13 +217,14 @@ impl Up {
         let at_end = if self.keep { Folder::Keep } else { Folder::Remove };
         let folder = place.board(self.keep);
         let guardian = Guardian::with_lock(&folder, GRACE, at_end, &place.lock)?;
-        self.run_guarded(workspace, &ports, program, &guardian)
+        self.run_guarded(workspace, place, &ports, program, &guardian)
     }
 
     /// Everything from here on ends with us, whatever happens.
     fn run_guarded(
         &self,
         workspace: &Workspace,
+        place: &Place,
         ports: &Ports,
         program: Option<PathBuf>,
         guardian: &Guardian,
@@ -223,7 +254,7 @@ impl Up {
             flag::register(signal, asked.clone())?;
         }
         self.tell(&redis, &nodes, entrance.as_ref(), guardian);
-        watch(&redis, &mut nodes, &asked)?;
+        watch(&redis, &mut nodes, place, &asked)?;
         println!("\nstopping");
         stop(&redis, nodes, entrance)
     }
@@ -271,7 +302,12 @@ fn build(workspace: &Workspace, release: bool) -> Result<PathBuf> {
 
 /// Waits until somebody asks for the end, and says what ends before. That may be meant: a killed
 /// Redis process is what a cluster is for.
-fn watch(redis: &RedisCluster, nodes: &mut [Node], asked: &AtomicBool) -> Result<()> {
+fn watch(
+    redis: &RedisCluster,
+    nodes: &mut [Node],
+    place: &Place,
+    asked: &AtomicBool,
+) -> Result<()> {
     while !asked.load(Relaxed) {
         for node in redis.nodes() {
             if let Some(how) = node.has_ended()? {
@@ -280,6 +316,11 @@ fn watch(redis: &RedisCluster, nodes: &mut [Node], asked: &AtomicBool) -> Result
         }
         for node in &mut *nodes {
             node.tell_if_ended()?;
+            let request = place.request(node.number());
+            if node.is_over() && request.exists() {
+                fs::remove_file(&request)?;
+                node.start_again()?;
+            }
         }
         if !nodes.is_empty() && nodes.iter().all(Node::is_over) {
             bail!("no node is left");

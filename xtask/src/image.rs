@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    cargo_test::{self, Counted},
+    cargo_test,
     process::{self, Workspace},
+    tally::Tally,
 };
 
 /// What the image is called; docker/compose.yml names it too.
@@ -34,7 +35,7 @@ pub fn build(workspace: &Workspace) -> Result<()> {
 }
 
 /// Runs the tests that run the image.
-pub fn test(workspace: &Workspace) -> Result<(Counted, Result<()>)> {
+pub fn test(workspace: &Workspace) -> Result<(Tally, Result<()>)> {
     cargo_test::image(workspace, IMAGE)
 }
 

@@ -5,6 +5,7 @@ mod tools;
 mod checks;
 mod page;
 mod axe;
+mod tally;
 mod cargo_test;
 mod conformance;
 mod image;
@@ -20,10 +21,10 @@ use clap::{Parser, Subcommand};
 
 use xtask::{bench::fanout, process};
 
-use crate::{process::Workspace, steps::Steps};
+use crate::{cargo_test::Selection, process::Workspace, steps::Steps};
 
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask", about = "The project's own commands")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "The project's own commands")]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,8 +34,12 @@ struct Arguments {
 enum Command {
     /// Runs everything that has to pass: format, lints, layers, the page's types and
     /// modules, tests, WebSocket conformance
+    ///
+    /// Begins with the programs that the tests need: as root on Debian it installs those that are missing,
+    /// whose names it prints first, without starting any service; elsewhere it says what to install. Ends
+    /// with what each step took, every test that failed or was left out by name, and the numbers.
     Test {
-        /// The long forms of the tests: more seeds, larger boards, more minutes
+        /// The long forms of the tests, too: more seeds, larger boards, more minutes
         #[arg(long)]
         long: bool,
         /// Only tests whose names contain one of these, and nothing but tests
@@ -80,6 +85,9 @@ enum Bench {
         #[arg(long, value_name = "NAME")]
         only: Option<fanout::Server>,
     },
+    /// How soon the page is there and how much of each frame it leaves free, beside what it may take;
+    /// fails if it takes more
+    Page,
     /// Single steps on the way of a check, each beside a yardstick
     Micro {
         /// Only benchmarks whose names match this regular expression
@@ -121,13 +129,14 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench { what: Bench::Fanout { quick, rounds, only } } => {
             measure::fanout(&workspace, quick, rounds, only)?
         }
+        Command::Bench { what: Bench::Page } => timed_page(&workspace),
         Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,
         Command::Bench { what: Bench::Crowd { quick } } => measure::crowd(&workspace, quick)?,
     })
 }
 
-/// A failed step does not keep the next ones from running: one run tells everything that is wrong.
-/// Only without the tools there is nothing to tell.
+/// A failed step does not keep the next ones from running: one run shows everything that is wrong. Only
+/// without the tools, or without a program to run, there is nothing to show.
 fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || require(workspace, &tools::ALL)) {
@@ -135,8 +144,12 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
         steps.run("lints", || checks::lints(workspace));
         steps.run("layers", || checks::layers(workspace));
         steps.count("page", || page::check(workspace));
-        steps.count("tests", || cargo_test::all(workspace, long, &[]));
-        steps.count("faults", || cargo_test::faults(workspace, long));
+        if steps.run("build", || cargo_test::build(workspace)) {
+            steps.count("tests", || cargo_test::run(workspace, Selection { long, filter: &[] }));
+        }
+        if steps.run("build faults", || cargo_test::build_faults(workspace)) {
+            steps.count("faults", || cargo_test::faults(workspace, long));
+        }
         steps.run("conformance", || conformance::run(workspace));
     }
     steps.finish()
@@ -151,7 +164,17 @@ fn require(workspace: &Workspace, tools: &[tools::Tool]) -> Result<()> {
 fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || require(workspace, &tools::FOR_TESTS)) {
-        steps.count("tests", || cargo_test::all(workspace, long, filter));
+        if steps.run("build", || cargo_test::build(workspace)) {
+            steps.count("tests", || cargo_test::run(workspace, Selection { long, filter }));
+        }
+    }
+    steps.finish()
+}
+
+fn timed_page(workspace: &Workspace) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::FOR_TESTS)) {
+        steps.count("page", || cargo_test::timed(workspace));
     }
     steps.finish()
 }

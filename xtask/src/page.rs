@@ -10,12 +10,12 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    cargo_test::Counted,
     process::{self, Workspace},
+    tally::Tally,
 };
 
 /// Types first: a module that does not fit together need not be run.
-pub fn check(workspace: &Workspace) -> Result<(Counted, Result<()>)> {
+pub fn check(workspace: &Workspace) -> Result<(Tally, Result<()>)> {
     let project = workspace.root.join("tests/page/jsconfig.json");
     process::run(Command::new("tsc").arg("--project").arg(project))?;
 
@@ -25,7 +25,7 @@ pub fn check(workspace: &Workspace) -> Result<(Counted, Result<()>)> {
     println!("$ {}", process::shown(&node));
     let output = node.output().context("cannot run node")?;
     let report = String::from_utf8_lossy(&output.stdout);
-    let counted = count(&report);
+    let tally = count(&report);
     if output.status.success() {
         for line in report.lines().filter(|line| line.starts_with("ok ")) {
             println!("{line}");
@@ -33,7 +33,8 @@ pub fn check(workspace: &Workspace) -> Result<(Counted, Result<()>)> {
     } else {
         println!("{report}{}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok((counted, judge(counted, output.status.success())))
+    let judged = judge(&tally, output.status.success());
+    Ok((tally, judged))
 }
 
 /// By name, because what node makes of a folder differs from version to version.
@@ -51,18 +52,21 @@ fn tests_in(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Reads the last lines of a TAP report: `# pass 12`, `# fail 0`.
-fn count(report: &str) -> Counted {
+/// Reads a TAP report: `not ok 7 - a name`, and the last lines, `# pass 12` and `# fail 1`.
+fn count(report: &str) -> Tally {
     let number = |what: &str| {
         let lines = report.lines().rev();
         lines.filter_map(|line| line.strip_prefix(what)?.trim().parse().ok()).next().unwrap_or(0)
     };
-    Counted { passed: number("# pass "), failed: number("# fail ") }
+    let failures =
+        report.lines().filter_map(|line| line.strip_prefix("not ok ")?.split_once(" - "));
+    let names = failures.map(|(_, name)| format!("page: {name}"));
+    Tally::of(number("# pass "), number("# fail "), names)
 }
 
-fn judge(counted: Counted, succeeded: bool) -> Result<()> {
-    ensure!(succeeded && counted.failed == 0, "{} of the page's tests failed", counted.failed);
-    ensure!(counted.passed > 0, "no test of the page ran");
+fn judge(tally: &Tally, succeeded: bool) -> Result<()> {
+    ensure!(succeeded && tally.failed == 0, "{} of the page's tests failed", tally.failed);
+    ensure!(tally.passed > 0, "no test of the page ran");
     Ok(())
 }
 
@@ -72,10 +76,13 @@ mod tests {
 
     #[test]
     fn a_report_is_counted_and_judged() {
-        let report = "TAP version 13\nok 1 - x # pass 7\n1..1\n# tests 3\n# pass 2\n# fail 1\n";
-        assert_eq!(count(report), Counted { passed: 2, failed: 1 });
-        assert!(judge(count(report), false).is_err());
-        assert!(judge(Counted { passed: 2, failed: 0 }, true).is_ok());
-        assert!(judge(count("node: bad option"), true).is_err(), "nothing ran");
+        let report = "TAP version 13\nok 1 - x # pass 7\nnot ok 2 - flights land\n1..2\n\
+            # tests 3\n# pass 2\n# fail 1\n";
+        let tally = count(report);
+        assert_eq!(tally.to_string(), "2 passed, 1 failed");
+        assert_eq!(tally.details(), "failed:\n  page: flights land\n");
+        assert!(judge(&tally, false).is_err());
+        assert!(judge(&Tally::of(2, 0, []), true).is_ok());
+        assert!(judge(&count("node: bad option"), true).is_err(), "nothing ran");
     }
 }

@@ -1,5 +1,5 @@
-//! Runs steps one after another, announces and times each, and tells at the end how all of them
-//! went.
+//! Runs steps one after another, announces and times each, and says at the end how all of them went,
+//! which tests failed and which were left out.
 
 use std::{
     fmt::Display,
@@ -9,13 +9,13 @@ use std::{
 
 use anyhow::Result;
 
-use crate::cargo_test::Counted;
+use crate::tally::Tally;
 
 /// The steps that ran so far.
 #[derive(Debug, Default)]
 pub struct Steps {
     done: Vec<Step>,
-    counted: Option<Counted>,
+    tally: Option<Tally>,
 }
 
 #[derive(Debug)]
@@ -45,18 +45,19 @@ impl Steps {
     pub fn count(
         &mut self,
         name: &'static str,
-        step: impl FnOnce() -> Result<(Counted, Result<()>)>,
+        step: impl FnOnce() -> Result<(Tally, Result<()>)>,
     ) {
-        let mut counted = Counted::default();
+        let mut tally = Tally::default();
         self.run(name, || {
             let (all, outcome) = step()?;
-            counted = all;
+            tally = all;
             outcome
         });
-        *self.counted.get_or_insert_default() += counted;
+        *self.tally.get_or_insert_default() += tally;
     }
 
-    /// Prints the table and, as the last line, the tests if any were to be counted.
+    /// Prints the table, what failed and what was left out, and as the last line the numbers of tests, if
+    /// any were to be counted.
     pub fn finish(&self) -> ExitCode {
         println!();
         let mut sum = Duration::ZERO;
@@ -67,15 +68,15 @@ impl Steps {
         let failed = self.done.iter().filter(|step| step.failure.is_some()).count();
         let all = self.done.len();
         row("all", sum, format!("{} of {all} steps ok", all - failed));
-        if let Some(counted) = self.counted {
-            println!("{counted}");
+        if let Some(tally) = &self.tally {
+            println!("\n{}{tally}", tally.details());
         }
         if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 }
 
 fn row(name: &str, took: Duration, outcome: impl Display) {
-    println!("{name:<12} {:>9}  {outcome}", seconds(took));
+    println!("{name:<14} {:>9}  {outcome}", seconds(took));
 }
 
 fn seconds(took: Duration) -> String {

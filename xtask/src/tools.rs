@@ -1,5 +1,7 @@
 //! What the tests need beyond Rust: found, installed where that is possible, or named. Nothing is
-//! ever skipped for want of a tool.
+//! ever skipped for want of a tool, and no service is started by what is installed.
+
+mod services;
 
 use std::{
     collections::BTreeSet,
@@ -177,19 +179,30 @@ fn on_path(program: &str) -> bool {
     split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// What the package starts when it is installed by hand.
+const NGINX_STARTS: &str =
+    "nginx-light then starts nginx on port 80: sudo systemctl disable --now nginx";
+
 fn install_packages(packages: &[&str]) -> Result<()> {
-    let command = format!("apt-get install {}", packages.join(" "));
+    let command = format!("apt-get install --no-install-recommends {}", packages.join(" "));
     if !on_path("apt-get") {
         bail!("install what is missing; on Debian: {command}");
     }
     if !is_root()? {
-        bail!("run: sudo {command}");
+        let note = if packages.contains(&"nginx-light") { NGINX_STARTS } else { "" };
+        bail!("run: sudo {command}\n{note}");
     }
+    println!(
+        "installing these packages of Debian, without starting any service: {}",
+        packages.join(" ")
+    );
     let install = || run(apt_get(&["install", "--yes", "--no-install-recommends"]).args(packages));
-    // The lists may be absent, as on a fresh image, or name versions that are gone.
-    install().or_else(|_| {
-        run(&mut apt_get(&["update"]))?;
-        install()
+    services::kept_from_starting(|| {
+        // The lists may be absent, as on a fresh image, or name versions that are gone.
+        install().or_else(|_| {
+            run(&mut apt_get(&["update"]))?;
+            install()
+        })
     })
 }
 

@@ -98,12 +98,11 @@ fn a_cluster_is_reached_by_tls_as_a_user_who_may_no_more_than_needed() {
     let log = nodes.each_ref().map(|node| node.log()).join("\n");
     assert!(!log.contains("NOPERM") && !log.contains("hunter2"), "{log}");
 
-    let began = Instant::now();
     let (status, said) = right.with("REDIS__PASSWORD", "wrong-one").fail_to_start(&[]);
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("authentication failed") && !said.contains("wrong-one"), "{said}");
     one_line(&said);
-    assert!(began.elapsed() < Duration::from_secs(10), "nothing to wait for");
+    assert!(!said.contains("waiting for"), "there is nothing to wait for: {said}");
 }
 
 #[test]

@@ -11,9 +11,6 @@ use crate::harness::{
 
 const BOXES: u32 = 250_000;
 
-/// What is checked on one node is seen on another within this time.
-const SOON_MS: f64 = 200.;
-
 /// Notes when a box is first seen checked.
 const WATCH: &str = "window.seenAt = null; const id = arguments[0]; const look = () => { \
     if (billion.stateOf(id) === 'checked') window.seenAt = Date.now(); \
@@ -32,6 +29,12 @@ fn three_nodes(board: &str) -> (Setup, [Server; 3], Balancer) {
 
 #[test]
 fn a_check_on_one_node_shows_in_a_browser_on_another() {
+    let quickest = check_on_one_and_see_on_another();
+    println!("from click to the other browser: {quickest:.0} ms at best");
+}
+
+/// The quickest of ten checks, in milliseconds from the click until the other browser shows it.
+fn check_on_one_and_see_on_another() -> f64 {
     let (_, nodes, nginx) = three_nodes("page");
     let browser = Browser::start();
     let url = format!("http://{}/", nginx.address);
@@ -44,7 +47,6 @@ fn a_check_on_one_node_shows_in_a_browser_on_another() {
     eventually("two nodes with a player each", || {
         (players().iter().filter(|players| **players == 1.).count() == 2).then_some(())
     });
-    // Other tests run beside this one: the quickest of several is what it takes.
     let mut quickest = f64::MAX;
     for id in 1..=10 {
         let (from, to) = if id % 2 == 0 { (&one, &other) } else { (&other, &one) };
@@ -58,11 +60,24 @@ fn a_check_on_one_node_shows_in_a_browser_on_another() {
         };
         quickest = quickest.min(time(to, "seenAt") - time(from, "clickedAt"));
     }
-    println!("from click to the other browser: {quickest:.0} ms at best");
-    assert!((0.0..SOON_MS).contains(&quickest), "{quickest} ms");
     for window in [&one, &other] {
         window.until_total(10);
         window.assert_no_complaints();
+    }
+    quickest
+}
+
+/// Judged by the clock, so never beside other tests: `cargo xtask bench page`.
+mod timed {
+    /// What is checked on one node is seen on another within this time.
+    const SOON_MS: f64 = 200.;
+
+    #[test]
+    #[ignore = "judged by the clock: cargo xtask bench page"]
+    fn a_check_on_one_node_soon_shows_in_a_browser_on_another() {
+        let quickest = super::check_on_one_and_see_on_another();
+        println!("from click to the other browser: {quickest:.0} ms at best, {SOON_MS} allowed");
+        assert!((0.0..SOON_MS).contains(&quickest), "{quickest} ms");
     }
 }
 

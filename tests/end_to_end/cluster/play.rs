@@ -1,6 +1,6 @@
 //! Nodes of one board while nothing goes wrong.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::world::{BOXES, SHARDS, World, whole_board};
 use crate::harness::{
@@ -82,10 +82,8 @@ fn a_node_waits_for_a_cluster_and_says_so() {
     let setup = Setup::new(BOXES, SHARDS)
         .with_variable("REDIS_ADDRESSES", "127.0.0.1:1")
         .with("REDIS__START_TIMEOUT_S", 1);
-    let began = Instant::now();
     let (status, said) = setup.fail_to_start(&[]);
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("waiting for a Redis Cluster at 127.0.0.1:1"), "{said}");
     assert!(said.contains("no complete Redis Cluster at 127.0.0.1:1"), "{said}");
-    assert!(began.elapsed() < Duration::from_secs(15));
 }

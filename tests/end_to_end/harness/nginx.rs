@@ -102,7 +102,7 @@ impl Nginx {
 
 /// One in front of many nodes, with two worker processes.
 pub struct Balancer {
-    _process: Process,
+    process: Process,
     /// Where players connect.
     pub address: SocketAddr,
 }
@@ -123,7 +123,12 @@ impl Balancer {
         let main = replaced("docker/nginx.conf", MANY, &changed);
         let files =
             [("nginx-proxy.conf", PROXY.to_owned()), ("nginx.conf", with_nodes(&main, nodes))];
-        Self { _process: Process::start(folder, &files, address), address }
+        Self { process: Process::start(folder, &files, address), address }
+    }
+
+    /// How often it waited in vain for a node.
+    pub fn waits_in_vain(&self) -> u64 {
+        self.process.log().matches("upstream timed out").count() as u64
     }
 }
 

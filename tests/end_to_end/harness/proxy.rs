@@ -255,6 +255,5 @@ fn a_slow_line_takes_the_time_that_it_should() {
     let took = started.elapsed();
     // Two round trips of 150 ms; 20 kB at 1.6 Mbit/s take 100 ms each way.
     assert!(took >= Duration::from_millis(500 - 10), "{took:?}");
-    assert!(took <= Duration::from_millis(1500), "{took:?}");
     assert_eq!(proxy.bytes_down(), 20_000);
 }

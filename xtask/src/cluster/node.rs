@@ -25,6 +25,7 @@ const ENDS_WITHIN: Duration = Duration::from_secs(12);
 
 /// A node that was started. Killed when dropped.
 pub struct Node {
+    command: Command,
     process: Running,
     at: Listeners,
     log: PathBuf,
@@ -60,7 +61,22 @@ impl Node {
         command.current_dir(&folder).stdin(Stdio::null());
         command.stdout(File::create(&log)?).stderr(File::options().append(true).open(&log)?);
         let process = Running::start_apart(&mut command)?;
-        Ok(Self { process, at, log, over: false })
+        Ok(Self { command, process, at, log, over: false })
+    }
+
+    /// Which one it is, from 1.
+    pub fn number(&self) -> u16 {
+        self.at.number
+    }
+
+    /// Starts it once more as it was started, if it has ended.
+    pub fn start_again(&mut self) -> Result<()> {
+        if self.over {
+            self.process = Running::start_apart(&mut self.command)?;
+            self.over = false;
+            println!("node {}  started again", self.at.number);
+        }
+        Ok(())
     }
 
     /// Waits until it takes players.
@@ -86,7 +102,9 @@ impl Node {
         }
         if let Some(status) = self.process.0.try_wait()? {
             self.over = true;
-            println!("node {}  ended, {status}; its log: {}", self.at.number, self.log.display());
+            let number = self.at.number;
+            println!("node {number}  ended, {status}; its log: {}", self.log.display());
+            println!("        again: cargo xtask cluster start {number}");
         }
         Ok(())
     }

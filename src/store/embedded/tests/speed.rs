@@ -116,15 +116,20 @@ async fn the_benchmarks_run() {
     full_board(billion(1_350_007)).await;
 }
 
-#[tokio::test]
-#[ignore = "benchmark"]
-async fn durable_checks_per_second() {
-    durable_checks(Duration::from_secs(20), billion(1_000_000_000), Options::LOG_BYTES_DEFAULT)
-        .await;
-}
+/// Only measured; never beside other tests.
+mod timed {
+    use super::*;
 
-#[tokio::test]
-#[ignore = "benchmark"]
-async fn recovery_of_a_full_board() {
-    full_board(billion(1_000_000_000)).await;
+    #[tokio::test]
+    #[ignore = "measures for a long time: docs/BENCHMARKS.md has the command"]
+    async fn durable_checks_per_second() {
+        let board = billion(1_000_000_000);
+        durable_checks(Duration::from_secs(20), board, Options::LOG_BYTES_DEFAULT).await;
+    }
+
+    #[tokio::test]
+    #[ignore = "measures for a long time: docs/BENCHMARKS.md has the command"]
+    async fn recovery_of_a_full_board() {
+        full_board(billion(1_000_000_000)).await;
+    }
 }

@@ -193,7 +193,7 @@ fn nothing_is_left_of_a_dropped_cluster() {
 
 /// Runs in a process of its own, for the test below; alone it would only pass the time.
 #[test]
-#[ignore = "killed by the test below"]
+#[ignore = "is a part of nothing_is_left_of_a_cluster_whose_test_is_killed, which runs it"]
 fn a_cluster_to_be_left_alone() {
     let cluster = Cluster::start();
     cluster.pause(5);
