@@ -14,8 +14,8 @@ use crate::harness::{
     server::Setup,
 };
 
-/// The page, its style, its modules, the overview; and not one more for each box or tile.
-const REQUESTS_MAX: f64 = 30.;
+/// The page, its style, some forty modules, the overview; and not one more for each box or tile.
+const REQUESTS_MAX: f64 = 60.;
 
 #[test]
 fn the_page_takes_few_bytes_and_requests() {

@@ -82,8 +82,9 @@ impl Tally {
             }
             Reading::Panic(name) => {
                 let why = self.failures.entry(name.clone()).or_default();
-                let begins_another = line.is_empty() || line.starts_with("note: ");
-                if begins_another || why.len() == WHY_LINES_MAX {
+                let is_over =
+                    line.is_empty() || line.starts_with("note: ") || line == "stack backtrace:";
+                if is_over || why.len() == WHY_LINES_MAX {
                     self.reading = Reading::Output(name.clone());
                 } else {
                     why.push(line.to_owned());
@@ -186,7 +187,9 @@ a test that prints: test result: ok. 99 passed; 0 failed
 
 thread 'page::soon' (77) panicked at tests/page.rs:42:9:
 first boxes after 2792 ms
-note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace
+stack backtrace:
+   0: __rustc::rust_begin_unwind
+note: run with `RUST_BACKTRACE=full` environment variable to display a backtrace
 the server's log
 
 
