@@ -15,6 +15,7 @@ use clap_complete::Shell;
 use crate::{
     commands::{export, health, import, inspect, reset},
     settings::{Flag, Sources, masked, masked_text},
+    telemetry::VERSION,
 };
 
 /// Shown by `--help`.
@@ -43,7 +44,7 @@ Exit codes: 0 stopped as asked, or nothing wrong; 1 failed; 2 settings or flags 
 ///
 /// Without a command it serves the board until SIGTERM or SIGINT.
 #[derive(Debug, Parser)]
-#[command(name = "billion", version, after_long_help = MORE)]
+#[command(name = "billion", version = VERSION, after_long_help = MORE)]
 #[command(after_help = "--help says where settings come from and gives examples.")]
 pub struct Arguments {
     /// What to do instead of serving

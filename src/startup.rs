@@ -166,7 +166,7 @@ impl Application {
             }
         };
         let http_connections = Gauge::default();
-        let registry = telemetry::registry(&stats, &store, &http_connections);
+        let registry = telemetry::registry(&stats, &store, &http_connections, connections_max);
         let shared = Shared {
             node: web::Data::from(node.clone()),
             admission: web::Data::from(Admission::new(&settings.server, connections_max)),

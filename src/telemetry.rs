@@ -10,6 +10,9 @@ use prometheus_client::{
 
 use crate::{logging, store::Opened, usage::Process};
 
+/// Version and commit, as `billion --version` says them.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BILLION_COMMIT"), ")");
+
 /// Counts every panic, wherever it is caught, and logs where it came from.
 pub fn count_panics(stats: Arc<Stats>) {
     std::panic::set_hook(Box::new(move |panic| {
@@ -24,14 +27,22 @@ pub fn count_panics(stats: Arc<Stats>) {
 
 /// The registry that `/metrics` encodes. Names get the prefix `billion_`, but for those that every
 /// process has.
-pub fn registry(stats: &Stats, store: &Opened, http_connections: &Gauge) -> Registry {
+pub fn registry(
+    stats: &Stats,
+    store: &Opened,
+    http_connections: &Gauge,
+    connections_max: usize,
+) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
     let r = registry.sub_registry_with_prefix("billion");
-    let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-    r.register("build", "Version of the server", version);
+    let version = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("BILLION_COMMIT"))];
+    r.register("build", "Version of the server and commit it was built from", Info::new(version));
     let s = stats;
     r.register("connections", "WebSocket sessions open now", s.connections.clone());
+    let places = Gauge::<i64>::default();
+    places.set(connections_max.try_into().unwrap_or(i64::MAX));
+    r.register("connections_max", "WebSocket sessions that may be open at once", places);
     r.register("connections_opened", "Sessions ever started", s.connections_opened.clone());
     r.register(
         "connections_closed",

@@ -112,6 +112,22 @@ fn listed(manual: &str) -> BTreeMap<String, Kind> {
 }
 
 #[test]
+fn the_version_and_the_metrics_name_the_same_commit() {
+    let setup = Setup::new(1000, 1).with("SERVER__MAX_CONNECTIONS", 321);
+    let said = String::from_utf8(setup.run(&["--version"]).output).expect("text");
+    let (version, commit) = said
+        .trim()
+        .strip_prefix("billion ")
+        .and_then(|said| said.strip_suffix(')')?.split_once(" ("))
+        .unwrap_or_else(|| panic!("{said}"));
+    assert!(!commit.is_empty(), "{said}");
+    let server = setup.start();
+    let info = format!("billion_build_info{{version=\"{version}\",commit=\"{commit}\"}} ");
+    assert_eq!(server.metric(&info), 1.0, "{info}");
+    assert_eq!(server.metric("billion_connections_max "), 321.0);
+}
+
+#[test]
 fn alerts_and_the_text_around_them_ask_for_metrics_that_exist() {
     let manual = read("docs/OPERATING.md");
     let listed = listed(&manual);
@@ -174,6 +190,37 @@ fn the_image_is_built_from_files_that_exist_by_the_pinned_compiler() {
         at(one).is_some() && at(one) < at(other)
     };
     assert!(before("FROM ", "USER ") && before("USER ", "ENTRYPOINT "), "root no longer");
+}
+
+#[test]
+fn images_have_the_tag_of_the_version_and_services_have_limits() {
+    // Without its closing brace, where a value ends.
+    let ours = format!("billion-checkboxes:${{BILLION_TAG:-{}", env!("CARGO_PKG_VERSION"));
+    let tagged = |image: &str| image.rsplit('/').next().is_some_and(|name| name.contains(':'));
+    for file in ["docker/compose.yml", "docker/compose.cluster.yml"] {
+        let text = read(file);
+        let images = values(&text, " image: ");
+        assert!(images.contains(&&*ours), "{file}: {images:?}");
+        assert!(images.iter().all(|image| tagged(image)), "{file}: {images:?}");
+        for limit in ["mem_limit: ", "pids_limit: ", "max-size: ", "no-new-privileges:true"] {
+            assert!(text.contains(limit), "{file} has no {limit}");
+        }
+    }
+    let dockerfile = read("docker/Dockerfile");
+    assert!(dockerfile.contains(&format!("-t billion-checkboxes:{} .", env!("CARGO_PKG_VERSION"))));
+    assert!(dockerfile.contains("\nARG BILLION_COMMIT\n"), "build.rs asks for it");
+}
+
+/// A wrong setting ends the server with 2, and only the main process's code keeps systemd from trying again.
+#[test]
+fn systemd_does_not_try_wrong_settings_again() {
+    let unit = read("docker/billion.service");
+    assert_eq!(values(&unit, "RestartPreventExitStatus="), ["2"]);
+    assert_eq!(values(&unit, "ExecStartPre="), [""; 0], "its exit code would not count");
+    let number = |key| values(&unit, key)[0].parse::<u32>().expect("a number");
+    // Whatever else is wrong when the machine starts, such as names that do not resolve yet.
+    let tried_for = number("RestartSec=") * number("StartLimitBurst=");
+    assert!((60..number("StartLimitIntervalSec=")).contains(&tried_for), "{tried_for} s");
 }
 
 #[test]

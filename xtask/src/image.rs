@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What the image is called; docker/compose.yml names it too.
-const IMAGE: &str = "billion-checkboxes";
+const IMAGE: &str = concat!("billion-checkboxes:", env!("CARGO_PKG_VERSION"));
 
 /// Docker is there and its daemon answers.
 pub fn docker() -> Result<()> {
@@ -25,7 +25,12 @@ pub fn docker() -> Result<()> {
 
 /// Builds the image and says how large it is.
 pub fn build(workspace: &Workspace) -> Result<()> {
-    let mut build = docker_command(&["build", "--file", "docker/Dockerfile", "--tag", IMAGE, "."]);
+    let mut git = Command::new("git");
+    let commit =
+        process::read(git.args(["rev-parse", "--short=12", "HEAD"]).current_dir(&workspace.root));
+    let commit = format!("BILLION_COMMIT={}", commit.unwrap_or_default().trim());
+    let mut build = docker_command(&["build", "--file", "docker/Dockerfile", "--tag", IMAGE]);
+    build.args(["--build-arg", &commit, "."]);
     process::run(build.current_dir(&workspace.root))?;
     let size = process::read(&mut docker_command(&["image", "inspect", "-f", "{{.Size}}", IMAGE]))?;
     let bytes: u64 = size.trim().parse().context("a size is a number")?;
