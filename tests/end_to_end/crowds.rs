@@ -5,7 +5,7 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    process::Command,
+    process::{Command, Output},
 };
 
 use crate::harness::{
@@ -173,17 +173,40 @@ fn places_of_a_crowd_that_was_cut_off_are_free_again() {
     assert_eq!(server.metric("billion_connections "), players.len() as f64);
 }
 
+/// A limit for people is not a server that loses checks.
+#[test]
+fn a_load_that_the_limiter_holds_back_is_told_so() {
+    let limited =
+        || Setup::new(BOXES, 4).with("LIMITER__LIMIT", 10).with("LIMITER__BURST", 20).start();
+    for load in
+        [&["fanout", "--listeners", "5", "--rate", "1000"][..], &["checks", "--plain"], &["checks"]]
+    {
+        let output = swarm_output(load, &["--seconds", "1", "--warmup", "1"], &limited());
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{load:?}: {told}");
+        assert!(told.contains("LIMITER_LIMIT=0"), "{load:?}: {told}");
+        assert!(output.stdout.is_empty(), "no figures that mean nothing");
+    }
+    let slow = ["fanout", "--listeners", "5", "--rate", "20", "--checkers", "4"];
+    let figures = swarm(&slow, &["--seconds", "1", "--warmup", "1"], &limited());
+    assert!(figures["checks_sent_in_all"].as_u64() > Some(0), "below the limit all is well");
+}
+
 /// Runs `swarm` against a server nobody else plays on; its figures, once its books balance.
 fn swarm(command: &[&str], more: &[&str], server: &Server) -> serde_json::Value {
-    let output = Command::new(env!("CARGO_BIN_EXE_swarm"))
+    let output = swarm_output(command, more, server);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}\n{}", server.log());
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    report["figures"].clone()
+}
+
+fn swarm_output(command: &[&str], more: &[&str], server: &Server) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_swarm"))
         .args(command)
         .args(more)
         .args(["--url", &format!("ws://{}", server.address)])
         .args(["--boxes", &BOXES.to_string(), "--exclusive", "true", "--json", "-"])
         .output()
-        .expect("swarm can be run");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}\n{}", server.log());
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    report["figures"].clone()
+        .expect("swarm can be run")
 }

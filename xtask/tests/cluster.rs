@@ -89,10 +89,20 @@ fn interrupt(up: &mut Child) {
     assert!(up.wait().expect("it ends").success());
 }
 
+/// What `cluster start` complains about.
+fn refused_start(xtask: &Xtask) -> String {
+    let start = xtask.command(&["start", "2"]).stderr(Stdio::piped()).output();
+    let start = start.expect("it can be run");
+    assert!(!start.status.success(), "{start:?}");
+    String::from_utf8_lossy(&start.stderr).into_owned()
+}
+
 #[test]
 fn a_cluster_that_is_up_is_gone_after_ctrl_c() {
     let xtask = Xtask::new("cluster-new");
+    assert!(refused_start(&xtask).contains("no cluster is up"));
     let mut up = xtask.up(&[]);
+    assert!(refused_start(&xtask).contains("no node 2 that has ended"));
     assert_eq!(xtask.ask(&["SET", "box", "checked"]), Reply::Status("OK".into()));
     let second = xtask.command(&["up", "--redis-only"]).stderr(Stdio::piped()).output();
     let second = second.expect("it can be run");

@@ -22,7 +22,8 @@ const OPENING_MAX: usize = 64;
 /// plain listener must hear every newly checked box exactly once, with totals that rise by one and that all listeners
 /// agree on; every acknowledged check must be set on the board afterwards.
 ///
-/// Exit status: 0 if the books balance, 1 if they do not (each class of discrepancy is explained), 2 for wrong usage.
+/// Exit status: 0 if the books balance, 1 if they do not (each class of discrepancy is explained), 2 for wrong usage, of which
+/// a server that limits the checks of a connection is a case.
 /// Ctrl-C ends the load early; what is under way still arrives, is verified and reported.
 #[derive(Debug, Parser)]
 #[command(version, about)]

@@ -38,6 +38,7 @@ pub(crate) struct Books {
     sent: AtomicU64,
     ours_announced: AtomicU64,
     answered: AtomicU64,
+    refused: AtomicU64,
     /// Checks sent before this moment are warm-up: delivered and booked, but not measured.
     measure_from_us: AtomicU32,
 }
@@ -84,6 +85,7 @@ impl Books {
             sent: AtomicU64::new(0),
             ours_announced: AtomicU64::new(0),
             answered: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             measure_from_us: AtomicU32::new(0),
             shuffle,
             base,
@@ -185,6 +187,7 @@ impl Books {
                 let fresh = check.answer.compare_exchange(NO_ANSWER, answer, Relaxed, Relaxed);
                 fresh.map_err(|_| Misanswered::Twice)?;
                 self.answered.fetch_add(1, Relaxed);
+                self.refused.fetch_add(u64::from(answer == REFUSED), Relaxed);
                 Ok(sent_us)
             }
         }
@@ -198,6 +201,11 @@ impl Books {
     /// How many checks got an answer of their own, an acknowledgement or a refusal.
     pub(crate) fn answered(&self) -> u64 {
         self.answered.load(Relaxed)
+    }
+
+    /// How many checks were refused.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Relaxed)
     }
 
     /// Checks acknowledged by their update: those at `places` that were announced at or below `told`, the last total of

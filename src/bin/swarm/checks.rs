@@ -208,8 +208,8 @@ pub(crate) async fn run(args: ChecksArgs, mut scene: Scene) -> Result<(Scene, Fa
     let line = |sums: &Sums| {
         format!("checking: {} acknowledged, {} connections lost", sums.acknowledged, sums.lost)
     };
-    let measured = scene.load(&crew, args.warmup, args.seconds, exhausted, line).await;
-    scene.drain(&crew, |_| true).await;
+    let measured = scene.load(&crew, args.warmup, args.seconds, exhausted, line).await?;
+    scene.drain(&crew, |_| true).await?;
     let mut ended = crew.finish()?;
     scene.muster_out(&mut ended);
     for seat in &ended.seats {

@@ -71,9 +71,9 @@ pub(crate) async fn run(args: ConnectArgs, mut scene: Scene) -> Result<(Scene, F
             |_| false,
             |sums| format!("holding {}, {} lost", sums.open, sums.lost),
         )
-        .await;
+        .await?;
     let held = crew.sums().open;
-    scene.drain(&crew, |_| true).await;
+    scene.drain(&crew, |_| true).await?;
     let mut ended = crew.finish()?;
     scene.muster_out(&mut ended);
     for seat in ended.seats.iter().filter(|seat| !seat.player.view.greeted()) {

@@ -269,8 +269,8 @@ pub(crate) async fn run(args: FanoutArgs, mut scene: Scene) -> Result<(Scene, Fa
         let sent = run.books.sent();
         format!("{sent} checks, {} updates delivered, {} connections lost", sums.updates, sums.lost)
     };
-    let measured = scene.load(&crew, args.warmup, args.seconds, |_| false, line).await;
-    scene.drain(&crew, |books| books.ours_announced() + books.answered() >= books.sent()).await;
+    let measured = scene.load(&crew, args.warmup, args.seconds, |_| false, line).await?;
+    scene.drain(&crew, |books| books.ours_announced() + books.answered() >= books.sent()).await?;
     let mut ended = crew.finish()?;
     scene.muster_out(&mut ended);
     audit(&run.books, &mut ended, args.checkers);

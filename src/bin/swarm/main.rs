@@ -3,7 +3,8 @@
 //! In reading order: `args` says what to do; `scene` is the course of every run, and `connect`, `fanout`, `checks`,
 //! `ranges`, `relay`, `storm` and `soak` are what can be run. `crew` puts players on threads, each in a `seat`; `client`
 //! is one player's connection, `wire` its bytes.
-//! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong);
+//! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong, `limiter` asks
+//! whether the server holds the load back);
 //! `latency`, `procfs`, `scrape`, `vitals` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,6 +18,7 @@ use serde::Serialize;
 use args::{Command, Common, Swarm};
 use crew::Pace;
 use faults::Faults;
+use limiter::Limited;
 use scene::Scene;
 use target::Target;
 
@@ -30,6 +32,7 @@ mod crew;
 mod fanout;
 mod faults;
 mod latency;
+mod limiter;
 mod observer;
 mod procfs;
 mod ranges;
@@ -67,7 +70,7 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::from(UNBALANCED),
         Err(error) => {
             eprintln!("swarm --seed {seed}: {error:#}");
-            ExitCode::from(UNBALANCED)
+            ExitCode::from(if error.is::<Limited>() { WRONG_USAGE } else { UNBALANCED })
         }
     }
 }

@@ -115,8 +115,8 @@ pub(crate) async fn run(args: RangesArgs, mut scene: Scene) -> Result<(Scene, Fa
     let line = |sums: &crate::crew::Sums| {
         format!("asking: {} answers, {} connections lost", sums.ranges, sums.lost)
     };
-    let measured = scene.load(&crew, args.warmup, args.seconds, |_| false, line).await;
-    scene.drain(&crew, |_| true).await;
+    let measured = scene.load(&crew, args.warmup, args.seconds, |_| false, line).await?;
+    scene.drain(&crew, |_| true).await?;
     let mut ended = crew.finish()?;
     scene.muster_out(&mut ended);
     for seat in &ended.seats {

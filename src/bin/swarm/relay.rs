@@ -184,11 +184,11 @@ pub(crate) async fn run(
         let sent = run.books.sent();
         format!("{sent} checks, {} updates delivered, {} connections lost", sums.updates, sums.lost)
     };
-    let measured = scene.load(&hearing, args.warmup, args.seconds, |_| false, line).await;
+    let measured = scene.load(&hearing, args.warmup, args.seconds, |_| false, line).await?;
     let everywhere = |books: &Books| {
         books.ours_announced() >= books.sent() && sending.sums().unsettled == Some(0)
     };
-    scene.drain(&hearing, everywhere).await;
+    scene.drain(&hearing, everywhere).await?;
     let (mut hearing, mut sending) = (hearing.finish()?, sending.finish()?);
     scene.muster_out(&mut hearing);
     scene.muster_out(&mut sending);

@@ -14,6 +14,7 @@ use crate::books::{Books, TILE_BOXES};
 use crate::client::Player;
 use crate::crew::{Crew, Ended, Pace, Run, Stage, Sums};
 use crate::faults::{Fault, Faults};
+use crate::limiter;
 use crate::observer::{Observer, Reading, Waited};
 use crate::procfs::{Cpu, Memory};
 use crate::report::Report;
@@ -149,6 +150,22 @@ impl Scene {
         Ok(crew)
     }
 
+    /// Fails if it is the server's limit that keeps most checks from coming back. Asks only if they do not.
+    async fn refuse_a_limit(&self) -> Result<()> {
+        let books = &self.run.books;
+        let accepted = books.ours_announced().max(books.answered() - books.refused());
+        if accepted * 2 >= books.sent() {
+            return Ok(());
+        }
+        let known = books.all_sent().find(|sent| sent.total > 0 || sent.acknowledged);
+        match known {
+            Some(sent) if limiter::is_on(&self.target, &self.run, sent.id).await => {
+                Err(limiter::Limited.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Loads for warm-up and measured time, or until `exhausted`, or until interrupted.
     pub(crate) async fn load<P: Player + Send>(
         &mut self,
@@ -157,12 +174,13 @@ impl Scene {
         seconds: f64,
         exhausted: impl Fn(&Sums) -> bool,
         line: impl Fn(&Sums) -> String,
-    ) -> Measured {
+    ) -> Result<Measured> {
         let warmup = Duration::from_secs_f64(warmup);
         self.run.books.measure_from(self.run.clock.us() + warmup.as_micros() as u32);
         self.run.enter(Stage::Running);
         let say = || line(&crew.sums());
         let mut waited = self.observer.wait(warmup, || exhausted(&crew.sums()), say).await;
+        self.refuse_a_limit().await?;
         let (sums, reading) = (crew.sums(), self.observer.read());
         if waited == Waited::TimedOut {
             let seconds = Duration::from_secs_f64(seconds);
@@ -174,7 +192,7 @@ impl Scene {
             Waited::Fulfilled => self.report.note("the load ended early: nothing was left to do"),
             Waited::TimedOut => {}
         }
-        measured
+        Ok(measured)
     }
 
     /// Waits for what is under way: until every player is settled and `done`, then a little for what should not come.
@@ -182,7 +200,8 @@ impl Scene {
         &mut self,
         crew: &Crew<P>,
         done: impl Fn(&Books) -> bool,
-    ) {
+    ) -> Result<()> {
+        self.refuse_a_limit().await?;
         self.observer.rearm();
         self.run.enter(Stage::Draining);
         let limit = Duration::from_secs_f64(self.common.settle);
@@ -196,6 +215,7 @@ impl Scene {
             ));
         }
         self.observer.wait(SURPLUS_WAIT, || false, || "listening for surplus".into()).await;
+        Ok(())
     }
 
     /// Counts what became of the connections.

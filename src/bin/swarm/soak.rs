@@ -120,7 +120,7 @@ pub(crate) async fn run(args: SoakArgs, mut scene: Scene) -> Result<(Scene, Faul
     let before = Vitals::ask(&args.admin).await.context("--admin")?;
     let crew = scene.gather(guests(&args, &scene, places_end)).await?;
     let (samples, missed, measured) = play(&args, &mut scene, &crew).await;
-    scene.drain(&crew, |books| books.ours_announced() + books.answered() >= books.sent()).await;
+    scene.drain(&crew, |books| books.ours_announced() + books.answered() >= books.sent()).await?;
     let mut ended = crew.finish()?;
     scene.muster_out(&mut ended);
     let visits = ended.seats.iter().filter_map(|seat| Some(seat.player.passing.as_ref()?.visits));

@@ -78,7 +78,7 @@ pub(crate) async fn run(args: StormArgs, mut scene: Scene) -> Result<(Scene, Fau
         .drain(&stayers, |books| {
             books.ours_announced() + books.answered() >= books.sent() && all_heard()
         })
-        .await;
+        .await?;
     let mut ended = stayers.finish()?;
     let crowd = crowd.finish()?;
     scene.muster_out(&mut ended);

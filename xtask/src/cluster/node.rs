@@ -156,3 +156,28 @@ impl fmt::Display for Node {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_was_killed_can_be_started_again() -> Result<()> {
+        let mut command = Command::new("sleep");
+        command.arg("600");
+        let process = Running::start_apart(&mut command)?;
+        let at = Listeners { number: 1, players: 0, admin: 0 };
+        let mut node = Node { command, process, at, log: PathBuf::new(), over: false };
+        let first = node.process.0.id();
+        node.start_again()?;
+        assert_eq!(node.process.0.id(), first, "it has not ended");
+        node.process.0.kill()?;
+        node.process.0.wait()?;
+        node.tell_if_ended()?;
+        assert!(node.is_over());
+        node.start_again()?;
+        assert!(!node.is_over() && node.process.0.try_wait()?.is_none());
+        assert_ne!(node.process.0.id(), first);
+        Ok(())
+    }
+}
