@@ -4,6 +4,7 @@ mod aliases;
 mod documentation;
 mod layering;
 mod refusals;
+mod values;
 
 use std::fs;
 

@@ -18,6 +18,7 @@ mod guards;
 mod health;
 mod image;
 mod lost_store;
+mod listening;
 mod manual;
 mod moving;
 mod nginx;
