@@ -3,16 +3,21 @@
 // A closed pipe or a full disk at the other end must not be a panic: `commands` has functions for both streams.
 #![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
 
+mod admin;
+mod admission;
 mod arguments;
 mod backup;
 mod client_address;
 mod commands;
 #[cfg(feature = "echo")]
 mod echo;
+mod http;
 mod listen;
 mod logging;
+mod origin;
 mod routes;
 mod settings;
+mod signals;
 mod startup;
 mod store;
 mod telemetry;

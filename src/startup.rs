@@ -1,63 +1,37 @@
 //! Builds the application from its settings, runs it, and brings it to rest.
 //!
-//! Order of a stop: unready, newcomers get 503, stop reading, commit, announce, Close 1001 to everybody,
-//! drain outboxes, close the store. Each step is bounded by `server.shutdown_timeout_s` as a whole.
+//! Order of a stop: unready, newcomers get 503; after `server.drain_delay_s`, in which players and pages are
+//! served as ever: stop reading, commit, announce, Close 1001 to everybody, drain outboxes, close the store.
+//! What comes after the delay is bounded by `server.shutdown_timeout_s` as a whole.
 
 use std::{
-    cell::RefCell,
-    future::Future,
     net::SocketAddr,
-    path::PathBuf,
-    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix_files::Files;
-use actix_http::{HttpService, Request};
 use actix_rt::task::spawn_blocking;
 use actix_server::{Server, ServerHandle};
-use actix_service::{
-    Service, ServiceFactory, ServiceFactoryExt, boxed, fn_factory, fn_service, map_config,
-};
-use actix_web::{
-    App, FromRequest, Handler, HttpServer, Responder,
-    dev::AppConfig,
-    guard,
-    middleware::{Compress, DefaultHeaders},
-    web,
-};
-use actors::{
-    board::grouped,
-    protocol::Close,
-    stats::Stats,
-    topology::{Node, Worker},
-};
+use actix_web::web;
+use actors::{board::grouped, protocol::Close, stats::Stats, topology::Node};
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join;
 use log::{info, warn};
-use prometheus_client::{metrics::gauge::Gauge, registry::Registry};
-use tokio::{net::TcpStream, time::timeout};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::timeout;
 
 use crate::{
+    admin::{self, Admin},
+    admission::Admission,
+    http,
     listen::{BACKLOG, listen, reached},
     logging,
-    routes::{assets, backup, health, metrics, overview, page},
+    routes::{backup, page},
     settings::Settings,
+    signals::Signals,
     store::Opened,
     telemetry, usage,
-    ws::{self, Admission, AppService},
 };
-
-/// Time for a client to begin its first request, and then to send the whole of its head.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Longest life of a connection that stays with HTTP; sessions have left it by then. Bounds clients
-/// that send requests and never read the answers, which actix-http would serve for ever.
-const HTTP_LIFETIME: Duration = Duration::from_secs(60);
-
-/// HTTP connections of one worker at once; beyond them the others wait to be accepted.
-const HTTP_CONNECTIONS: usize = 2048;
 
 /// Between two looks at how many files are open.
 const DESCRIPTOR_CHECK_INTERVAL: Duration = Duration::from_secs(3);
@@ -90,6 +64,8 @@ pub struct Application {
     address: SocketAddr,
     admin_address: SocketAddr,
     node: Arc<Node>,
+    admission: Arc<Admission>,
+    drain_delay: Duration,
     shutdown_timeout: Duration,
     signals: Signals,
 }
@@ -110,20 +86,8 @@ async fn load(settings: &Settings, stats: &Arc<Stats>) -> Result<(Opened, Arc<No
 
 /// Reads and compresses the page's files, beside the board: it takes as long as loading a full one.
 async fn load_page(settings: &Settings) -> Result<page::Page> {
-    let settings = settings.page.clone();
-    spawn_blocking(move || page::Page::load(&settings)).await.context("the page")?
-}
-
-/// What every worker builds its App from.
-#[derive(Clone)]
-struct Shared {
-    node: web::Data<Node>,
-    admission: web::Data<Admission>,
-    page: web::Data<page::Page>,
-    overview: web::Data<overview::Latest>,
-    statics: PathBuf,
-    /// Connections that are with HTTP now.
-    http_connections: Gauge,
+    let (settings, base) = (settings.page.clone(), settings.server.base().to_owned());
+    spawn_blocking(move || page::Page::load(&settings, &base)).await.context("the page")?
 }
 
 impl Application {
@@ -144,7 +108,7 @@ impl Application {
         };
         let (listener, admin_listener) = tokio::select! {
             listeners = listeners => listeners?,
-            signal = signals.next() => {
+            (signal, _) = signals.next() => {
                 info!("{signal}: nothing has been served yet");
                 return Ok(None);
             }
@@ -160,38 +124,64 @@ impl Application {
         let loaded = try_join(load(settings, &stats), load_page(settings));
         let ((store, node), page) = tokio::select! {
             loaded = loaded => loaded?,
-            signal = signals.next() => {
+            (signal, _) = signals.next() => {
                 info!("{signal}: nothing has been served yet");
                 return Ok(None);
             }
         };
         let http_connections = Gauge::default();
         let registry = telemetry::registry(&stats, &store, &http_connections, connections_max);
-        let shared = Shared {
+        let server = &settings.server;
+        let admission = Admission::new(server, connections_max);
+        let keep_alive = Duration::from_secs(server.keep_alive_s);
+        let descriptors = usage::descriptors_max().unwrap_or(usize::MAX);
+        let shared = http::Shared {
             node: web::Data::from(node.clone()),
-            admission: web::Data::from(Admission::new(&settings.server, connections_max)),
+            admission: web::Data::from(admission.clone()),
             page: web::Data::new(page),
             overview: web::Data::default(),
             statics: settings.page.path.join("static"),
-            http_connections,
+            base: server.base().to_owned(),
+            keep_alive,
+            kept_max: http::kept_max(descriptors.saturating_sub(connections_max), workers),
+            connections: http_connections,
         };
-        let server = Server::build()
+        let players = Server::build()
             .workers(workers)
             .backlog(BACKLOG)
-            .max_concurrent_connections(HTTP_CONNECTIONS)
+            .max_concurrent_connections(http::CONNECTIONS_MAX)
             .disable_signals()
-            .listen("players", listener, move || serve(shared.clone()))?
+            .listen("players", listener, move || http::serve(shared.clone()))?
             .run();
         let operations =
             backup::Operations::new(store.spool(settings), store.identity(), store.file(settings)?);
-        let admin = serve_admin(admin_listener, node.clone(), registry, operations)?;
-        let shutdown_timeout = Duration::from_secs(settings.server.shutdown_timeout_s);
-        Ok(Some(Self { server, admin, address, admin_address, node, shutdown_timeout, signals }))
+        let hosts = settings.admin.hosts.clone();
+        let operators = Admin {
+            node: node.clone(),
+            admission: admission.clone(),
+            registry,
+            operations,
+            hosts,
+            keep_alive,
+        };
+        Ok(Some(Self {
+            server: players,
+            admin: admin::serve(admin_listener, operators)?,
+            address,
+            admin_address,
+            node,
+            admission,
+            drain_delay: Duration::from_secs(server.drain_delay_s),
+            shutdown_timeout: Duration::from_secs(server.shutdown_timeout_s),
+            signals,
+        }))
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.
     pub async fn run_until_stopped(self) -> Result<Stopped> {
-        let Self { server, admin, node, shutdown_timeout, mut signals, .. } = self;
+        let Self {
+            server, admin, node, admission, drain_delay, shutdown_timeout, mut signals, ..
+        } = self;
         let (handle, admin_handle) = (server.handle(), admin.handle());
         actix_rt::spawn(server);
         actix_rt::spawn(admin);
@@ -208,7 +198,7 @@ impl Application {
         }
 
         let stopped = tokio::select! {
-            signal = signals.next() => {
+            (signal, _) = signals.next() => {
                 info!("{signal}: finishing");
                 Stopped::Asked
             }
@@ -218,10 +208,15 @@ impl Application {
             }
         };
         actix_rt::spawn(async move {
-            let signal = signals.next().await;
+            let (signal, _) = signals.next().await;
             warn!("{signal} again: exiting at once");
             std::process::exit(1);
         });
+        admission.close();
+        if stopped == Stopped::Asked {
+            // Over at once if there is nothing left to be served by.
+            let _ = timeout(drain_delay, node.fatal.wait()).await;
+        }
         come_to_rest(&node, &handle, &admin_handle, shutdown_timeout).await;
         Ok(stopped)
     }
@@ -256,29 +251,6 @@ async fn come_to_rest(
     server.stop(false).await;
     admin.stop(false).await;
     info!("stopped");
-}
-
-/// The signals that ask the process to end.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
-    }
 }
 
 /// Says when open files come close to their limit, and when they are far from it again. Players are
@@ -327,163 +299,4 @@ fn connections_within_descriptors(settings: &Settings, workers: usize) -> Result
         );
     }
     Ok(wanted.min(possible))
-}
-
-/// The service of one worker thread: HTTP requests and upgrades, decided by the same App.
-fn serve(
-    shared: Shared,
-) -> impl ServiceFactory<
-    TcpStream,
-    Config = (),
-    Response = (),
-    Error = actix_http::error::DispatchError,
-    InitError = (),
-> {
-    // Per worker, and not in a thread_local: on exit actix-web would touch a destroyed pool.
-    let app: Rc<RefCell<Option<AppService>>> = Rc::default();
-    let worker: Rc<RefCell<Option<Rc<Worker>>>> = Rc::default();
-    let upgrades = {
-        let (app, worker, shared) = (app.clone(), worker.clone(), shared.clone());
-        fn_factory(move || {
-            let (app, worker, shared) = (app.clone(), worker.clone(), shared.clone());
-            async move {
-                let app = app_of(&app, &shared).await?;
-                let node = shared.node.clone().into_inner();
-                let worker = worker.borrow_mut().get_or_insert_with(|| Worker::start(node)).clone();
-                Ok::<_, ()>(fn_service(move |(request, framed)| {
-                    ws::upgrade(app.clone(), worker.clone(), request, framed)
-                }))
-            }
-        })
-    };
-    let http_connections = shared.http_connections.clone();
-    let requests = fn_factory(move || {
-        let (app, shared) = (app.clone(), shared.clone());
-        async move { app_of(&app, &shared).await }
-    });
-    let http = HttpService::build()
-        .client_request_timeout(REQUEST_TIMEOUT)
-        .upgrade(upgrades)
-        .h1(requests.map_err(|error: actix_web::Error| error.error_response()))
-        .tcp();
-    fn_factory(move || {
-        let (http, open) = (http.new_service(()), http_connections.clone());
-        async move {
-            let http = Rc::new(http.await?);
-            Ok(fn_service(move |stream| serve_connection(stream, http.clone(), open.clone())))
-        }
-    })
-}
-
-/// One connection, until it ends or becomes a session.
-///
-/// HTTP has 16 KB of buffers for each, so it is given only those that have something to say: when
-/// everybody comes back at once, thousands wait, and those who never speak take next to nothing.
-async fn serve_connection<S, E>(
-    stream: TcpStream,
-    http: Rc<S>,
-    open: Gauge,
-) -> std::result::Result<(), E>
-where
-    S: Service<TcpStream, Response = (), Error = E>,
-{
-    let _counted = Counted::new(open);
-    if !matches!(timeout(REQUEST_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
-        return Ok(());
-    }
-    timeout(HTTP_LIFETIME, http.call(stream)).await.unwrap_or(Ok(()))
-}
-
-/// Is counted by a gauge as long as it lives.
-struct Counted(Gauge);
-
-impl Counted {
-    fn new(gauge: Gauge) -> Self {
-        gauge.inc();
-        Self(gauge)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
-
-/// The worker's App, built by whoever asks first.
-async fn app_of(
-    slot: &Rc<RefCell<Option<AppService>>>,
-    shared: &Shared,
-) -> std::result::Result<AppService, ()> {
-    if let Some(app) = &*slot.borrow() {
-        return Ok(app.clone());
-    }
-    let app = build_app(shared).await?;
-    Ok(slot.borrow_mut().get_or_insert(app).clone())
-}
-
-fn build_app(shared: &Shared) -> impl Future<Output = std::result::Result<AppService, ()>> + use<> {
-    let pages =
-        web::scope("").wrap(Compress::default()).service(get_or_head("/", page::index)).service(
-            web::scope("/static")
-                .wrap(
-                    DefaultHeaders::new()
-                        .add(("Cache-Control", "no-cache"))
-                        .add(("X-Content-Type-Options", "nosniff")),
-                )
-                .service(Files::new("/", &shared.statics)),
-        );
-    let app = App::new()
-        .app_data(shared.node.clone())
-        .app_data(shared.admission.clone())
-        .app_data(shared.page.clone())
-        .app_data(shared.overview.clone())
-        // Resources, not routes: they answer another method with 405 instead of 404.
-        .service(get_or_head("/ws", ws::connect))
-        .service(get_or_head("/overview", overview::overview))
-        .service(get_or_head("/static/{hash:[0-9a-f]{16}}/{file}", assets::asset))
-        .service(get_or_head("/healthz", health::healthz))
-        .service(get_or_head("/readyz", health::readyz));
-    #[cfg(feature = "echo")]
-    let app = app.service(get_or_head("/echo", ws::echo));
-    let factory = map_config(app.service(pages), |()| AppConfig::default());
-    let service = ServiceFactory::<Request>::new_service(&factory, ());
-    async move {
-        let service = service.await?;
-        Ok(Rc::new(boxed::service(service)))
-    }
-}
-
-/// A resource that answers GET and HEAD (RFC 9110 §9.3.2), and 405 to anything else.
-fn get_or_head<F, Args>(path: &str, handler: F) -> actix_web::Resource
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let reads = guard::Any(guard::Get()).or(guard::Head());
-    web::resource(path).route(web::route().guard(reads).to(handler))
-}
-
-fn serve_admin(
-    listener: std::net::TcpListener,
-    node: Arc<Node>,
-    registry: Registry,
-    operations: backup::Operations,
-) -> Result<Server> {
-    let registry = web::Data::new(registry);
-    let operations = web::Data::new(operations);
-    let node = web::Data::from(node);
-    let admin = HttpServer::new(move || {
-        App::new()
-            .app_data(registry.clone())
-            .app_data(node.clone())
-            .app_data(operations.clone())
-            .service(web::resource("/export").route(web::get().to(backup::export)))
-            .service(web::resource("/import").route(web::post().to(backup::import)))
-            .service(get_or_head("/metrics", metrics::metrics))
-            .service(get_or_head("/healthz", health::healthz))
-            .service(get_or_head("/readyz", health::readyz))
-    });
-    Ok(admin.workers(1).disable_signals().listen(listener)?.run())
 }

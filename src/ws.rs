@@ -4,17 +4,7 @@
 //! like any handler, and answers 101 or an ordinary HTTP error; the [`Grant`] in the response says
 //! what was decided. The upgrade service writes that answer and, on 101, gives the socket away.
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
-    ops::RangeInclusive,
-    rc::Rc,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::IpAddr, ops::RangeInclusive, rc::Rc, sync::Arc, time::Duration};
 
 use actix_codec::Framed;
 use actix_http::{
@@ -39,109 +29,9 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
+    admission::{Admission, Permit, Stranger},
     client_address::{Hearsay, TrustedProxies},
-    settings,
 };
-
-/// Who may connect, and how many.
-#[derive(Debug)]
-pub struct Admission {
-    allowed_origins: Vec<String>,
-    allow_missing_origin: bool,
-    connections_max: usize,
-    per_address_max: usize,
-    trusted_proxies: TrustedProxies,
-    open: AtomicUsize,
-    /// By what [`counted_as`] makes of the client's address.
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Admission {
-    /// The rules of `[server]`, for at most `connections_max` connections.
-    pub fn new(server: &settings::Server, connections_max: usize) -> Arc<Self> {
-        let validated = "validated when the settings were loaded";
-        let trusted = server.trusted_proxies.iter();
-        let trusted = trusted.map(|text| settings::network(text).expect(validated));
-        Arc::new(Self {
-            allowed_origins: server.allowed_origins.clone(),
-            allow_missing_origin: server.allow_missing_origin,
-            connections_max,
-            per_address_max: server.max_connections_per_address,
-            trusted_proxies: TrustedProxies::new(trusted),
-            open: AtomicUsize::new(0),
-            by_address: Mutex::default(),
-        })
-    }
-
-    /// Takes a place for a connection from `address`, until the permit is dropped.
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, StatusCode> {
-        let max = self.connections_max;
-        let enter = |open| (open < max).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_err() {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        let mut permit = Permit { admission: self.clone(), address: None };
-        if self.per_address_max == 0 {
-            return Ok(permit);
-        }
-        let address = counted_as(address);
-        let mut by_address = self.by_address.lock().expect("nothing panics under this lock");
-        let count = by_address.entry(address).or_default();
-        if *count >= self.per_address_max {
-            drop(by_address);
-            return Err(StatusCode::TOO_MANY_REQUESTS);
-        }
-        *count += 1;
-        drop(by_address);
-        permit.address = Some(address);
-        Ok(permit)
-    }
-
-    /// Whether a page of `origin` may connect to the server it reached as `host`.
-    fn allows(&self, origin: Option<&str>, host: Option<&str>) -> bool {
-        let Some(origin) = origin else { return self.allow_missing_origin };
-        if !self.allowed_origins.is_empty() {
-            return self.allowed_origins.iter().any(|allowed| allowed == origin);
-        }
-        let own = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        match (own, host) {
-            (Some(own), Some(host)) => own.eq_ignore_ascii_case(host),
-            _ => false,
-        }
-    }
-}
-
-/// An IPv6 address stands for its network of 64 bits: that much belongs to one household at least,
-/// and counted singly nobody would ever reach a limit.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
-}
-
-/// One admitted connection.
-#[derive(Debug)]
-struct Permit {
-    admission: Arc<Admission>,
-    /// Set where connections are counted by address.
-    address: Option<IpAddr>,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.admission.open.fetch_sub(1, Ordering::AcqRel);
-        let Some(address) = self.address else { return };
-        let mut by_address =
-            self.admission.by_address.lock().expect("nothing panics under this lock");
-        if let Some(count) = by_address.get_mut(&address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&address);
-            }
-        }
-    }
-}
 
 /// Marks requests that came through the upgrade service, whose socket can be taken over.
 struct Upgradable;
@@ -209,17 +99,17 @@ fn decide(
         node.stats.refused("handshake");
         return response;
     }
-    if node.is_draining() {
+    if admission.is_closed() {
         node.stats.refused("draining");
         return retry_later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away\n");
     }
-    let origin = header(request, header::ORIGIN);
-    let one_origin = request.headers().get_all(header::ORIGIN).count() <= 1;
-    if !one_origin || !admission.allows(origin, header(request, header::HOST)) {
+    let address = client_address(request, admission.trusted_proxies());
+    let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
+    if let Err(stranger) = admission.allows(&origins, header(request, header::HOST)) {
+        debug!("{address} was refused: {stranger}");
         node.stats.refused("origin");
-        return HttpResponse::Forbidden().body("this Origin may not connect\n");
+        return forbidden(&stranger);
     }
-    let address = client_address(request, &admission.trusted_proxies);
     let permit = match admission.admit(address) {
         Ok(permit) => permit,
         Err(status) => {
@@ -228,15 +118,18 @@ fn decide(
             return retry_later(status, "too many connections\n");
         }
     };
-    match actix_web_actors::ws::handshake(request) {
-        Ok(mut response) => {
-            let mut response = response.finish();
-            response.extensions_mut().insert(Grant { purpose, permit });
-            response
-        }
-        // Checked above; whatever it still finds is the client's fault.
-        Err(error) => HttpResponse::BadRequest().body(format!("{error}\n")),
-    }
+    // What actix-http and actix-web-actors check of a handshake was checked above, and more.
+    let mut accepted = actix_http::ws::handshake_response(request.head()).finish();
+    accepted.extensions_mut().insert(Grant { purpose, permit });
+    accepted.map_into_boxed_body().into()
+}
+
+/// Only this answer repeats what the client said, so nobody may take it for a page.
+fn forbidden(stranger: &Stranger) -> HttpResponse {
+    HttpResponse::Forbidden()
+        .content_type("text/plain; charset=utf-8")
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(format!("{stranger}\n"))
 }
 
 fn client_address(request: &HttpRequest, trusted: &TrustedProxies) -> IpAddr {
@@ -262,8 +155,8 @@ fn retry_later(status: StatusCode, body: &'static str) -> HttpResponse {
     HttpResponse::build(status).insert_header((header::RETRY_AFTER, seconds)).body(body)
 }
 
-/// RFC 6455 §4.2.1, which the handshake of actix-web-actors checks only in part: it accepts
-/// versions 7 and 8, keys of any length and HTTP/1.0.
+/// RFC 6455 §4.2.1, which actix-http checks only in part: it accepts versions 7 and 8, keys of any length
+/// and HTTP/1.0, and looks at no more than one line of `Upgrade`.
 fn check_handshake(request: &HttpRequest) -> Result<(), HttpResponse> {
     let upgrade_required = || {
         HttpResponse::UpgradeRequired()
@@ -366,64 +259,6 @@ fn prepare_socket(stream: &TcpStream, worker: &Worker) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn admission(origins: &[&str], allow_missing: bool) -> Admission {
-        Admission {
-            allowed_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
-            allow_missing_origin: allow_missing,
-            connections_max: 2,
-            per_address_max: 1,
-            trusted_proxies: TrustedProxies::default(),
-            open: AtomicUsize::new(0),
-            by_address: Mutex::default(),
-        }
-    }
-
-    #[test]
-    fn without_a_list_only_the_own_page_may_connect() {
-        let own = admission(&[], false);
-        assert!(own.allows(Some("http://localhost:8080"), Some("localhost:8080")));
-        assert!(own.allows(Some("https://Example.org"), Some("example.org")));
-        assert!(!own.allows(Some("http://localhost:8081"), Some("localhost:8080")));
-        assert!(!own.allows(Some("null"), Some("localhost:8080")));
-        assert!(!own.allows(Some("http://localhost:8080.evil.example"), Some("localhost:8080")));
-        assert!(!own.allows(None, Some("localhost:8080")));
-        assert!(admission(&[], true).allows(None, Some("localhost:8080")));
-    }
-
-    #[test]
-    fn a_list_is_matched_exactly() {
-        let listed = admission(&["https://a.example"], false);
-        assert!(listed.allows(Some("https://a.example"), None));
-        for other in ["http://a.example", "https://a.example:443", "https://b.example"] {
-            assert!(!listed.allows(Some(other), Some("b.example")), "{other}");
-        }
-    }
-
-    #[test]
-    fn places_are_counted_and_given_back() {
-        let admission = Arc::new(admission(&[], false));
-        let (a, b, c) = (IpAddr::from([1; 4]), IpAddr::from([2; 4]), IpAddr::from([3; 4]));
-        let first = admission.admit(a).expect("room");
-        assert_eq!(admission.admit(a).err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let second = admission.admit(b).expect("room");
-        assert_eq!(admission.admit(c).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
-        drop((first, second));
-        assert!(admission.admit(a).is_ok());
-        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
-    }
-
-    #[test]
-    fn a_network_of_64_bits_counts_as_one_address() {
-        let admission = Arc::new(admission(&[], false));
-        let ip = |text: &str| text.parse().expect("an address");
-        let first = admission.admit(ip("2001:db8:0:1::1")).expect("room");
-        let neighbour = admission.admit(ip("2001:db8:0:1:ffff::2"));
-        assert_eq!(neighbour.err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let elsewhere = admission.admit(ip("2001:db8:0:2::1")).expect("room");
-        drop((first, elsewhere));
-        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
-    }
 
     #[test]
     fn the_lines_of_a_header_are_taken_in_their_order() {

@@ -74,7 +74,8 @@ export class OverviewFeed {
    */
   async fetchOnce(signal, priority = 'low') {
     try {
-      const response = await fetch('/overview', { cache: 'no-cache', signal, priority });
+      const base = document.body.dataset.base ?? '';
+      const response = await fetch(`${base}/overview`, { cache: 'no-cache', signal, priority });
       if (!response.ok) return false;
       return this.census.learnOverview(await response.arrayBuffer(), performance.now());
     } catch {

@@ -54,7 +54,9 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
     };
     // Rereading pages are not compressed, which is not needed to know that they are there.
     let page = settings::Page { reload: true, ..settings.page.clone() };
-    let page = Page::load(&page).err().map(|error| ("page.path", format!("{error:#}")));
+    let page = Page::load(&page, settings.server.base())
+        .err()
+        .map(|error| ("page.path", format!("{error:#}")));
     let store = if settings.redis.is_used() {
         settings.redis.access().err().map(|error| ("redis.ca_file", format!("{error:#}")))
     } else {

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM during a command: remove what is not finished, and end.
+//! Ctrl-C, SIGTERM and a closed terminal during a command: remove what is not finished, and end.
 //!
 //! A store needs no help: an import is one transaction, which is undone when the process ends. Nor does
 //! a Redis Cluster: what was merged stays, and is merged again by whoever imports again.
@@ -11,7 +11,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+
+use crate::signals::Signals;
 
 /// Files that are worth nothing before they are finished. One that got its name meanwhile is not
 /// found any more under this one.
@@ -28,17 +29,12 @@ pub fn watch() -> Result<()> {
         .enable_io()
         .build()
         .context("cannot watch for signals")?;
-    let (mut interrupt, mut terminate) = {
+    let mut signals = {
         let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        Signals::new()?
     };
     let watching = move || {
-        let number = runtime.block_on(async {
-            tokio::select! {
-                _ = interrupt.recv() => 2,
-                _ = terminate.recv() => 15,
-            }
-        });
+        let (_, number) = runtime.block_on(signals.next());
         for path in UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             // Not there any more, or not to be removed: nothing can be done about it either way.
             if fs::remove_file(path).is_ok() {

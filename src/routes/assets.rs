@@ -12,11 +12,12 @@ use std::{
 };
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::{
     encoded::{Effort, Encoded},
     page::{Page, WAY_OUT},
+    query::switch,
 };
 
 /// A file under its hashed name never changes.
@@ -26,19 +27,28 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// which nobody may keep under that name.
 const NOT_AT_ALL: &str = "no-store";
 
+/// Under a name that stays, a file may change with any start.
+const A_DAY: &str = "public, max-age=86400";
+
+/// The site's picture, which the page names.
+pub const ICON: &str = "favicon.svg";
+
 /// All files of the page.
 #[derive(Debug)]
 pub struct Assets {
+    /// `server.base_path`, without a slash at its end.
+    base: String,
     hash: String,
     files: BTreeMap<String, Encoded>,
 }
 
 impl Assets {
-    /// Reads and, with `Effort::Thorough`, compresses the files in `folder`.
+    /// Reads and, with `Effort::Thorough`, compresses the files in `folder`, which are served below
+    /// `base`.
     ///
     /// # Errors
     /// If a file cannot be read; the error names it.
-    pub fn load(folder: &Path, effort: Effort) -> Result<Self> {
+    pub fn load(folder: &Path, base: &str, effort: Effort) -> Result<Self> {
         let mut contents = BTreeMap::new();
         let unreadable =
             || format!("cannot read the page's folder {}: {WAY_OUT}", folder.display());
@@ -62,12 +72,36 @@ impl Assets {
             }
             (name, encoded)
         });
-        Ok(Self { files: files.collect(), hash })
+        Ok(Self { base: base.to_owned(), files: files.collect(), hash })
     }
 
     /// Where they are served: a path without a slash at its end.
     pub fn prefix(&self) -> String {
-        format!("/static/{}", self.hash)
+        format!("{}/static/{}", self.base, self.hash)
+    }
+
+    /// That whatever `html` names of them is there, and whatever their modules import.
+    ///
+    /// # Errors
+    /// If not; the error says what is missing and who names it.
+    pub fn ensure_complete(&self, html: &str) -> Result<()> {
+        let named = |text: &str, before: &str, by: &str| {
+            for (at, _) in text.match_indices(before) {
+                let name = text[at + before.len()..].split(['"', '\'']).next().unwrap_or_default();
+                let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+                ensure!(
+                    name.is_empty() || !name.chars().all(legal) || self.files.contains_key(name),
+                    "static/{name} is missing, which {by} names: copy all of static/"
+                );
+            }
+            Ok(())
+        };
+        named(html, &format!("{}/", self.prefix()), "the page")?;
+        for module in self.modules() {
+            let text = String::from_utf8_lossy(self.files[module].plain());
+            named(&text, "from './", module)?;
+        }
+        Ok(())
     }
 
     /// Names of the JavaScript modules, for the page to ask for all of them at once.
@@ -104,7 +138,15 @@ pub async fn asset(
 }
 
 fn is_exact(query: &str) -> bool {
-    query.split('&').any(|pair| pair == "exact")
+    switch(query, "exact").unwrap_or(false)
+}
+
+/// `GET /favicon.ico`, which browsers and others ask for without having read the page.
+pub async fn icon(request: HttpRequest, page: web::Data<Page>) -> HttpResponse {
+    match page.loaded().assets.files.get(ICON) {
+        Some(icon) => icon.respond_with(&request, A_DAY),
+        None => HttpResponse::NotFound().body("there is no such file\n"),
+    }
 }
 
 #[cfg(test)]
@@ -116,7 +158,7 @@ mod tests {
         for (name, text) in files {
             fs::write(folder.path().join(name), text).expect("a writable file");
         }
-        Assets::load(folder.path(), Effort::Quick).expect("readable")
+        Assets::load(folder.path(), "", Effort::Quick).expect("readable")
     }
 
     #[test]
@@ -131,6 +173,22 @@ mod tests {
             assert_ne!(before.prefix(), other.prefix());
         }
         assert_eq!(before.modules(), ["a.js"]);
+    }
+
+    #[test]
+    fn whatever_is_named_has_to_be_there() {
+        let import = "import { b } from './b.js';";
+        let assets = load(&[("a.js", import), ("b.js", "")]);
+        let page = |name: &str| format!("<script src=\"{}/{name}\">", assets.prefix());
+        assert!(assets.ensure_complete(&page("a.js")).is_ok());
+        let told = |assets: &Assets, html: &str| {
+            assets.ensure_complete(html).expect_err("one is missing").to_string()
+        };
+        assert!(
+            told(&assets, &page("c.css")).starts_with("static/c.css is missing, which the page")
+        );
+        let half = load(&[("a.js", import)]);
+        assert!(told(&half, "").starts_with("static/b.js is missing, which a.js names"));
     }
 
     #[test]

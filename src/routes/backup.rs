@@ -24,6 +24,7 @@ use tokio::{
 };
 
 use self::merging::Merging;
+use super::query::switch;
 use crate::backup::{
     Header, MEDIA_TYPE, Summary, bytes_max,
     encoder::Encoder,
@@ -164,9 +165,6 @@ pub struct Wishes {
     /// Boxes a second while anybody plays; 0: as fast as they are handed out.
     #[serde(default = "default_rate")]
     rate: u32,
-    /// Whether a backup of a board of another name will do.
-    #[serde(default)]
-    any_name: bool,
 }
 
 /// 200 KB/s for a plain client, which is told of every box.
@@ -189,6 +187,11 @@ pub async fn import(
     if let Some(refusal) = refuse_browsers(&request) {
         return refusal;
     }
+    // Whether a backup of a board of another name will do.
+    let any_name = match switch(request.query_string(), "any_name") {
+        Ok(any_name) => any_name,
+        Err(told) => return refuse_unread(StatusCode::BAD_REQUEST, told.trim_end()),
+    };
     let most = bytes_max(node.board.boxes());
     if declared(&request).is_some_and(|declared| declared > most) {
         return refuse_unread(StatusCode::PAYLOAD_TOO_LARGE, &too_long(most));
@@ -208,7 +211,7 @@ pub async fn import(
         Ok(received) => received,
         Err(Refusal(status, reason)) => return refuse(status, &reason),
     };
-    if let Some(reason) = misfit(&summary.header, &node, wishes.any_name) {
+    if let Some(reason) = misfit(&summary.header, &node, any_name) {
         return refuse(StatusCode::CONFLICT, &reason);
     }
     let boxes = counted(summary.checked.into(), "box", "boxes");

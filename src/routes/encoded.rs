@@ -55,6 +55,11 @@ impl Encoded {
         }
     }
 
+    /// The body itself.
+    pub fn plain(&self) -> &Bytes {
+        &self.plain
+    }
+
     /// Makes the compressed forms now rather than for the first who asks.
     pub fn compress(&self) {
         self.brotli();

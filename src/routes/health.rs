@@ -1,19 +1,15 @@
 //! `/healthz`: the process answers. `/readyz`: it should be sent players.
 
-use actix_web::{HttpResponse, Responder, web};
+use actix_web::{HttpRequest, HttpResponse, Responder, web};
 use actors::{store::StoreState, topology::Node};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+use super::query::switch;
+use crate::admission::Admission;
 
 /// `GET /healthz`: 200 as long as anything works at all.
 pub async fn healthz() -> impl Responder {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
-}
-
-/// `?store=1` makes the store's state decisive.
-#[derive(Debug, Deserialize)]
-pub struct Strictness {
-    #[serde(default)]
-    store: u8,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,19 +25,28 @@ struct Readiness {
 
 /// `GET /readyz`: 200 if the board is loaded, the shards live and the node is not draining, else 503.
 /// A store that is down is told but does not take the readers away, unless `?store=1`.
-pub async fn readyz(node: web::Data<Node>, strictness: web::Query<Strictness>) -> impl Responder {
+pub async fn readyz(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    admission: web::Data<Admission>,
+) -> impl Responder {
+    let store_counts = match switch(request.query_string(), "store") {
+        Ok(counts) => counts,
+        Err(told) => return HttpResponse::BadRequest().content_type("text/plain").body(told),
+    };
     let dead = node.fatal.get();
     let (store, store_problem) = match node.store().state() {
         StoreState::Up => ("up", None),
         StoreState::Down(reason) => ("down", Some(reason.to_string())),
     };
-    let serving = dead.is_none() && !node.is_draining();
+    let draining = admission.is_closed();
+    let serving = dead.is_none() && !draining;
     let readiness = Readiness {
-        ready: serving && (strictness.store == 0 || store == "up"),
+        ready: serving && (!store_counts || store == "up"),
         // The listener opens after the board was loaded.
         board: "loaded",
         shards: if dead.is_none() { "alive" } else { "dead" },
-        draining: node.is_draining(),
+        draining,
         store,
         store_problem,
     };

@@ -1,17 +1,21 @@
 //! The page: one template, the files it is made of, and the headers that keep it to itself.
 
-use std::{
-    path::Path,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use actix_web::{HttpRequest, HttpResponse, Responder, http::header, web};
-use actors::topology::Node;
+use actix_web::{
+    HttpRequest, HttpResponse, Responder,
+    http::header::{self, ETag, EntityTag, Header as _, IfNoneMatch},
+    web,
+};
+use actors::{board::Board, topology::Node};
 use anyhow::{Context as _, Result};
 use tera::{Context, Tera};
 use url::Url;
 
-use super::{assets::Assets, encoded::Effort};
+use super::{
+    assets::{Assets, ICON},
+    encoded::Effort,
+};
 use crate::settings;
 
 /// The template's name in `templates/`.
@@ -20,6 +24,9 @@ const INDEX: &str = "index.html";
 /// What to do if the page's files cannot be read.
 pub const WAY_OUT: &str = "start the server in the folder that holds templates/ and static/, or set \
                            page.path to it";
+
+/// For what nobody needs to allow: this page asks for none of it.
+const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
 
 /// The page as it was read.
 pub struct Loaded {
@@ -31,18 +38,22 @@ pub struct Loaded {
 /// The page and where it comes from.
 pub struct Page {
     settings: settings::Page,
+    /// `server.base_path`, without a slash at its end.
+    base: String,
     loaded: RwLock<Arc<Loaded>>,
 }
 
 impl Page {
-    /// Reads `templates/` and `static/`, so that a mistake in them is found at start.
+    /// Reads `templates/` and `static/` and tries them, so that a mistake in them is found at start. The
+    /// page is served below `base`.
     ///
     /// # Errors
-    /// If a file cannot be read or the template has a mistake; the error names the file.
-    pub fn load(settings: &settings::Page) -> Result<Self> {
+    /// If a file is missing or cannot be read, or the template has a mistake; the error names the file.
+    pub fn load(settings: &settings::Page, base: &str) -> Result<Self> {
         let effort = if settings.reload { Effort::Quick } else { Effort::Thorough };
-        let loaded = Loaded::load(&settings.path, effort)?;
-        Ok(Self { settings: settings.clone(), loaded: RwLock::new(Arc::new(loaded)) })
+        let loaded = Loaded::load(settings, base, effort)?;
+        let (settings, base) = (settings.clone(), base.to_owned());
+        Ok(Self { settings, base, loaded: RwLock::new(Arc::new(loaded)) })
     }
 
     /// What was read last.
@@ -50,11 +61,17 @@ impl Page {
         self.loaded.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What stands before every path of the site.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
     /// What is there now, if it may change, else what was read at start.
     async fn current(self: Arc<Self>) -> Result<Arc<Loaded>> {
         if self.settings.reload {
-            let folder = self.settings.path.clone();
-            let loaded = web::block(move || Loaded::load(&folder, Effort::Quick)).await??;
+            let page = self.clone();
+            let load = move || Loaded::load(&page.settings, &page.base, Effort::Quick);
+            let loaded = web::block(load).await??;
             *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(loaded);
         }
         Ok(self.loaded())
@@ -62,16 +79,37 @@ impl Page {
 }
 
 impl Loaded {
-    fn load(folder: &Path, effort: Effort) -> Result<Self> {
-        let assets = Assets::load(&folder.join("static"), effort)?;
+    fn load(settings: &settings::Page, base: &str, effort: Effort) -> Result<Self> {
+        let folder = &settings.path;
+        let assets = Assets::load(&folder.join("static"), base, effort)?;
         let file = folder.join("templates").join(INDEX);
         let text = std::fs::read_to_string(&file).with_context(|| {
             format!("cannot read the page's template {}: {WAY_OUT}", file.display())
         })?;
-        let mut tera = Tera::default();
-        tera.add_raw_template(INDEX, &text)
-            .with_context(|| format!("mistake in template {}", file.display()))?;
-        Ok(Self { templates: tera, assets })
+        let mut templates = Tera::default();
+        let mistake = || format!("mistake in template {}", file.display());
+        templates.add_raw_template(INDEX, &text).with_context(mistake)?;
+        let loaded = Self { templates, assets };
+        let any_board = Board::new("main", 1, 1).expect("a legal board");
+        let html = loaded.render(settings, base, &any_board).with_context(mistake)?;
+        loaded.assets.ensure_complete(&html)?;
+        Ok(loaded)
+    }
+
+    fn render(&self, settings: &settings::Page, base: &str, board: &Board) -> Result<String> {
+        let own_socket = if base.is_empty() { String::new() } else { format!("{base}/ws") };
+        let socket = Some(&settings.websocket_url).filter(|url| !url.is_empty());
+        let mut context = Context::new();
+        context.insert("base", base);
+        context.insert("static", &self.assets.prefix());
+        context.insert("modules", &self.assets.modules());
+        context.insert("boxes", &board.boxes());
+        context.insert("board", board.name());
+        context.insert("version", env!("CARGO_PKG_VERSION"));
+        context.insert("me_url", &settings.me_url);
+        context.insert("coffee_url", &settings.coffee_url);
+        context.insert("websocket_url", socket.unwrap_or(&own_socket));
+        Ok(self.templates.render(INDEX, &context)?)
     }
 }
 
@@ -82,37 +120,64 @@ pub async fn index(
     page: web::Data<Page>,
 ) -> impl Responder {
     let page = page.into_inner();
-    let loaded = match page.clone().current().await {
-        Ok(loaded) => loaded,
+    let rendered = page.clone().current().await;
+    let html = match rendered.and_then(|now| now.render(&page.settings, &page.base, &node.board)) {
+        Ok(html) => html,
         Err(problem) => {
             log::error!("{problem:#}");
             return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
         }
     };
-    let mut context = Context::new();
-    context.insert("static", &loaded.assets.prefix());
-    context.insert("modules", &loaded.assets.modules());
-    context.insert("boxes", &node.board.boxes());
-    context.insert("board", node.board.name());
-    context.insert("version", env!("CARGO_PKG_VERSION"));
-    let settings = &page.settings;
-    context.insert("me_url", &settings.me_url);
-    context.insert("coffee_url", &settings.coffee_url);
-    context.insert("websocket_url", &settings.websocket_url);
-    let policy = policy(host(&request), &settings.websocket_url);
-    match loaded.templates.render(INDEX, &context) {
-        Ok(html) => HttpResponse::Ok()
-            .content_type("text/html; charset=utf-8")
-            .insert_header((header::CACHE_CONTROL, "no-cache"))
-            .insert_header((header::CONTENT_SECURITY_POLICY, policy))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
-            .insert_header((header::REFERRER_POLICY, "no-referrer"))
-            .body(html),
-        Err(error) => {
-            log::error!("the page's template failed: {error}");
-            HttpResponse::InternalServerError().body("the page cannot be shown\n")
-        }
+    // Weak: the same page is sent in several compressed forms.
+    let tag =
+        EntityTag::new_weak(format!("{:08x}-{:x}", crc32c::crc32c(html.as_bytes()), html.len()));
+    let known = match IfNoneMatch::parse(&request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
+        Err(_) => false,
+    };
+    let policy = policy(host(&request), &page.settings.websocket_url);
+    let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header(ETag(tag))
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .insert_header((header::CONTENT_SECURITY_POLICY, policy))
+        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .insert_header((header::REFERRER_POLICY, "no-referrer"))
+        .insert_header(("permissions-policy", PERMISSIONS))
+        .insert_header(("cross-origin-opener-policy", "same-origin"));
+    if known {
+        return response.finish();
     }
+    response.content_type("text/html; charset=utf-8").body(html)
+}
+
+/// `GET /robots.txt`: the page may be found; the rest is nothing to read.
+pub async fn robots(page: web::Data<Page>) -> impl Responder {
+    let base = page.base();
+    HttpResponse::Ok()
+        .content_type("text/plain; charset=utf-8")
+        .body(format!("User-agent: *\nDisallow: {base}/overview\nDisallow: {base}/ws\n"))
+}
+
+/// `GET /manifest.webmanifest`: what a phone needs to keep the page among its programs.
+pub async fn manifest(page: web::Data<Page>) -> impl Responder {
+    let icon = format!("{}/{ICON}", page.loaded().assets.prefix());
+    let manifest = serde_json::json!({
+        "name": "Billion Checkboxes",
+        "short_name": "Checkboxes",
+        "description": "One page with a billion checkboxes that everyone in the world shares.",
+        "start_url": format!("{}/", page.base()),
+        "scope": format!("{}/", page.base()),
+        "display": "standalone",
+        "background_color": "#f6f5fb",
+        "theme_color": "#f6f5fb",
+        "icons": [{ "src": icon, "sizes": "any", "type": "image/svg+xml", "purpose": "any" }],
+    });
+    HttpResponse::Ok()
+        .content_type("application/manifest+json")
+        .insert_header((header::CACHE_CONTROL, "no-cache"))
+        .body(manifest.to_string())
 }
 
 fn host(request: &HttpRequest) -> Option<&str> {
@@ -133,7 +198,7 @@ fn policy(host: Option<&str>, websocket_url: &str) -> String {
     };
     format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-         connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+         manifest-src 'self'; connect-src 'self'{sockets}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 }
 

@@ -31,6 +31,10 @@ pub enum Form {
     Folder,
     /// `host:port` or `:port`.
     Address,
+    /// An absolute path, or empty.
+    Path,
+    /// A list of host names.
+    Hosts,
     /// A list of `scheme://host[:port]`.
     Origins,
     /// A list of addresses and networks as in `10.0.0.0/8`.
@@ -52,7 +56,10 @@ pub enum Form {
 impl Form {
     /// Whether it has entries, which stand between commas in a variable.
     fn is_list(self) -> bool {
-        matches!(self, Self::Origins | Self::Networks | Self::RedisNodes | Self::Remap)
+        matches!(
+            self,
+            Self::Origins | Self::Networks | Self::Hosts | Self::RedisNodes | Self::Remap
+        )
     }
 }
 
@@ -91,8 +98,12 @@ pub const CATALOGUE: &[Entry] = &[
     entry("server.max_connections", "connections", Form::Whole(1, 10_000_000)),
     entry("server.max_connections_per_address", "connections", Form::Whole(0, 10_000_000)),
     entry("server.trusted_proxies", "–", Form::Networks),
+    entry("server.base_path", "–", Form::Path),
+    entry("server.keep_alive_s", "s", Form::Whole(1, DAY_S)),
+    entry("server.drain_delay_s", "s", Form::Whole(0, DAY_S)),
     entry("server.shutdown_timeout_s", "s", Form::Whole(2, DAY_S)),
     entry("admin.address", "host:port", Form::Address),
+    entry("admin.hosts", "–", Form::Hosts),
     entry("page.path", "–", Form::Text),
     entry("page.reload", "–", Form::Switch),
     entry("page.me_url", "–", Form::Link),
@@ -270,6 +281,7 @@ impl Entry {
             Form::RedisNodes => redis::judge_node(item),
             Form::Remap => redis::judge_remap(item),
             Form::Networks => validate::network(item).map(|_| ()),
+            Form::Hosts => validate::host(item),
             _ => validate::origin(item),
         }
     }
@@ -292,6 +304,7 @@ impl Entry {
                 return (!bad.is_empty()).then(|| format!("{key}: {}", bad.join("; ")));
             }
             (Form::Address, ValueKind::String(text)) => validate::address(text).err(),
+            (Form::Path, ValueKind::String(text)) => validate::base_path(text).err(),
             (Form::Folder, ValueKind::String(text)) => validate::folder(text).err(),
             (Form::Link, ValueKind::String(text)) => validate::link(text).err(),
             (Form::Socket, ValueKind::String(text)) => validate::socket(text).err(),

@@ -64,13 +64,24 @@ pub struct Server {
     pub max_connections: usize,
     pub max_connections_per_address: usize,
     pub trusted_proxies: Vec<String>,
+    pub base_path: String,
+    pub keep_alive_s: u64,
+    pub drain_delay_s: u64,
     pub shutdown_timeout_s: u64,
+}
+
+impl Server {
+    /// What stands before every path of ours: empty, or a path without a slash at its end.
+    pub fn base(&self) -> &str {
+        self.base_path.trim_end_matches('/')
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Admin {
     pub address: String,
+    pub hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

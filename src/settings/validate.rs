@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::{Settings, show::masked};
+use crate::origin::Origin;
 
 /// Messages a session may get beside the answers to its ranges before it counts as lagging.
 const MAILBOX_ROOM: usize = 16;
@@ -121,28 +122,38 @@ pub fn folder(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether `text` has the form of an `Origin` header (RFC 6454 §6.2): scheme, host, maybe a port.
+/// Whether `text` is an origin: scheme, host, maybe a port.
 pub fn origin(text: &str) -> Result<(), String> {
     let wanted = || {
         format!(
-            "{:?} is no origin as browsers send it: write scheme://host[:port] in lower case and \
-             without a default port, as in https://example.org",
+            "{:?} is no origin: write scheme://host[:port], as in https://example.org",
             masked(text)
         )
     };
-    let (scheme, host) = text.split_once("://").ok_or_else(wanted)?;
-    let scheme_is_legal = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
-    let port = host.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
-    let port_is_legal = port.is_none_or(|port| {
-        port.parse::<u16>().is_ok() && !matches!((scheme, port), ("http", "80") | ("https", "443"))
-    });
-    let legal = scheme_is_legal
-        && port_is_legal
-        && text.to_lowercase() == text
-        && !host.is_empty()
-        && !host.contains(['/', '?', '#', '@', '*', ' ', ',']);
-    legal.then_some(()).ok_or_else(wanted)
+    Origin::parse(text).filter(|_| !text.contains(['*', ','])).map(|_| ()).ok_or_else(wanted)
+}
+
+/// The name of a host, without its port.
+pub fn host(text: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !text.is_empty() && text.chars().all(legal) {
+        return Ok(());
+    }
+    let wanted = "write a name without port, as in node-1.example.org (addresses need no entry)";
+    Err(format!("{:?}: {wanted}", masked(text)))
+}
+
+/// A path of a site, which becomes part of addresses on the page.
+pub fn base_path(text: &str) -> Result<(), String> {
+    let wanted = || "write a path as in /boxes, of letters, digits and - . _ ~, or nothing".into();
+    let Some(inner) = text.strip_prefix('/') else {
+        return if text.is_empty() { Ok(()) } else { Err(wanted()) };
+    };
+    let legal = |c: char| c.is_ascii_alphanumeric() || "-._~".contains(c);
+    let part =
+        |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(legal);
+    let inner = inner.strip_suffix('/').unwrap_or(inner);
+    (inner.is_empty() || inner.split('/').all(part)).then_some(()).ok_or_else(wanted)
 }
 
 /// An address, or a network as in `10.0.0.0/8`. Names are not looked up: what they lead to may change

@@ -16,6 +16,7 @@ mod crowds;
 #[cfg(feature = "faults")]
 mod guards;
 mod health;
+mod http;
 mod image;
 mod lost_store;
 mod listening;

@@ -37,7 +37,10 @@ fn the_manual_lists_every_metric_and_no_other() {
     });
     let exposed: BTreeMap<_, _> = servers
         .iter()
-        .flat_map(|server| exposed(&request(server.admin, "GET", "/metrics", &[]).body))
+        .flat_map(|server| {
+            let open = ("Accept", "application/openmetrics-text");
+            exposed(&request(server.admin, "GET", "/metrics", &[open]).body)
+        })
         .collect();
     let listed = listed(&read("docs/OPERATING.md"));
     for name in exposed.keys().chain(listed.keys()) {

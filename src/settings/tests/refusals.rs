@@ -173,9 +173,16 @@ fn values_out_of_range_are_refused_where_they_end_up() {
         ("ADMIN__ADDRESS", "1.2.3.4:99999"),
         ("STORE__PATH", ""),
         ("SERVER__ALLOWED_ORIGINS", "example.org"),
-        ("SERVER__ALLOWED_ORIGINS", "https://Example.org"),
-        ("SERVER__ALLOWED_ORIGINS", "https://example.org:443"),
+        ("SERVER__ALLOWED_ORIGINS", "https://example.org/page"),
+        ("SERVER__ALLOWED_ORIGINS", "https://*.example.org"),
         ("SERVER__ALLOWED_ORIGINS", "http://a:99999"),
+        ("SERVER__BASE_PATH", "boxes"),
+        ("SERVER__BASE_PATH", "//evil.example"),
+        ("SERVER__BASE_PATH", "/a/../b"),
+        ("SERVER__BASE_PATH", "/a b"),
+        ("SERVER__BASE_PATH", "/a?b"),
+        ("SERVER__KEEP_ALIVE_S", "0"),
+        ("ADMIN__HOSTS", "node-1:9090"),
     ] {
         let name = format!("BILLION__{key}");
         let said = environment(&[(&name, value)]).problem();

@@ -22,6 +22,7 @@ use super::{PATIENCE, eventually, server::Server};
 /// The files that operators are told to use.
 const TLS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-tls.conf"));
 const MANY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx.conf"));
+const BELOW: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-path.conf"));
 const PROXY: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-proxy.conf"));
 
 /// Where Debian puts it, which is not on everybody's path.
@@ -129,6 +130,32 @@ impl Balancer {
     /// How often it waited in vain for a node.
     pub fn waits_in_vain(&self) -> u64 {
         self.process.log().matches("upstream timed out").count() as u64
+    }
+}
+
+/// One that serves a site below whose path `/boxes` a server is, and nothing else.
+pub struct Below {
+    _process: Process,
+    /// Where the site is.
+    pub address: SocketAddr,
+}
+
+impl Below {
+    /// Starts one in front of `server`, which is asked with the path, or without it if nginx `strips` it.
+    pub fn start(server: &Server, strips: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [address] = free_addresses(Ipv4Addr::LOCALHOST);
+        let node = |path: &str| format!("proxy_pass http://{}{path};", server.address);
+        let mut below = BELOW.to_owned();
+        for stripped in ["/", "/ws"] {
+            let pass = node(if strips { stripped } else { "" });
+            below = below.replacen("proxy_pass http://127.0.0.1:8080;", &pass, 1);
+        }
+        assert!(!below.contains("127.0.0.1:8080"), "docker/nginx-path.conf has changed");
+        let site = format!("server {{\n    listen {address};\n    include path.conf;\n}}\n");
+        let files =
+            [("site.conf", site), ("path.conf", below), ("nginx.conf", main(folder.path()))];
+        Self { _process: Process::start(folder, &files, address), address }
     }
 }
 

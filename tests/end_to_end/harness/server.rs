@@ -24,6 +24,7 @@ pub struct Setup {
     arguments: Vec<String>,
     data: Arc<TempDir>,
     open_files: Option<u32>,
+    ignored: Option<&'static str>,
 }
 
 impl Setup {
@@ -60,7 +61,7 @@ impl Setup {
     pub fn bare() -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let environment = BTreeMap::new();
-        Self { environment, arguments: Vec::new(), data, open_files: None }
+        Self { environment, arguments: Vec::new(), data, open_files: None, ignored: None }
     }
 
     /// Writes a file into the folder that the server starts in.
@@ -103,6 +104,12 @@ impl Setup {
         self
     }
 
+    /// Starts the server with a signal ignored, as `nohup` does with `HUP`.
+    pub fn with_ignored(mut self, signal: &'static str) -> Self {
+        self.ignored = Some(signal);
+        self
+    }
+
     /// The folder that holds the store's files.
     pub fn store_path(&self) -> PathBuf {
         PathBuf::from(&self.environment["BILLION__STORE__PATH"])
@@ -110,13 +117,19 @@ impl Setup {
 
     fn command(&self) -> Command {
         let binary = env!("CARGO_BIN_EXE_billion");
-        let mut command = match self.open_files {
-            None => Command::new(binary),
-            Some(files) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -n {files} && exec \"$0\" \"$@\""), binary]);
-                shell
-            }
+        let mut prepared = String::new();
+        if let Some(files) = self.open_files {
+            prepared += &format!("ulimit -n {files} && ");
+        }
+        if let Some(signal) = self.ignored {
+            prepared += &format!("trap '' {signal} && ");
+        }
+        let mut command = if prepared.is_empty() {
+            Command::new(binary)
+        } else {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{prepared}exec \"$0\" \"$@\""), binary]);
+            shell
         };
         let inherited = std::env::vars().filter(|(name, _)| {
             let prefixed = ["BILLION__", "WEBSOCKET_", "REDIS_", "LIMITER_"];

@@ -1,0 +1,318 @@
+//! Who may connect, and how many: origins of pages, and places of connections. The WebSocket route asks; a
+//! place is given back when its permit is dropped.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use actix_web::http::{StatusCode, header::HeaderValue};
+
+use crate::{client_address::TrustedProxies, origin::Origin, settings};
+
+/// Allowed origins that a refusal names.
+const TOLD_MAX: usize = 5;
+
+/// Characters of an origin that a refusal repeats; names of hosts have at most 253.
+const TOLD_CHARS_MAX: usize = 280;
+
+/// Who may connect, and how many.
+#[derive(Debug)]
+pub struct Admission {
+    /// None: only the own page's.
+    allowed_origins: Vec<Origin>,
+    allow_missing_origin: bool,
+    connections_max: usize,
+    per_address_max: usize,
+    trusted_proxies: TrustedProxies,
+    closed: AtomicBool,
+    open: AtomicUsize,
+    /// By what [`counted_as`] makes of the client's address.
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Admission {
+    /// The rules of `[server]`, for at most `connections_max` connections.
+    pub fn new(server: &settings::Server, connections_max: usize) -> Arc<Self> {
+        let validated = "validated when the settings were loaded";
+        let trusted = server.trusted_proxies.iter();
+        let trusted = trusted.map(|text| settings::network(text).expect(validated));
+        let origins = server.allowed_origins.iter();
+        Arc::new(Self {
+            allowed_origins: origins.map(|text| Origin::parse(text).expect(validated)).collect(),
+            allow_missing_origin: server.allow_missing_origin,
+            connections_max,
+            per_address_max: server.max_connections_per_address,
+            trusted_proxies: TrustedProxies::new(trusted),
+            closed: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            by_address: Mutex::default(),
+        })
+    }
+
+    /// Whose word about a client's address is taken.
+    pub fn trusted_proxies(&self) -> &TrustedProxies {
+        &self.trusted_proxies
+    }
+
+    /// From now on nobody else may connect; who has, is served as ever.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether newcomers have to go elsewhere.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Takes a place for a connection from `address`, until the permit is dropped.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, StatusCode> {
+        let max = self.connections_max;
+        let enter = |open| (open < max).then_some(open + 1);
+        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_err() {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let mut permit = Permit { admission: self.clone(), address: None };
+        if self.per_address_max == 0 {
+            return Ok(permit);
+        }
+        let address = counted_as(address);
+        let mut by_address = self.by_address.lock().expect("nothing panics under this lock");
+        let count = by_address.entry(address).or_default();
+        if *count >= self.per_address_max {
+            drop(by_address);
+            return Err(StatusCode::TOO_MANY_REQUESTS);
+        }
+        *count += 1;
+        drop(by_address);
+        permit.address = Some(address);
+        Ok(permit)
+    }
+
+    /// Whether a page may connect that says to be of `origins`, which has to be one, to the server that
+    /// it reached as `host`.
+    ///
+    /// # Errors
+    /// If not: why, and what would do.
+    pub fn allows(&self, origins: &[&HeaderValue], host: Option<&str>) -> Result<(), Stranger> {
+        let origin = match origins {
+            [] if self.allow_missing_origin => return Ok(()),
+            [] => return Err(Stranger::Missing),
+            [origin] => *origin,
+            _ => return Err(Stranger::Several),
+        };
+        let told = origin.to_str().unwrap_or_default();
+        let found = Origin::parse(told);
+        let allowed = match (&found, &self.allowed_origins[..]) {
+            (None, _) => false,
+            (Some(origin), []) => host.is_some_and(|host| origin.is_reached_as(host)),
+            (Some(origin), listed) => listed.contains(origin),
+        };
+        if allowed {
+            return Ok(());
+        }
+        let wanted = match (&self.allowed_origins[..], host) {
+            ([], None) => "the request has no Host to compare it with".to_owned(),
+            ([], Some(host)) => format!(
+                "the server was reached as {:?}, so only a page of http:// or https:// and that may \
+                 connect, unless server.allowed_origins lists others",
+                shortened(host)
+            ),
+            (listed, _) => {
+                let named: Vec<_> = listed.iter().take(TOLD_MAX).map(ToString::to_string).collect();
+                let more = if listed.len() > TOLD_MAX { " and some more" } else { "" };
+                format!("server.allowed_origins has {}{more}", named.join(", "))
+            }
+        };
+        Err(Stranger::Other { told: shortened(told), wanted })
+    }
+}
+
+/// A page, or a program, that may not connect.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stranger {
+    /// It does not say where it is from.
+    Missing,
+    /// It says more than one thing.
+    Several,
+    /// It is from elsewhere.
+    Other {
+        /// What it says.
+        told: String,
+        /// What would do.
+        wanted: String,
+    },
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str(
+                "the request has no Origin: programs may connect with server.allow_missing_origin",
+            ),
+            Self::Several => f.write_str("the request has more than one Origin"),
+            // Quoted by Debug, which leaves no control character as it is.
+            Self::Other { told, wanted } => write!(f, "Origin {told:?} may not connect: {wanted}"),
+        }
+    }
+}
+
+/// Long enough for every name there is.
+fn shortened(text: &str) -> String {
+    text.chars().take(TOLD_CHARS_MAX).collect()
+}
+
+/// An IPv6 address stands for its network of 64 bits: that much belongs to one household at least,
+/// and counted singly nobody would ever reach a limit.
+fn counted_as(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
+}
+
+/// One admitted connection.
+#[derive(Debug)]
+pub struct Permit {
+    admission: Arc<Admission>,
+    /// Set where connections are counted by address.
+    address: Option<IpAddr>,
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.admission.open.fetch_sub(1, Ordering::AcqRel);
+        let Some(address) = self.address else { return };
+        let mut by_address =
+            self.admission.by_address.lock().expect("nothing panics under this lock");
+        if let Some(count) = by_address.get_mut(&address) {
+            *count -= 1;
+            if *count == 0 {
+                by_address.remove(&address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(origins: &[&str], allow_missing: bool) -> Admission {
+        Admission {
+            allowed_origins: origins.iter().filter_map(|text| Origin::parse(text)).collect(),
+            allow_missing_origin: allow_missing,
+            connections_max: 2,
+            per_address_max: 1,
+            trusted_proxies: TrustedProxies::default(),
+            closed: AtomicBool::new(false),
+            open: AtomicUsize::new(0),
+            by_address: Mutex::default(),
+        }
+    }
+
+    fn allows(admission: &Admission, origin: Option<&str>, host: Option<&str>) -> bool {
+        let origin = origin.map(|origin| HeaderValue::from_str(origin).expect("legal"));
+        let origins: Vec<_> = origin.iter().collect();
+        admission.allows(&origins, host).is_ok()
+    }
+
+    #[test]
+    fn without_a_list_only_the_own_page_may_connect() {
+        let own = admission(&[], false);
+        for (origin, host) in [
+            ("http://localhost:8080", "localhost:8080"),
+            ("https://Example.org", "example.org"),
+            ("https://play.example", "play.example:443"),
+            ("http://play.example", "play.example:80"),
+            ("https://play.example:443", "play.example"),
+            ("https://play.example", "play.example."),
+            ("http://[::1]:8080", "[0:0::1]:8080"),
+            ("http://[::1]", "[::1]:80"),
+        ] {
+            assert!(allows(&own, Some(origin), Some(host)), "{origin} at {host}");
+        }
+        for (origin, host) in [
+            ("http://localhost:8081", "localhost:8080"),
+            ("https://play.example", "play.example:8443"),
+            ("https://play.example", "play.example:80"),
+            ("http://play.example", "play.example:443"),
+            ("https://play.example:8443", "play.example"),
+            ("null", "localhost:8080"),
+            ("http://localhost:8080.evil.example", "localhost:8080"),
+            ("http://evil.example", "user@evil.example"),
+            ("http://evil.example", "evil.example/"),
+            ("http://play.example@evil.example", "play.example"),
+            ("http://play.example/path", "play.example"),
+            ("ws://play.example", "play.example"),
+            ("http://", ""),
+        ] {
+            assert!(!allows(&own, Some(origin), Some(host)), "{origin} at {host}");
+        }
+        assert!(!allows(&own, Some("http://localhost"), None));
+        assert!(!allows(&own, None, Some("localhost:8080")));
+        assert!(allows(&admission(&[], true), None, Some("localhost:8080")));
+    }
+
+    #[test]
+    fn a_list_is_matched_by_what_its_entries_mean() {
+        let listed = admission(&["https://a.example", "HTTPS://B.example:443/", "app://c"], false);
+        for origin in ["https://a.example", "https://b.example", "app://c"] {
+            assert!(allows(&listed, Some(origin), None), "{origin}");
+        }
+        for other in ["http://a.example", "https://a.example:8443", "https://c.example", "app://d"]
+        {
+            assert!(!allows(&listed, Some(other), Some("c.example")), "{other}");
+        }
+        let two = HeaderValue::from_static("https://a.example");
+        assert_eq!(listed.allows(&[&two, &two], None), Err(Stranger::Several));
+    }
+
+    #[test]
+    fn a_refusal_says_what_came_and_what_would_do() {
+        let told = |admission: &Admission, origin: &'static str, host| {
+            let origin = HeaderValue::from_static(origin);
+            admission.allows(&[&origin], host).expect_err("refused").to_string()
+        };
+        let own = told(&admission(&[], false), "https://evil.example", Some("play.example"));
+        assert!(own.starts_with("Origin \"https://evil.example\" may not connect: "), "{own}");
+        assert!(own.contains("reached as \"play.example\""), "{own}");
+        let listed = told(&admission(&["https://a.example"], false), "null", Some("x"));
+        let wanted =
+            "Origin \"null\" may not connect: server.allowed_origins has https://a.example";
+        assert_eq!(listed, wanted);
+        let long = HeaderValue::from_str(&"x".repeat(9000)).expect("legal");
+        let told = admission(&[], false).allows(&[&long], None).expect_err("refused").to_string();
+        assert!(told.len() < 500, "{told}");
+    }
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let admission = Arc::new(admission(&[], false));
+        let (a, b, c) = (IpAddr::from([1; 4]), IpAddr::from([2; 4]), IpAddr::from([3; 4]));
+        let first = admission.admit(a).expect("room");
+        assert_eq!(admission.admit(a).err(), Some(StatusCode::TOO_MANY_REQUESTS));
+        let second = admission.admit(b).expect("room");
+        assert_eq!(admission.admit(c).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        drop((first, second));
+        assert!(admission.admit(a).is_ok());
+        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
+    }
+
+    #[test]
+    fn a_network_of_64_bits_counts_as_one_address() {
+        let admission = Arc::new(admission(&[], false));
+        let ip = |text: &str| text.parse().expect("an address");
+        let first = admission.admit(ip("2001:db8:0:1::1")).expect("room");
+        let neighbour = admission.admit(ip("2001:db8:0:1:ffff::2"));
+        assert_eq!(neighbour.err(), Some(StatusCode::TOO_MANY_REQUESTS));
+        let elsewhere = admission.admit(ip("2001:db8:0:2::1")).expect("room");
+        drop((first, elsewhere));
+        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
+    }
+}

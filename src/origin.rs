@@ -1,0 +1,52 @@
+//! Where a page comes from (RFC 6454): scheme, host and port, with what may be left out filled in. Two
+//! spellings of one origin are equal.
+
+use std::fmt;
+
+use url::Url;
+
+/// An origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    scheme: String,
+    host: String,
+    /// `None` for schemes without a usual port.
+    port: Option<u16>,
+}
+
+impl Origin {
+    /// Reads `scheme://host[:port]`; `None` for anything else, such as `null`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let (_, rest) = text.split_once("://")?;
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        // The parser forgives a lot that no browser sends.
+        if rest.contains(['/', '\\', '?', '#', '@']) || !rest.chars().all(|c| c.is_ascii_graphic())
+        {
+            return None;
+        }
+        let host = url.host_str().filter(|host| !host.is_empty())?.to_lowercase();
+        // The dot says that a name is complete, which it is here.
+        let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
+        Some(Self { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default() })
+    }
+
+    /// Whether a server that was reached as `host`, a `Host` header, has served this page. What scheme
+    /// that was, a proxy knows and we do not: it is taken to be the page's own.
+    pub fn is_reached_as(&self, host: &str) -> bool {
+        let is_http = matches!(self.scheme.as_str(), "http" | "https");
+        is_http
+            && !host.contains('/')
+            && Self::parse(&format!("{}://{host}", self.scheme)).as_ref() == Some(self)
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { scheme, host, port } = self;
+        match (scheme.as_str(), port) {
+            ("http", Some(80)) | ("https", Some(443)) | (_, None) => write!(f, "{scheme}://{host}"),
+            (_, Some(port)) => write!(f, "{scheme}://{host}:{port}"),
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! Switches in a query, in every spelling that people use.
+
+/// Whether `name` is switched on in `query`; not, if it is not there.
+///
+/// # Errors
+/// If its value says neither, or two say different things.
+pub fn switch(query: &str, name: &str) -> Result<bool, String> {
+    let mut found = None;
+    for pair in query.split('&') {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if key != name {
+            continue;
+        }
+        let on = match value.to_ascii_lowercase().as_str() {
+            "" | "1" | "true" | "t" | "yes" | "y" | "on" => true,
+            "0" | "false" | "f" | "no" | "n" | "off" => false,
+            _ => return Err(format!("{name} is a switch: write {name}=1 or {name}=0\n")),
+        };
+        if found.is_some_and(|before| before != on) {
+            return Err(format!("{name} is given twice, on and off\n"));
+        }
+        found = Some(on);
+    }
+    Ok(found.unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_switch_is_understood_in_every_usual_spelling() {
+        for on in ["store", "store=", "store=1", "store=TRUE", "x&store=yes", "store=1&store=on"] {
+            assert_eq!(switch(on, "store"), Ok(true), "{on}");
+        }
+        for off in ["", "x", "x=store", "stores=1", "store=0", "store=False", "store=no&store=0"] {
+            assert_eq!(switch(off, "store"), Ok(false), "{off}");
+        }
+        for wrong in ["store=2", "store=maybe", "store=%31", "store=1&store=0"] {
+            assert!(
+                switch(wrong, "store").is_err_and(|told| told.starts_with("store is ")),
+                "{wrong}"
+            );
+        }
+    }
+}
