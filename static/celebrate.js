@@ -20,6 +20,8 @@ const calm = matchMedia('(prefers-reduced-motion: reduce)');
 export function burst(x, y, pieces, reachPx) {
   const sky = element('sky');
   if (calm.matches || document.hidden) return;
+  // It lies over everything, so it is there only while something flies: nothing could be said of colours below it.
+  sky.hidden = false;
   for (let piece = 0; piece < pieces && sky.childElementCount < PIECES_MAX; piece++) {
     const spark = document.createElement('i');
     spark.style.background = `var(${COLOURS[(piece + Math.floor(x)) % COLOURS.length]})`;
@@ -38,7 +40,10 @@ export function burst(x, y, pieces, reachPx) {
       ],
       { duration: 550 + reachPx * 3 * Math.random() + reachPx * 2, easing: 'cubic-bezier(0.1, 0.7, 0.4, 1)' },
     );
-    flight.onfinish = flight.oncancel = () => spark.remove();
+    flight.onfinish = flight.oncancel = () => {
+      spark.remove();
+      sky.hidden = sky.childElementCount === 0;
+    };
   }
 }
 

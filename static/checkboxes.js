@@ -7,6 +7,7 @@
 
 import { CELLS_MAX, cellsAcross } from './camera.js';
 import { tintAt } from './colours.js';
+import { placeWords } from './where.js';
 import { formatNumber } from './words.js';
 
 /** @typedef {import('./board.js').Board} Board */
@@ -66,6 +67,9 @@ export class Checkboxes {
     this.tabStop = undefined;
     /** The box that is framed, or 0. */
     this.framed = 0;
+    /** Whose place the words that describe it name. */
+    this.describedId = 0;
+    this.placeElement = /** @type {HTMLElement} */ (document.getElementById('describe-place'));
     root.addEventListener('animationend', ({ target }) => {
       if (target instanceof HTMLElement) delete target.dataset.motion;
     });
@@ -130,10 +134,18 @@ export class Checkboxes {
    */
   stopTabAt(id) {
     const cell = this.cellOf(id);
-    if (cell === this.tabStop) return;
-    if (this.tabStop) this.tabStop.input.tabIndex = -1;
-    if (cell) cell.input.tabIndex = 0;
+    if (cell === this.tabStop && id === this.describedId) return;
+    const before = this.tabStop;
     this.tabStop = cell;
+    this.describedId = id;
+    if (before && before !== cell) {
+      before.input.tabIndex = -1;
+      this.describe(before);
+    }
+    if (!cell) return;
+    cell.input.tabIndex = 0;
+    this.placeElement.textContent = placeWords(this.geometry, id);
+    this.describe(cell);
   }
 
   /**
@@ -155,7 +167,10 @@ export class Checkboxes {
    */
   animate(id, motion) {
     const input = this.inputOf(id);
-    if (input) input.dataset.motion = motion;
+    if (!input) return;
+    // One is where one arrived last, and nowhere else.
+    if (motion === 'found') this.sheet.querySelector('[data-motion="found"]')?.removeAttribute('data-motion');
+    input.dataset.motion = motion;
   }
 
   /**
@@ -284,14 +299,30 @@ export class Checkboxes {
   }
 
   /** @param {Cell} cell */
-  paint({ id, input }) {
+  paint(cell) {
+    const { id, input } = cell;
     const state = this.board.stateOf(id);
     input.checked = state === 'checked' || state === 'waiting';
     input.toggleAttribute('data-target', id === this.framed);
     input.toggleAttribute('data-mine', input.checked && this.mine.has(id));
-    if (input.dataset.state === state) return;
-    input.dataset.state = state;
-    if (DESCRIPTIONS[state]) input.setAttribute('aria-describedby', DESCRIPTIONS[state]);
+    if (input.dataset.state !== state) input.dataset.state = state;
+    this.describe(cell);
+  }
+
+  /**
+   * What is heard of a box beyond its number: what is seen of it, and of the one that keys are at also its place.
+   * @param {Cell} cell
+   */
+  describe(cell) {
+    const { input } = cell;
+    const words = [];
+    const state = DESCRIPTIONS[this.board.stateOf(cell.id)];
+    if (state) words.push(state);
+    else if (input.hasAttribute('data-mine')) words.push('describe-mine');
+    if (cell === this.tabStop) words.push('describe-place');
+    const described = words.join(' ');
+    if (described === (input.getAttribute('aria-describedby') ?? '')) return;
+    if (described) input.setAttribute('aria-describedby', described);
     else input.removeAttribute('aria-describedby');
   }
 

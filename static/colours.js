@@ -23,6 +23,7 @@ import { parseColour, readPalette } from './palette.js';
  * @property {string} line around a box that is free
  * @property {string} unknown a box of which nothing is known yet
  * @property {string} mine
+ * @property {string} mineEdge between that and a tint
  * @property {string[]} tints
  * @property {Uint32Array} tintPixels
  */
@@ -78,6 +79,7 @@ export function readInks(root) {
     line: read('--box-line'),
     unknown: read('--unknown-a'),
     mine: read('--mine'),
+    mineEdge: read('--mine-edge'),
     tints,
     tintPixels: Uint32Array.from(tints, pixelOf),
   };

@@ -30,6 +30,8 @@ const HELLO_TIMEOUT_MS = 10_000;
 /** The server is heard about once a second once it pulses, so this much silence means that the line is dead. */
 const SILENCE_MAX_MS = 10_000;
 const SILENCE_CHECK_MS = 2_000;
+/** The browser lost its network. It may be wrong about a server on the same machine, which pulses once a second. */
+const OFFLINE_SILENCE_MAX_MS = 2_500;
 
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_POLICY = 1008;
@@ -80,6 +82,7 @@ export class Connection {
   /** @param {EarlySocket | undefined} early a socket that was dialled before we were loaded */
   start(early) {
     window.addEventListener('online', () => this.retryNow());
+    window.addEventListener('offline', () => this.doubt());
     document.addEventListener('visibilitychange', () => {
       // Someone looks at the page again; unless we were told off, there is no reason to let them wait.
       if (document.visibilityState === 'visible' && this.lastCode !== CLOSE_POLICY) this.retryNow();
@@ -160,6 +163,14 @@ export class Connection {
     if (!socket) return;
     this.lost(1006);
     socket.close();
+  }
+
+  /** Whether the line is dead shows by the next pulse. */
+  doubt() {
+    const doubtedAtMs = performance.now();
+    setTimeout(() => {
+      if (this.pulses && this.heardAtMs < doubtedAtMs) this.giveUp();
+    }, OFFLINE_SILENCE_MAX_MS);
   }
 
   retryNow() {

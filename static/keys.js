@@ -40,8 +40,6 @@ export function listenToKeys(root, view) {
     if (!isFree(event, root)) return;
     const { target } = event;
     const key = latinKey(event);
-    // What is open on top of the map closes with Escape, and the map stays.
-    if (isCovered()) return;
     // Signs, like letters, can be switched off, except where the board itself was chosen.
     const isSign = key.length === 1;
     if (isSign && !shortcutsEnabled() && !(target instanceof Node && root.contains(target))) return;
@@ -62,8 +60,7 @@ export function listenToShortcuts(board, actions) {
     if (!shortcutsEnabled() || !isFree(event, board)) return;
     const key = latinKey(event);
     const action = Object.hasOwn(actions, key) ? actions[key] : undefined;
-    // Nobody sees what happens under the help; the key that opened it also closes it.
-    if (!action || (isCovered() && key !== '?')) return;
+    if (!action) return;
     event.preventDefault();
     // What opens and closes would flicker.
     if (event.repeat && key === '?') return;
@@ -72,19 +69,14 @@ export function listenToShortcuts(board, actions) {
 }
 
 /**
- * Whether a key may mean the map: nothing else that has the focus has a use for it.
+ * Whether a key may mean the map: nothing else that has the focus has a use for it, and no dialog lies on top.
  * @param {KeyboardEvent} event
  * @param {HTMLElement} root
  */
 export function isFree({ ctrlKey, altKey, metaKey, defaultPrevented, target }, root) {
-  if (ctrlKey || altKey || metaKey || defaultPrevented) return false;
+  if (ctrlKey || altKey || metaKey || defaultPrevented || document.querySelector('dialog[open]')) return false;
   if (target === document.body || target instanceof HTMLButtonElement) return true;
   return target instanceof Node && root.contains(target);
-}
-
-/** Whether something is open on top of the map. */
-export function isCovered() {
-  return document.querySelector('[popover]:popover-open') !== null;
 }
 
 /**

@@ -14,6 +14,7 @@ import { takeEarly } from './early.js';
 import { Geometry, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { listenToPointers, listenToSafariPinch, listenToWheel } from './gestures.js';
 import { listenToJumpForm } from './jump.js';
+import { helpDialog } from './help.js';
 import { listenToKeys, listenToShortcuts, listenToZoomButtons } from './keys.js';
 import { ownMilestone, remarkOn, totalMilestone } from './milestones.js';
 import { Mine, keepSaved } from './mine.js';
@@ -21,7 +22,7 @@ import { MinePanel } from './mine_panel.js';
 import { Overview } from './overview.js';
 import { OverviewFeed } from './overview_feed.js';
 import { listenToMapSize, tileDisplay } from './overview_words.js';
-import { connectionDisplay, element, noticeDisplay, showPlayers, totalDisplay } from './page.js';
+import { connectionDisplay, element, letIn, noticeDisplay, showPlayers, totalDisplay } from './page.js';
 import { Pending, openStorage } from './pending.js';
 import { formatHash } from './place.js';
 import { Session } from './session.js';
@@ -145,7 +146,6 @@ const overview = new Overview(element('overview'), geometry, census, mine, {
   pointed: (tile) => showTile(overview.here, tile),
 });
 const showTile = tileDisplay(geometry, census);
-element('map-card').hidden = geometry.tiles === 1;
 listenToMapSize();
 const minePanel = new MinePanel(mine, (id) => view.jump(id, { focus: true, series: 'mine' }));
 const { go: goWhereBusy, show: showBusy } = busyButton(busy, {
@@ -180,7 +180,7 @@ function goAnywhere() {
   guide.lead({ tile, found: (id) => view.jump(id, options), patienceMs: TILE_PATIENCE_MS });
 }
 
-keepSaved(mine);
+keepSaved(mine, () => showNotice('Your boxes count, but this browser stores nothing for this page: it will forget which were yours.'));
 
 const showNotice = noticeDisplay();
 const cheer = cheerDisplay();
@@ -266,7 +266,7 @@ listenToKeys(boardElement, view);
 listenToZoomButtons(element('zoom'), view);
 listenToJumpForm(geometry, { jump: (id) => view.jump(id, { focus: true }), random: goAnywhere });
 listenToShortcuts(boardElement, {
-  '?': () => element('help').togglePopover(),
+  '?': helpDialog(),
   '/': () => element('jump').focus(),
   j: () => element('jump').focus(),
   m: () => element('overview').focus(),
@@ -276,6 +276,7 @@ listenToShortcuts(boardElement, {
   n: () => minePanel.go(1),
 });
 session.start(takeEarly());
+letIn();
 
 /*
  * For tests and for the curious: reading and moving, no way around the session. Whoever moves waits until `flying` is

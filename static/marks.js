@@ -140,8 +140,14 @@ export class Marks {
           context.fillRect(Math.round(x - size / 2), Math.round(y - size / 2), Math.ceil(size), Math.ceil(size));
         } else {
           // Small boxes have no room for it inside.
-          const inset = scale < 14 * ratio ? 0 : scale * 0.107 + line / 2;
-          context.strokeRect(x - scale / 2 + inset, y - scale / 2 + inset, scale - 2 * inset, scale - 2 * inset);
+          const inset = scale < 14 * ratio ? 0 : scale * 0.107 + ratio + line / 2;
+          const side = scale - 2 * inset;
+          context.strokeStyle = this.inks.mineEdge;
+          context.lineWidth = line + 2 * ratio;
+          context.strokeRect(x - side / 2, y - side / 2, side, side);
+          context.strokeStyle = this.inks.mine;
+          context.lineWidth = line;
+          context.strokeRect(x - side / 2, y - side / 2, side, side);
         }
       }
     }

@@ -44,6 +44,16 @@ export function nextTotalMilestone(total) {
 }
 
 /**
+ * The last total that was worth waiting for, or none.
+ * @param {number} total
+ */
+export function lastTotalMilestone(total) {
+  let last = 0;
+  for (let next = 100; next <= total; next = nextTotalMilestone(next)) last = next;
+  return last;
+}
+
+/**
  * @param {number} id
  * @param {number} boxes
  * @returns {string | undefined}

@@ -103,7 +103,8 @@ export class Mine {
     this.reload();
     const text = encodeIds(this.order);
     try {
-      this.storage?.setItem(this.key, text);
+      if (!this.storage) return false;
+      this.storage.setItem(this.key, text);
     } catch {
       return false;
     }
@@ -161,14 +162,18 @@ export function mineKey(board) {
 /**
  * Saves a little after each change and before the page goes away, and hears of other tabs.
  * @param {Mine} mine
+ * @param {() => void} failed the first time that something could not be saved
  */
-export function keepSaved(mine) {
+export function keepSaved(mine, failed) {
   let timer = 0;
+  let hasFailed = false;
   mine.listen(() => {
     if (timer !== 0 || !mine.isDirty) return;
     timer = setTimeout(() => {
       timer = 0;
-      mine.save();
+      if (mine.save() || hasFailed) return;
+      hasFailed = true;
+      failed();
     }, SAVE_AFTER_MS);
   });
   addEventListener('pagehide', () => mine.save());

@@ -55,7 +55,7 @@ export class MinePanel {
     const more = count >= MINE_MAX ? '+' : '';
     this.count.textContent = `${formatNumber(count)}${more}`;
     for (const button of [this.older, this.newer]) button.setAttribute('aria-disabled', String(count === 0));
-    const isAt = this.at !== 0;
-    this.position.textContent = isAt ? `${formatNumber(order.lastIndexOf(this.at) + 1)} of ` : '';
+    const position = formatNumber(order.lastIndexOf(this.at) + 1);
+    this.position.textContent = this.at === 0 ? '' : `${position} of ${formatNumber(count)}`;
   }
 }

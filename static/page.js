@@ -3,7 +3,7 @@
  * markup. It tells nobody anything.
  */
 
-import { nextTotalMilestone } from './milestones.js';
+import { lastTotalMilestone, nextTotalMilestone } from './milestones.js';
 import { formatNumber, formatShare } from './words.js';
 
 /** @typedef {import('./connection.js').ConnectionState} ConnectionState */
@@ -12,12 +12,21 @@ import { formatNumber, formatShare } from './words.js';
 /** A busy board has thousands of totals a second; nobody reads more than twenty. */
 const TOTAL_INTERVAL_MS = 50;
 const NOTICE_MS = 5_000;
+/** Twice a second the eye can follow; more often it only sees a number that is never in its place. */
+const ROLL_INTERVAL_MS = 500;
+const ROLL_MS = 180;
 
 /** @param {string} id */
 export function element(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no element #${id}`);
   return found;
+}
+
+/** Everything is wired: until now a click would have been lost, so nothing could be clicked. */
+export function letIn() {
+  for (const part of document.querySelectorAll('main, .dock')) part.removeAttribute('inert');
+  document.body.dataset.started = '';
 }
 
 /**
@@ -27,20 +36,24 @@ export function element(id) {
 export function totalDisplay(boxes) {
   const root = element('total');
   const share = element('share');
-  const togo = element('togo');
-  const progress = element('progress');
+  const showMilestones = milestonesDisplay(boxes);
+  const calm = matchMedia('(prefers-reduced-motion: reduce)');
   element('boxes').textContent = formatNumber(boxes);
   let latest = 0;
   let timer = 0;
+  let rolledAtMs = -Infinity;
   const write = () => {
     timer = 0;
+    if (root.dataset.total === String(latest)) return;
     root.dataset.total = String(latest);
-    roll(root, formatNumber(latest));
+    // One text, so that it is read out, found and copied as the one number that it is.
+    root.textContent = formatNumber(latest);
     share.textContent = formatShare(latest, boxes);
-    const next = Math.min(nextTotalMilestone(latest), boxes);
-    const left = next - latest;
-    togo.textContent = left > 0 ? `${formatNumber(left)} to go until ${formatNumber(next)}` : 'All of them. We did it!';
-    progress.style.transform = `scaleX(${latest / next})`;
+    showMilestones(latest);
+    const nowMs = performance.now();
+    if (nowMs - rolledAtMs < ROLL_INTERVAL_MS) return;
+    rolledAtMs = nowMs;
+    root.animate?.([{ transform: 'translateY(0.1em)' }, { transform: 'none' }], calm.matches ? 0 : ROLL_MS);
   };
   return (total) => {
     latest = total;
@@ -49,30 +62,22 @@ export function totalDisplay(boxes) {
 }
 
 /**
- * Writes a number of which each digit that changes slides in, as on a counter. The text is right at once.
- * @param {HTMLElement} root
- * @param {string} text
+ * How far it is from the last round total to the next one.
+ * @param {number} boxes
+ * @returns {(total: number) => void}
  */
-function roll(root, text) {
-  const digits = root.children;
-  if (digits.length !== text.length) {
-    root.replaceChildren(
-      ...[...text].map((character) => {
-        const digit = document.createElement('span');
-        digit.textContent = character;
-        return digit;
-      }),
-    );
-    return;
-  }
-  [...text].forEach((character, at) => {
-    const digit = digits[at];
-    if (digit.textContent === character) return;
-    const next = document.createElement('span');
-    next.className = 'rolled';
-    next.textContent = character;
-    digit.replaceWith(next);
-  });
+function milestonesDisplay(boxes) {
+  const [last, next, togo, progress] = ['milestone-last', 'milestone-next', 'togo', 'progress'].map(element);
+  return (total) => {
+    const from = lastTotalMilestone(total);
+    const to = Math.min(nextTotalMilestone(total), boxes);
+    const share = total >= boxes ? 1 : (total - from) / (to - from);
+    last.textContent = formatNumber(from);
+    next.textContent = formatNumber(to);
+    togo.textContent = total < boxes ? `${formatNumber(to - total)} to the next milestone` : 'All of them. We did it!';
+    progress.style.transform = `scaleX(${share})`;
+    progress.parentElement?.setAttribute('aria-valuenow', String(Math.floor(share * 100)));
+  };
 }
 
 /**
@@ -80,8 +85,7 @@ function roll(root, text) {
  * @param {number} players
  */
 export function showPlayers(players) {
-  const root = element('players');
-  root.hidden = false;
+  element('players').hidden = false;
   element('players-count').textContent = players <= 1 ? 'just you' : formatNumber(players);
   element('players-words').textContent = ' here right now';
 }

@@ -5,6 +5,7 @@
 import { formatNumber } from './words.js';
 
 /** @typedef {import('./camera.js').Camera} Camera */
+/** @typedef {import('./geometry.js').Geometry} Geometry */
 /** @typedef {import('./view.js').View} View */
 
 /** Moving is not worth a word, arriving is. */
@@ -14,17 +15,27 @@ const REST_MS = 600;
 const POINTED_MIN_PX = 6;
 
 /**
+ * The box first: where there is room for no more, that is what is left.
  * @param {Camera} camera
  * @param {number} id the box that is meant
+ * @returns {[string, string]}
  */
 export function whereabouts({ geometry, level, z, zMin, window }, id) {
-  const { column, row } = geometry.placeOf(id);
-  const place = `row ${formatNumber(row + 1)}, column ${formatNumber(column + 1)}, box ${formatNumber(id)}`;
-  if (level === 'close') return `${place} of ${formatNumber(geometry.boxes)}`;
-  if (z <= zMin * 1.001) return `the whole board: ${formatNumber(geometry.boxes)} boxes`;
+  const box = `Box ${formatNumber(id)}`;
+  if (level === 'close') return [box, placeWords(geometry, id)];
+  if (z <= zMin * 1.001) return ['The whole board', `${formatNumber(geometry.boxes)} boxes`];
   const across = formatNumber(Math.round(Math.min(window.width, geometry.columns)));
   const down = formatNumber(Math.round(Math.min(window.height, geometry.rows)));
-  return `${across} × ${down} boxes around box ${formatNumber(id)}`;
+  return [box, `amid ${across} × ${down}`];
+}
+
+/**
+ * @param {Geometry} geometry
+ * @param {number} id
+ */
+export function placeWords(geometry, id) {
+  const { column, row } = geometry.placeOf(id);
+  return `row ${formatNumber(row + 1)}, column ${formatNumber(column + 1)}`;
 }
 
 /**
@@ -32,15 +43,23 @@ export function whereabouts({ geometry, level, z, zMin, window }, id) {
  * @param {HTMLElement} spoken a live region
  */
 export function whereDisplay(line, spoken) {
+  const [name, place] = [document.createElement('strong'), document.createElement('span')];
+  line.replaceChildren(name, ' ', place);
   let timer = 0;
   let said = '';
-  return (/** @type {Camera} */ camera, /** @type {number} */ id, /** @type {number} */ hovered = 0) => {
-    const text = whereabouts(camera, id);
-    const seen = hovered > 0 ? `pointing at box ${formatNumber(hovered)}` : text;
-    if (line.textContent !== seen) line.textContent = seen;
+  /**
+   * @param {Camera} camera
+   * @param {number} id
+   * @param {number} [hovered] a box that a pointer rests on
+   */
+  return (camera, id, hovered) => {
+    const [box, where] = whereabouts(camera, hovered || id);
+    if (name.textContent !== box) name.textContent = box;
+    if (place.textContent !== where) place.textContent = where;
     line.dataset.id = String(id);
-    // Close by, the checkbox that has the focus speaks for itself.
-    if (camera.level === 'close' || text === said) return;
+    // Close by, the checkbox that has the focus speaks for itself; a pointer is led by an eye.
+    const text = `${box}, ${where}`;
+    if (camera.level === 'close' || hovered || text === said) return;
     clearTimeout(timer);
     timer = setTimeout(() => (spoken.textContent = said = text), REST_MS);
   };

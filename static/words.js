@@ -1,12 +1,48 @@
 /*
- * Owns how numbers and refusals are put into words. Pure.
+ * Owns how numbers and refusals are put into words. The words are English; numbers have the digits and the separators
+ * that the reader is used to, because 668,849 and 0.067% are other numbers in German.
  */
 
-const INTEGER = new Intl.NumberFormat('en-US');
+/** @type {{ integer: Intl.NumberFormat, hundredths: Intl.NumberFormat, twoFigures: Intl.NumberFormat, isolate: boolean }} */
+let formats;
+writeNumbersFor(globalThis.navigator?.language);
+
+/** @param {string | undefined} language of the reader, as the browser has it */
+export function writeNumbersFor(language) {
+  const known = knownOr(language, 'en-US');
+  /** @param {Intl.NumberFormatOptions} options */
+  const percent = (options) => new Intl.NumberFormat(known, { style: 'percent', ...options });
+  const integer = new Intl.NumberFormat(known);
+  formats = {
+    integer,
+    hundredths: percent({ minimumFractionDigits: 2, maximumFractionDigits: 2 }),
+    twoFigures: percent({ maximumSignificantDigits: 2 }),
+    // Arabic digits would turn "1 – 2" round, as if the whole of it were Arabic.
+    isolate: /[\u0660-\u0669]/.test(integer.format(1)),
+  };
+}
+
+/**
+ * A browser may have a language that is no language, such as "C" or "en-US@posix".
+ * @param {string | undefined} language
+ * @param {string} otherwise
+ */
+function knownOr(language, otherwise) {
+  try {
+    return Intl.NumberFormat.supportedLocalesOf(language ?? [])[0] ?? otherwise;
+  } catch {
+    return otherwise;
+  }
+}
 
 /** @param {number} value */
 export function formatNumber(value) {
-  return INTEGER.format(value);
+  return isolated(formats.integer.format(value));
+}
+
+/** @param {string} text */
+function isolated(text) {
+  return formats.isolate ? `\u2066${text}\u2069` : text;
 }
 
 /**
@@ -15,12 +51,11 @@ export function formatNumber(value) {
  * @param {number} whole
  */
 export function formatShare(part, whole) {
-  if (part <= 0) return '0%';
-  if (part >= whole) return '100%';
-  const percent = (part / whole) * 100;
-  if (percent >= 1) return `${(Math.floor(percent * 100) / 100).toFixed(2)}%`;
-  // One box in a billion is 0.0000001%: seven decimals are enough for the second figure never to matter more.
-  return `${percent.toLocaleString('en-US', { maximumSignificantDigits: 2, maximumFractionDigits: 8 })}%`;
+  const share = Math.min(Math.max(part / whole, 0), 1);
+  const { hundredths, twoFigures } = formats;
+  if (share === 0 || part >= whole) return isolated(formats.twoFigures.format(share));
+  if (share >= 0.01) return isolated(hundredths.format(Math.floor(share * 10_000) / 10_000));
+  return isolated(twoFigures.format(share));
 }
 
 const REASONS = new Map([

@@ -104,7 +104,7 @@ fn boxes_of_mine_are_shown_and_remembered() {
     assert_eq!(window.text_of("#mine-count"), "3");
     eventually("mine to be shown", || is_mine(&window, BOXES).then_some(()));
     // From the newest to the oldest, and round.
-    for (id, position) in [(BOXES, "3 of "), (810, "2 of "), (5, "1 of "), (BOXES, "3 of ")] {
+    for (id, position) in [(BOXES, "3 of 3"), (810, "2 of 3"), (5, "1 of 3"), (BOXES, "3 of 3")] {
         window.click_on("#mine-older");
         eventually(&format!("box {id}"), || (window.place() == Some(id)).then_some(()));
         window.until_landed();

@@ -56,7 +56,7 @@ fn wheel_keys_and_buttons_zoom_through_all_levels_and_keep_the_place() {
     window.until_landed();
     assert!(window.zoom() < 0.03, "the whole board fits: {}", window.zoom());
     assert!(
-        window.text_of("#where").starts_with("the whole board"),
+        window.text_of("#where").starts_with("The whole board"),
         "{}",
         window.text_of("#where")
     );

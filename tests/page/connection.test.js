@@ -3,9 +3,9 @@
  */
 
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { mock, test } from 'node:test';
 
-import { retryDelayMs } from '../../static/connection.js';
+import { Connection, retryDelayMs } from '../../static/connection.js';
 
 const LOST = 1006;
 const GOING_AWAY = 1001;
@@ -45,3 +45,53 @@ test('after a broken rule it takes ten seconds at least', () => {
 test('without a network it still tries now and then', () => {
   assert.equal(retryDelayMs(1, LOST, false, 0), 15_000);
 });
+
+test('when the browser loses its network, the next pulse tells whether the line is dead, long before the silence does', () => {
+  const page = new EventTarget();
+  /** @type {Record<string, unknown>} */
+  const stubs = { window: page, document: new EventTarget(), navigator: { onLine: false }, WebSocket: FakeSocket };
+  const before = Object.keys(stubs).map((name) => /** @type {const} */ ([name, Object.getOwnPropertyDescriptor(globalThis, name)]));
+  for (const [name, value] of Object.entries(stubs)) Object.defineProperty(globalThis, name, { value, configurable: true });
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  try {
+    for (const pulses of [true, false]) {
+      /** @type {string[]} */
+      const states = [];
+      const connection = new Connection('ws://here/ws', {
+        opened() {},
+        received: () => connection.expectPulses(),
+        stateChanged: ({ state }) => states.push(state),
+      });
+      connection.start(undefined);
+      const socket = FakeSocket.last;
+      socket.onmessage?.({ data: new ArrayBuffer(4) });
+      assert.deepEqual(states, ['connecting', 'live']);
+      page.dispatchEvent(new Event('offline'));
+      // A server on the same machine goes on pulsing without a network.
+      if (pulses) socket.onmessage?.({ data: new ArrayBuffer(4) });
+      mock.timers.tick(3_000);
+      assert.deepEqual(states.slice(2), pulses ? [] : ['offline']);
+    }
+  } finally {
+    mock.timers.reset();
+    for (const [name, descriptor] of before) {
+      if (descriptor) Object.defineProperty(globalThis, name, descriptor);
+      else Reflect.deleteProperty(globalThis, name);
+    }
+  }
+});
+
+class FakeSocket {
+  static OPEN = 1;
+  /** @type {FakeSocket} */
+  static last;
+
+  constructor() {
+    this.readyState = FakeSocket.OPEN;
+    /** @type {((event: { data: ArrayBuffer }) => void) | undefined} */
+    this.onmessage = undefined;
+    FakeSocket.last = this;
+  }
+
+  close() {}
+}

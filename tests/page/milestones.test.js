@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { nextTotalMilestone, ownMilestone, remarkOn, totalMilestone } from '../../static/milestones.js';
+import { lastTotalMilestone, nextTotalMilestone, ownMilestone, remarkOn, totalMilestone } from '../../static/milestones.js';
 
 test('own boxes are cheered at ever more rarely', () => {
   const cheered = Array.from({ length: 3000 }, (_, at) => at + 1).filter((count) => ownMilestone(count));
@@ -18,6 +18,7 @@ test('round totals are cheered at by whoever saw them pass', () => {
   assert.equal(totalMilestone(400, 5_000), undefined, 'nor is one after a long time away');
   assert.equal(totalMilestone(150, 140), undefined);
   assert.deepEqual([0, 99, 100, 200, 500, 1_999, 999_999_999].map(nextTotalMilestone), [100, 100, 200, 500, 1_000, 2_000, 1_000_000_000]);
+  assert.deepEqual([0, 99, 100, 499, 500, 1_999, 1_000_000_000].map(lastTotalMilestone), [0, 0, 100, 200, 500, 1_000, 1_000_000_000]);
 });
 
 test('pretty numbers get a word, ordinary ones none', () => {

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { formatNumber, formatShare, refusalNotice } from '../../static/words.js';
+import { formatNumber, formatShare, refusalNotice, writeNumbersFor } from '../../static/words.js';
 
 const BILLION = 1_000_000_000;
 
@@ -26,4 +26,28 @@ test('a refusal names the box and why', () => {
   assert.equal(refusalNotice(1_234, 4), 'Box 1,234 was not checked: slow down a little.');
   const reasons = new Set([1, 2, 3, 4, 5, 99].map((reason) => refusalNotice(1, reason)));
   assert.equal(reasons.size, 6, 'each reason has words of its own');
+});
+
+test('numbers have the digits and separators of the reader, the words stay English', () => {
+  try {
+    writeNumbersFor('de-DE');
+    assert.equal(formatNumber(668_849), '668.849');
+    assert.equal(formatShare(668_849, BILLION), '0,067\u00a0%');
+    assert.equal(formatShare(123_456_789, BILLION), '12,34\u00a0%');
+    assert.equal(refusalNotice(1_234, 4), 'Box 1.234 was not checked: slow down a little.');
+    writeNumbersFor('hi-IN-u-nu-deva');
+    assert.equal(formatNumber(1_234_567), '१२,३४,५६७');
+    // Kept apart from what is around them, so that "1 – 2" is not read from right to left.
+    writeNumbersFor('ar-EG');
+    assert.equal(formatNumber(1_234), '\u2066١٬٢٣٤\u2069');
+  } finally {
+    writeNumbersFor('en-US');
+  }
+});
+
+test('a language that is none is no reason not to start', () => {
+  for (const language of ['C', 'en-US@posix', '', undefined, 'tlh']) {
+    writeNumbersFor(language);
+    assert.equal(formatNumber(1_234_567), '1,234,567', language);
+  }
 });

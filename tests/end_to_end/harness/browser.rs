@@ -12,6 +12,7 @@ mod metrics;
 mod page;
 mod painted;
 
+pub use devtools::DevTools;
 pub use frames::Frames;
 pub use hands::Stroke;
 pub use painted::contrast;
@@ -74,18 +75,45 @@ pub struct Screen {
 impl Screen {
     /// A phone by daylight.
     pub const PHONE: Self = Self { phone: true, dark: false };
+}
 
+/// Who looks: what one has set once and for all in the browser.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    /// What it is looked at on.
+    pub screen: Screen,
+    /// The window in CSS pixels, where it is not the one of the screen: smaller or zoomed.
+    pub size: Option<(u32, u32)>,
+    /// The font size in pixels that pages start from.
+    pub font_px: u32,
+    /// The language that the browser is in.
+    pub language: &'static str,
+}
+
+impl From<Screen> for Reader {
+    fn from(screen: Screen) -> Self {
+        Self { screen, size: None, font_px: 16, language: "en-US" }
+    }
+}
+
+impl Reader {
     fn capabilities(self, profile: &Path) -> Value {
+        let Screen { phone, dark } = self.screen;
         let mut arguments: Vec<_> = FLAGS.iter().map(ToString::to_string).collect();
         arguments.push(format!("--user-data-dir={}", profile.display()));
-        arguments.push(format!("--blink-settings=preferredColorScheme={}", u8::from(!self.dark)));
-        let (width, height) = if self.phone { (390, 844) } else { (1280, 800) };
+        arguments.push(format!("--lang={}", self.language));
+        arguments.push(format!(
+            "--blink-settings=preferredColorScheme={},defaultFontSize={}",
+            u8::from(!dark),
+            self.font_px
+        ));
+        let (width, height) = self.size.unwrap_or(if phone { (390, 844) } else { (1280, 800) });
         let metrics = json!({
             "width": width,
             "height": height,
-            "pixelRatio": 1 + u8::from(self.phone),
-            "mobile": self.phone,
-            "touch": self.phone,
+            "pixelRatio": 1 + u8::from(phone),
+            "mobile": phone,
+            "touch": phone,
         });
         json!({
             "browserName": "chrome",
@@ -93,6 +121,7 @@ impl Screen {
             "acceptInsecureCerts": true,
             "goog:chromeOptions": {
                 "args": arguments,
+                "prefs": { "intl.accept_languages": self.language },
                 "mobileEmulation": { "deviceMetrics": metrics },
             },
             "goog:loggingPrefs": { "browser": "ALL" },
@@ -156,8 +185,13 @@ impl Browser {
 
     /// Opens whatever is at `url` in a window of its own.
     pub fn open_url(&self, screen: Screen, url: &str) -> Window<'_> {
+        self.open_for(screen.into(), url)
+    }
+
+    /// Opens whatever is at `url` in a window of its own, for a reader with settings of their own.
+    pub fn open_for(&self, reader: Reader, url: &str) -> Window<'_> {
         let profile = tempfile::tempdir().expect("a temporary folder");
-        let Value::Object(capabilities) = screen.capabilities(profile.path()) else {
+        let Value::Object(capabilities) = reader.capabilities(profile.path()) else {
             unreachable!("capabilities are an object")
         };
         let mut builder = ClientBuilder::new(HttpConnector::new());
@@ -168,7 +202,7 @@ impl Browser {
             panic!("chromedriver cannot start chromium: {error}; {INSTALL}")
         });
         let window = Window { browser: self, client: Some(client), _profile: profile };
-        window.run(window.client().goto(url));
+        window.go_to(url);
         window
     }
 
@@ -219,6 +253,11 @@ pub struct Window<'browser> {
 }
 
 impl Window<'_> {
+    /// Loads whatever is at `url`.
+    pub fn go_to(&self, url: &str) {
+        self.run(self.client().goto(url));
+    }
+
     /// What `script` returns, given `argument` as `arguments[0]`.
     pub fn evaluate(&self, script: &str, argument: impl Into<Value>) -> Value {
         self.run(self.client().execute(script, vec![argument.into()]))

@@ -40,6 +40,25 @@ impl DevTools {
         Self { socket, last_id: 0, events: vec![] }
     }
 
+    /// Runs a script before those of every page that is loaded from now on, for as long as this lives.
+    pub fn before_each_page(&mut self, script: &str) {
+        self.command("Page.enable", json!({}));
+        self.command("Page.addScriptToEvaluateOnNewDocument", json!({ "source": script }));
+    }
+
+    /// Sets what the browser says of the reader's wishes, for as long as this lives.
+    pub fn prefer(&mut self, name: &str, value: &str) {
+        let features = json!([{ "name": name, "value": value }]);
+        self.command("Emulation.setEmulatedMedia", json!({ "features": features }));
+    }
+
+    /// What is there to be read, also where the page may run no scripts of its own.
+    pub fn text_of_page(&mut self) -> String {
+        let expression = json!({ "expression": "document.body.innerText" });
+        let text = self.command("Runtime.evaluate", expression)["result"]["value"].take();
+        text.as_str().expect("a text").to_owned()
+    }
+
     /// The result of a command; events that come before it are kept.
     pub fn command(&mut self, method: &str, parameters: Value) -> Value {
         self.last_id += 1;

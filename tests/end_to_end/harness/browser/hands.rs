@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::Window;
+use super::{Screen, Window};
 
 /// Between two positions of a finger, as a screen of 60 Hz would report them.
 const STEP_MS: u64 = 16;
@@ -26,6 +26,11 @@ impl Window<'_> {
     /// Touches the middle of what `selector` finds.
     pub fn tap_on(&self, selector: &str) {
         self.tap(self.middle_of(selector));
+    }
+
+    /// Touches the middle of what `selector` finds on a phone, and clicks it on a desk.
+    pub fn tap_or_click(&self, screen: Screen, selector: &str) {
+        if screen.phone { self.tap_on(selector) } else { self.click_on(selector) }
     }
 
     /// Drags a finger, and keeps it still for a moment before lifting it, so that it is no flick.
