@@ -26,8 +26,10 @@ pub const TILE: u32 = 100_000;
 /// Columns of a tile on the map.
 pub const TILE_COLUMNS: u32 = 400;
 
-/// Longest time any single thing is waited for; far more than it takes, so that only a hang fails.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest time any single thing is waited for; far more than it takes, so that only a hang fails. A server that
+/// starts on two cores beside thirty other processes took 20 s. Less than the minute of timeouts that tests set
+/// so that they never come.
+pub const PATIENCE: Duration = Duration::from_secs(45);
 
 /// Polls `condition` until it yields something, and fails naming `what` after [`PATIENCE`].
 pub fn eventually<T>(what: &str, condition: impl FnMut() -> Option<T>) -> T {
