@@ -535,8 +535,11 @@ async fn wait_for_cluster(nodes: &Nodes, deadline: Instant) -> Result<(), StoreE
     }
 }
 
-/// Pauses before another attempt, unless the time is over.
+/// Pauses before another attempt, unless the time is over or none is of any use.
 async fn again(error: &RedisError, deadline: Instant) -> Result<(), StoreError> {
+    if let Some(Explanation { text, is_final: true }) = meaning(error) {
+        return Err(StoreError::Unusable(format!("Redis: {text}").into()));
+    }
     if Instant::now() > deadline {
         return Err(unavailable(error));
     }

@@ -92,12 +92,14 @@ pub struct Explanation {
 }
 
 /// What can be read from the answer itself: its sign, and what it means to `setting`.
-const MEANINGS: [(&str, &str); 7] = [
+const MEANINGS: [(&str, &str); 8] = [
     ("cluster support disabled", "it is a single Redis: start it with cluster-enabled yes"),
     ("NOAUTH", "it wants a password"),
     ("WRONGPASS", "authentication failed: wrong user or password"),
     ("AuthenticationFailed", "authentication failed: wrong user or password"),
     ("NOPERM", "the user may too little: docs/CLUSTER.md has the line for ACL SETUSER"),
+    // The client's own name of the same.
+    ("NoPerm", "the user may too little: docs/CLUSTER.md has the line for ACL SETUSER"),
     ("DENIED", "it runs in protected mode and lets nobody in from other machines"),
     ("certificate", "its certificate is not trusted: redis.ca_file names those that are"),
 ];
@@ -276,6 +278,21 @@ mod tests {
         let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
         assert!(is_passing(&broken.into()));
         assert!(is_passing(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+    }
+
+    #[test]
+    fn what_only_people_can_change_is_not_waited_for() {
+        for told in [
+            "NOAUTH Authentication required.",
+            "WRONGPASS invalid username-password pair or user is disabled.",
+            "NOPERM No permissions to access a channel",
+            "DENIED Redis is running in protected mode",
+            "ERR This instance has cluster support disabled",
+        ] {
+            let meant = meaning(&answer(&format!("-{told}\r\n")));
+            assert!(meant.is_some_and(|meant| meant.is_final), "{told}");
+        }
+        assert_eq!(meaning(&answer("-CLUSTERDOWN The cluster is down\r\n")), None);
     }
 
     /// The table of the module documents each of them.

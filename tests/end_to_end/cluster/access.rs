@@ -234,6 +234,22 @@ fn a_redis_that_wants_a_password_is_told_from_one_that_does_not_know_it() {
     assert!(!said.contains("wrong-one"), "{said}");
 }
 
+/// Whoever may do everything else, but not hear of others' checks, used to try that for a minute.
+#[test]
+fn a_user_who_may_too_little_is_told_so_at_once() {
+    let user = "ACL SETUSER deaf on >hunter2 ~billion:* resetchannels +@all -@admin -@dangerous";
+    let words: Vec<&str> = user.split(' ').collect();
+    for node in 0..6 {
+        shared().command(node, &words).accepted().expect("a user");
+    }
+    let address = shared().addresses()[0];
+    let setup = setup_for(&format!("redis://deaf:hunter2@{address}"));
+    let (status, said) = setup.with("BOARD__NAME", "deaf").fail_to_start(&[]);
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("the user may too little"), "{said}");
+    assert!(!said.contains("in time") && !said.contains("hunter2"), "{said}");
+}
+
 #[test]
 fn two_boards_in_one_cluster_know_nothing_of_each_other() {
     let [one, other] = ["one-of-two", "other-of-two"]
