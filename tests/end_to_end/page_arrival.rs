@@ -260,15 +260,18 @@ fn busy_remembers_what_others_did_leaves_out_ones_own_and_leads_to_the_box() {
     let browser = Browser::start();
     let window = arrive(&browser, Screen::default(), &server, "/#b=250000000");
     window.until("globalThis.billion.census(0) > 0");
-    // The pulse after its hello may still tell of how the board came to be, so this one counts from here.
-    window.reload();
-    window.until_live();
-    window.until("globalThis.billion.census(0) > 0");
+    let dead = "return document.getElementById('busy').ariaDisabled";
+    // A pulse may still tell of how the board came to be; a page remembers only what it heard itself.
+    eventually("a quiet board", || {
+        window.reload();
+        window.until_live();
+        window.until("globalThis.billion.census(0) > 0 && billion.players > 0");
+        (window.evaluate(dead, ()) == "true").then_some(())
+    });
     let mut client = server.client_v2();
     window.click(250_000_000);
     window.until_state(250_000_000, "checked");
     window.until("billion.census(2499) === 1");
-    let dead = "return document.getElementById('busy').ariaDisabled";
     assert_eq!(window.evaluate(dead, ()), "true", "nothing of one's own is news");
 
     client.check(THERE);
