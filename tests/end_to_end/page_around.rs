@@ -207,7 +207,7 @@ fn nothing_moves_under_a_finger_that_taps_from_box_to_box() {
         }
         window.tap_or_click(screen, "#mine-older");
         eventually("a place among one's own", || {
-            (window.text_of("#mine-position") != "").then_some(())
+            (!window.text_of("#mine-position").is_empty()).then_some(())
         });
         window.until_landed();
         still("among one's own");
@@ -215,7 +215,7 @@ fn nothing_moves_under_a_finger_that_taps_from_box_to_box() {
         eventually("the cut", || (window.connection() == "offline").then_some(()));
         still("without a line");
         window.tap_or_click(screen, &format!("[data-id='{}']", first + 401));
-        eventually("a check on its way", || (window.text_of("#waiting") != "").then_some(()));
+        eventually("a check on its way", || (!window.text_of("#waiting").is_empty()).then_some(()));
         still("with a check on its way");
         proxy.mend();
         window.until_live();

@@ -222,7 +222,7 @@ fn a_checked_box_answers_a_click_and_says_once_that_it_stays() {
     window.until("document.querySelector('[data-motion=shake]')?.dataset.id === '4050'");
     let said = "Already checked, for good. Free boxes are the empty ones; Random finds some.";
     assert_eq!(window.text_of("#notice"), said);
-    eventually("the notice to go", || (window.text_of("#notice") == "").then_some(()));
+    eventually("the notice to go", || window.text_of("#notice").is_empty().then_some(()));
     window.press(' ');
     window.until("document.querySelector('[data-motion=shake]')?.dataset.id === '4050'");
     assert_eq!(window.text_of("#notice"), "", "once is enough");
