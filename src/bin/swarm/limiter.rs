@@ -40,8 +40,7 @@ pub(crate) async fn is_on(target: &Target, run: &Arc<Run>, id: u32) -> bool {
     tasks.spawn_local(async move { place.live(&target, &Door::simple(LIMIT), None).await });
     // In vain if all are taken: nobody says that no more answers come.
     let _ = timeout(LIMIT, tasks).await;
-    let refused = seat.player.borrow().refused;
-    refused
+    seat.player.borrow().refused
 }
 
 /// Checks one box many times; leaves as soon as one of these is refused.
