@@ -160,7 +160,8 @@ impl Remote {
         // The status says enough if the text does not come.
         let _ = answer.take(REASON_BYTES).read_to_string(&mut reason);
         let reason = match reason.trim() {
-            "" if status == StatusCode::NOT_FOUND => "is that its admin.address?",
+            // Whatever is there, maybe the players' port, has its own words for it.
+            _ if status == StatusCode::NOT_FOUND => "is that its admin.address?",
             "" => "without a reason",
             reason => reason,
         };

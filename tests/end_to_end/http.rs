@@ -278,7 +278,7 @@ fn after_sigterm_everything_is_served_for_as_long_as_a_balancer_needs() {
 #[test]
 fn a_closed_terminal_and_ctrl_backslash_are_orders_to_stop_as_sigterm_is() {
     for (signal, name) in [("-HUP", "SIGHUP"), ("-QUIT", "SIGQUIT")] {
-        let setup = Setup::new(1000, 1);
+        let setup = Setup::new(1000, 1).with_heeded(&name[3..]);
         let mut server = setup.start();
         let mut player = server.client();
         player.check(7);

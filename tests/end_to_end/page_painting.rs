@@ -3,7 +3,7 @@
 
 use crate::harness::{
     BILLION, TILE,
-    browser::{Browser, Screen, Window, contrast},
+    browser::{Browser, DevTools, Screen, Window, contrast},
     eventually,
     server::Setup,
 };
@@ -139,13 +139,20 @@ fn a_board_that_had_no_size_at_first_fills_its_window_when_it_gets_one() {
     let server = Setup::new(BILLION, 50).start();
     let browser = Browser::start();
     let window = browser.open_url(Screen::default(), "about:blank");
-    let mut metrics = window.metrics(false);
-    metrics.set(1280, 1, 1.);
+    let mut tools = DevTools::connect(&window);
+    tools.before_each_page(
+        "new MutationObserver((_, observer) => { \
+            const board = document.getElementById('board'); \
+            if (!board) return; \
+            board.style.display = 'none'; \
+            observer.disconnect(); \
+        }).observe(document, { childList: true, subtree: true })",
+    );
     let address = format!("http://{}/#b={}", server.address, middle_of(5_050));
     window.evaluate("location.href = arguments[0]", address);
     window.until("window.billion && document.body.dataset.connection === 'live'");
     assert_eq!(window.number("document.getElementById('board').clientHeight"), 0.);
-    metrics.set(1280, 800, 1.);
+    window.evaluate("document.getElementById('board').style.display = ''", ());
     window.until_landed();
     window.until_state(middle_of(5_050), "unchecked");
     assert_eq!(window.zoom(), 28.);

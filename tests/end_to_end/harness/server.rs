@@ -25,6 +25,7 @@ pub struct Setup {
     data: Arc<TempDir>,
     open_files: Option<u32>,
     ignored: Option<&'static str>,
+    heeded: Option<&'static str>,
 }
 
 impl Setup {
@@ -61,7 +62,14 @@ impl Setup {
     pub fn bare() -> Self {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let environment = BTreeMap::new();
-        Self { environment, arguments: Vec::new(), data, open_files: None, ignored: None }
+        Self {
+            environment,
+            arguments: Vec::new(),
+            data,
+            open_files: None,
+            ignored: None,
+            heeded: None,
+        }
     }
 
     /// Writes a file into the folder that the server starts in.
@@ -110,6 +118,12 @@ impl Setup {
         self
     }
 
+    /// Starts the server with a signal at its default, also where the tests themselves run below `nohup`.
+    pub fn with_heeded(mut self, signal: &'static str) -> Self {
+        self.heeded = Some(signal);
+        self
+    }
+
     /// The folder that holds the store's files.
     pub fn store_path(&self) -> PathBuf {
         PathBuf::from(&self.environment["BILLION__STORE__PATH"])
@@ -124,11 +138,16 @@ impl Setup {
         if let Some(signal) = self.ignored {
             prepared += &format!("trap '' {signal} && ");
         }
-        let mut command = if prepared.is_empty() {
+        prepared += "exec ";
+        if let Some(signal) = self.heeded {
+            // A shell cannot heed what was ignored when it started.
+            prepared += &format!("env --default-signal={signal} ");
+        }
+        let mut command = if prepared == "exec " {
             Command::new(binary)
         } else {
             let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("{prepared}exec \"$0\" \"$@\""), binary]);
+            shell.args(["-c", &format!("{prepared}\"$0\" \"$@\""), binary]);
             shell
         };
         let inherited = std::env::vars().filter(|(name, _)| {

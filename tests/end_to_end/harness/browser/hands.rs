@@ -67,8 +67,10 @@ impl Window<'_> {
         );
     }
 
-    /// Clicks the middle of what `selector` finds.
+    /// Clicks the middle of what `selector` finds, which is scrolled into sight where that takes it.
     pub fn click_on(&self, selector: &str) {
+        let show = "document.querySelector(arguments[0]).scrollIntoView({ block: 'nearest' })";
+        self.evaluate(show, selector);
         self.click_at(self.middle_of(selector));
     }
 
