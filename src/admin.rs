@@ -72,8 +72,15 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))
+            .default_service(web::to(nothing_here))
     });
     Ok(server.keep_alive(keep_alive).workers(1).disable_signals().listen(listener)?.run())
+}
+
+async fn nothing_here() -> HttpResponse {
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body("operators find /metrics, /healthz, /readyz, /export and /import here\n")
 }
 
 async fn only_known_hosts<B: MessageBody + 'static>(

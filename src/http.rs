@@ -301,6 +301,8 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
                 )
                 .service(
                     Files::new("/", &shared.statics)
+                        // There is none, so that a folder is answered like a missing file.
+                        .index_file("index.html")
                         .guard(guard::Any(guard::Get()).or(guard::Head()))
                         .default_handler(fn_service(missing::missing_file)),
                 ),

@@ -101,8 +101,11 @@ impl Sources {
             add(&mut layers, file.display().to_string(), given, Notation::Toml, findings);
         }
         let file = self.folder.join(DOTENV);
-        if there(&file) {
-            let place = file.display().to_string();
+        let place = file.display().to_string();
+        if file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+            // A pipe would be waited for; nobody has asked for this file by name.
+            findings.problems.push(format!("{place}: cannot be read: it is no regular file"));
+        } else if there(&file) {
             let variables = dotenv::read(&file, &place, &self.environment, findings);
             add(&mut layers, place, given_by(&variables, findings), Notation::Text, findings);
         }

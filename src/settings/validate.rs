@@ -143,6 +143,18 @@ pub fn host(text: &str) -> Result<(), String> {
     Err(format!("{:?}: {wanted}", masked(text)))
 }
 
+/// First parts of the paths that the players' listener serves.
+const OWN_PATHS: [&str; 8] = [
+    "ws",
+    "overview",
+    "static",
+    "healthz",
+    "readyz",
+    "favicon.ico",
+    "robots.txt",
+    "manifest.webmanifest",
+];
+
 /// A path of a site, which becomes part of addresses on the page.
 pub fn base_path(text: &str) -> Result<(), String> {
     let wanted = || "write a path as in /boxes, of letters, digits and - . _ ~, or nothing".into();
@@ -153,7 +165,16 @@ pub fn base_path(text: &str) -> Result<(), String> {
     let part =
         |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(legal);
     let inner = inner.strip_suffix('/').unwrap_or(inner);
-    (inner.is_empty() || inner.split('/').all(part)).then_some(()).ok_or_else(wanted)
+    if !inner.is_empty() && !inner.split('/').all(part) {
+        return Err(wanted());
+    }
+    // Below such a path a request could mean either, once a proxy has stripped it.
+    match inner.split('/').next() {
+        Some(first) if OWN_PATHS.contains(&first) => {
+            Err(format!("/{first} is a path of the server's own: choose another, as in /boxes"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An address, or a network as in `10.0.0.0/8`. Names are not looked up: what they lead to may change

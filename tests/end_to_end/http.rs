@@ -438,6 +438,9 @@ fn operators_are_answered_only_under_names_that_no_page_can_have_chosen() {
             assert!(refused.body.contains("admin.hosts"), "{}", refused.body);
         }
     }
+    let nothing = get("/anything", "localhost".into());
+    assert_eq!(nothing.status, 404);
+    assert!(nothing.body.contains("/metrics"), "{}", nothing.body);
     for host in ["node-1.internal", "localhost", "127.0.0.1", "[::1]"] {
         assert_eq!(get("/export", format!("{host}:{port}")).status, 200, "{host}");
     }
@@ -513,7 +516,7 @@ fn what_browsers_and_searchers_ask_for_unasked_is_there() {
     let manifest: serde_json::Value = serde_json::from_str(&manifest.body).expect("JSON");
     let picture = manifest["icons"][0]["src"].as_str().expect("a picture");
     assert_eq!(server.get(picture).status, 200);
-    for path in ["/nothing", "/static/nothing.js", "/boxes/"] {
+    for path in ["/nothing", "/static/nothing.js", "/static/", "/boxes/"] {
         let missing = request(server.address, "GET", path, &[("Accept", "text/html,*/*;q=0.8")]);
         assert_eq!(missing.status, 404, "{path}");
         assert!(missing.body.contains("<a href=\"/\">"), "{path}: {}", missing.body);

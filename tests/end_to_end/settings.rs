@@ -233,6 +233,18 @@ fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
     assert_eq!(server.metric("billion_checks_committed_total "), 2.0);
 }
 
+/// It was waited for without a word.
+#[test]
+fn a_pipe_in_the_place_of_a_dotenv_file_is_told() {
+    let setup = Setup::bare();
+    let pipe = setup.folder().join(".env");
+    let made = Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("coreutils").success());
+    let ran = setup.run(&["--check"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.said);
+    assert!(ran.said.contains(".env: cannot be read: it is no regular file"), "{}", ran.said);
+}
+
 #[test]
 fn a_dotenv_file_of_the_older_server_is_obeyed() {
     let dotenv = "ALLOWED_ORIGINS=https://one.example\nWEBSOCKET_MAX_CONNECTIONS=2\n\

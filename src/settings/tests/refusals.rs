@@ -29,6 +29,19 @@ fn unknown_settings_are_refused_with_their_place_and_a_suggestion() {
     assert_eq!(said, wanted);
 }
 
+/// Once a proxy has stripped such a path, a request could mean the page or what the server has there.
+#[test]
+fn a_path_of_the_servers_own_is_no_base_path() {
+    for own in ["/ws", "/static/", "/overview/x", "/robots.txt"] {
+        let said = environment(&[("BILLION__SERVER__BASE_PATH", own)]).problem();
+        assert!(said.contains("is a path of the server's own"), "{own}: {said}");
+    }
+    for other in ["", "/", "/boxes", "/wsx", "/games/ws"] {
+        let settings = environment(&[("BILLION__SERVER__BASE_PATH", other)]).settings();
+        assert_eq!(settings.server.base_path, other);
+    }
+}
+
 #[test]
 fn a_variable_with_too_few_underscores_is_told_and_ignored() {
     let loaded = environment(&[("BILLION_LIMITER_RANGE_LIMIT", "3"), ("BILLION_X", "3")]).load();
