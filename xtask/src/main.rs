@@ -163,10 +163,10 @@ fn require(workspace: &Workspace, tools: &[tools::Tool]) -> Result<()> {
 
 fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {
     let mut steps = Steps::default();
-    if steps.run("tools", || require(workspace, &tools::FOR_TESTS)) {
-        if steps.run("build", || cargo_test::build(workspace)) {
-            steps.count("tests", || cargo_test::run(workspace, Selection { long, filter }));
-        }
+    if steps.run("tools", || require(workspace, &tools::FOR_TESTS))
+        && steps.run("build", || cargo_test::build(workspace))
+    {
+        steps.count("tests", || cargo_test::run(workspace, Selection { long, filter }));
     }
     steps.finish()
 }
