@@ -86,7 +86,11 @@ mod tests {
             let status = Command::new("sh").arg(&policy).args(["nginx", "start"]).status();
             assert_eq!(status.expect("it runs").code(), Some(101));
         };
-        with_policy(&policy, || Ok(forbids())).expect("installed");
+        with_policy(&policy, || {
+            forbids();
+            Ok(())
+        })
+        .expect("installed");
         assert!(!policy.exists());
         let failed = with_policy(&policy, || {
             forbids();
