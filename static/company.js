@@ -19,6 +19,9 @@ const NEWCOMERS_TILES = 16;
 /** None of them has much less to show than the best. */
 const NEWCOMERS_SHARE = 0.1;
 
+/** With fewer boxes, a tile where something happens is hardly company, as long as there is a better one. */
+const LIVELY_COMPANY = 10;
+
 /** How much of a screen should be free, and beyond which more company is no better. */
 const FREE_SHARE = 0.5;
 const COMPANY_SHARE = 0.3;
@@ -35,9 +38,9 @@ const GOOD_ENOUGH = 0.8;
  */
 export function tileForNewcomer(census, busy, random) {
   const inviting = (/** @type {number} */ tile) => census.checkedIn(tile) > 0 && census.checkedIn(tile) <= CROWDED;
-  const lively = busy.filter(inviting);
-  if (lively.length > 0) return pick(lively, random);
   const checked = (/** @type {number} */ tile) => census.checkedIn(tile);
+  const lively = busy.filter((tile) => inviting(tile) && checked(tile) >= LIVELY_COMPANY);
+  if (lively.length > 0) return pick(lively, random);
   const tiles = [...census.counts.keys()];
   const best = tiles.filter(inviting).sort((a, b) => checked(b) - checked(a) || a - b);
   const enough = best.length > 0 ? checked(best[0]) * NEWCOMERS_SHARE : 0;

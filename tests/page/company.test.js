@@ -50,9 +50,9 @@ function around(/** @type {Uint8Array} */ bits, /** @type {number} */ offset, { 
 }
 
 test('a newcomer goes where something happens, else to the fullest tiles that are no crowd', () => {
-  const known = census({ 0: 70_000, 3: 5_000, 4: 20_000, 5: 20_001, 9: 1 });
+  const known = census({ 0: 70_000, 3: 5_000, 4: 20_000, 5: 20_001, 8: 10, 9: 1 });
   for (let times = 0; times < 20; times++) {
-    assert.equal(tileForNewcomer(known, [9], seeded(times)), 9, 'busy');
+    assert.equal(tileForNewcomer(known, [8, 9], seeded(times)), 8, 'busy, and more than a single box');
     assert.ok([3, 4].includes(tileForNewcomer(known, [], seeded(times)) ?? -1), 'not to a single box');
   }
   assert.notEqual(tileForNewcomer(known, [0], seeded()), 0, 'a crowd is busy, but has no room');
