@@ -136,6 +136,14 @@ export class Camera {
     return z >= this.zLoad ? 'boxes' : 'board';
   }
 
+  /**
+   * Whether a box is large enough that a click means it, and not the way to it. A large screen has too many such boxes
+   * for checkboxes at first: there they are painted, and can be checked all the same.
+   */
+  get checksByClick() {
+    return this.z >= CLOSE_MIN_PX;
+  }
+
   /** @returns {Window} */
   get window() {
     const width = this.widthPx / this.z;

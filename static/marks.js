@@ -13,9 +13,11 @@
  * @typedef {Pick<import('./mine.js').Mine, 'has' | 'idsIn' | 'listen'>} Mine
  */
 
-/** @typedef {'confirmed' | 'refused'} Event what a ring around a box can mean */
+/** @typedef {'confirmed' | 'refused' | 'stuck'} Event what a ring around a box can mean */
 
-const RING_MS = { confirmed: 900, refused: 1_600 };
+const RING_MS = { confirmed: 900, refused: 1_600, stuck: 300 };
+/** As far as the style sheet shakes a checkbox. */
+const SHAKE_PX = 3;
 const RINGS_MAX = 40;
 const MARK_MIN_PX = 3;
 const RING_PX = 26;
@@ -234,6 +236,10 @@ export class Marks {
       const share = Math.max(0, (nowMs - sinceMs) / RING_MS[event]);
       const grown = scene.still ? 0.5 : 1 - (1 - share) ** 3;
       context.strokeStyle = event === 'confirmed' ? this.inks.accent : this.inks.bad;
+      if (event === 'stuck') {
+        this.drawStuck(context, scene, id, share);
+        continue;
+      }
       context.globalAlpha = 1 - share;
       context.lineWidth = 3 * ratio * (1 - share / 2);
       const radius = scale * 0.6 + (4 + RING_PX * (event === 'refused' ? 0.4 : grown)) * ratio;
@@ -251,5 +257,22 @@ export class Marks {
     }
     context.globalAlpha = 1;
     return this.rings.length > 0;
+  }
+
+  /**
+   * The frame of a box that is checked already shakes.
+   * @param {CanvasRenderingContext2D} context
+   * @param {Scene} scene
+   * @param {number} id
+   * @param {number} share of the time that it takes
+   */
+  drawStuck(context, scene, id, share) {
+    const { ratio, scale, still } = scene;
+    const { x, y } = scene.middleOf(id);
+    const aside = still ? 0 : Math.sin(share * 4 * Math.PI) * SHAKE_PX * ratio;
+    context.globalAlpha = 1;
+    context.strokeStyle = this.inks.glow;
+    context.lineWidth = 3 * ratio;
+    context.strokeRect(x - scale / 2 + aside, y - scale / 2, scale, scale);
   }
 }

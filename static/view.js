@@ -5,7 +5,7 @@
  * a check means.
  */
 
-import { CLOSE_MIN_PX, Camera } from './camera.js';
+import { Camera } from './camera.js';
 import { Checkboxes, idOf } from './checkboxes.js';
 import { listenToDensity } from './density.js';
 import { Motion } from './motion.js';
@@ -326,8 +326,8 @@ export class View {
 
   /** What Space and Enter do when no checkbox has the focus. */
   act() {
-    if (this.camera.level !== 'close') this.approach(this.camera, false);
-    else this.check(this.current);
+    if (this.camera.checksByClick) this.check(this.current);
+    else this.approach(this.camera, false);
   }
 
   /** @param {number} id */
@@ -465,8 +465,18 @@ export class View {
       const againInMs = this.painter.paint(nowMs, motion.still);
       if (againInMs === 0 || motion.moving || this.crisp) this.drawSoon();
       else if (againInMs !== undefined) this.timer = setTimeout(() => this.drawSoon(), againInMs);
+      this.placeCursor();
     }
     this.tellMoved();
+  }
+
+  /** What Space means is framed for those who use keys: from afar the middle, nearer a box that need not be there. */
+  placeCursor() {
+    const { camera, root } = this;
+    if (!camera.checksByClick) return;
+    const { column, row } = this.geometry.placeOf(this.current);
+    root.style.setProperty('--cursor-x', `${(column + 0.5 - camera.window.left) * camera.z}px`);
+    root.style.setProperty('--cursor-y', `${(row + 0.5 - camera.window.top) * camera.z}px`);
   }
 
   /** Redrawing because boxes changed is no move. */
@@ -510,9 +520,10 @@ export class View {
 
   /** Says how the map is shown: to the style sheet, to tests, and to whoever cannot see it. */
   showLevel() {
-    const { level } = this.camera;
+    const { level, checksByClick } = this.camera;
     const { root, checkboxes } = this;
     root.tabIndex = checkboxes.shown ? -1 : 0;
+    document.body.dataset.click = checksByClick ? 'checks' : 'dives';
     if (root.dataset.level === level) return;
     root.dataset.level = document.body.dataset.level = level;
     // Where there are no checkboxes, arrow keys have to reach us instead of a screen reader's own cursor.
@@ -552,7 +563,7 @@ export class View {
    * @param {MouseEvent | undefined} event
    */
   point(event) {
-    const id = event && !this.checkboxes.shown && this.camera.z >= CLOSE_MIN_PX ? this.under(event).id : 0;
+    const id = event && !this.checkboxes.shown && this.camera.checksByClick ? this.under(event).id : 0;
     if (id === this.painter.marks.pointed) return;
     this.painter.marks.pointed = id;
     this.root.toggleAttribute('data-pointed', id !== 0);
@@ -564,14 +575,15 @@ export class View {
     const { place, id } = this.under(event);
     const { detail } = event;
     if (id === 0) return;
-    // The second click of two goes on to where the first one has set off for.
-    if (this.checkboxes.shown || (this.camera.z >= CLOSE_MIN_PX && detail < 2)) this.check(id);
-    else this.approach((detail >= 2 && this.motion.destination) || place, detail >= 2);
+    // The second click of two goes on to where the first one has set off for, however near that has come meanwhile.
+    const destination = detail >= 2 ? this.motion.destination : undefined;
+    if (this.camera.checksByClick && !destination) this.check(id);
+    else this.approach(destination ?? place, detail >= 2);
   }
 
   /** @param {number} id */
   check(id) {
-    this.current = id;
+    this.choose(id);
     const state = this.board.stateOf(id);
     if (state === 'checked') this.refuse(id);
     else if (state !== 'waiting') this.listener.checked(id);
@@ -583,6 +595,10 @@ export class View {
    */
   refuse(id) {
     this.checkboxes.animate(id, 'shake');
+    if (!this.checkboxes.shown) {
+      this.painter.marks.ring(id, 'stuck', performance.now());
+      this.drawSoon();
+    }
     this.listener.stuck(id);
   }
 }

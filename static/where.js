@@ -20,9 +20,9 @@ const POINTED_MIN_PX = 6;
  * @param {number} id the box that is meant
  * @returns {[string, string]}
  */
-export function whereabouts({ geometry, level, z, zMin, window }, id) {
+export function whereabouts({ geometry, checksByClick, z, zMin, window }, id) {
   const box = `Box ${formatNumber(id)}`;
-  if (level === 'close') return [box, placeWords(geometry, id)];
+  if (checksByClick) return [box, placeWords(geometry, id)];
   if (z <= zMin * 1.001) return ['The whole board', `${formatNumber(geometry.boxes)} boxes`];
   const across = formatNumber(Math.round(Math.min(window.width, geometry.columns)));
   const down = formatNumber(Math.round(Math.min(window.height, geometry.rows)));
