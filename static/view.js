@@ -370,6 +370,8 @@ export class View {
     const y = into(top, height, row) + height / 2;
     this.camera.stand({ x, y, z: this.camera.z });
     this.current = id;
+    // If all checkboxes have to go for it, the focus comes back on this one, not on the one that it left.
+    if (idOf(document.activeElement)) this.focusNext = id;
     this.draw(performance.now());
   }
 
@@ -436,7 +438,7 @@ export class View {
     const focused = document.activeElement;
     const held = focused !== null && focused !== this.root && this.root.contains(focused);
     if (id === 0 && !held) return;
-    this.focusNext = id || idOf(focused);
+    this.focusNext = id || this.focusNext || idOf(focused);
     this.root.focus({ preventScroll: true });
   }
 
