@@ -162,11 +162,11 @@ export function listenToPointers(root, view) {
     if (!other || (event.pointerId !== first && event.pointerId !== second)) return;
     const spreadBefore = Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
     const spread = Math.max(1, Math.hypot(event.clientX - other.x, event.clientY - other.y));
-    view.pan((before.x - event.clientX) / 2, (before.y - event.clientY) / 2);
+    const [dxPx, dyPx] = [(before.x - event.clientX) / 2, (before.y - event.clientY) / 2];
     const area = root.getBoundingClientRect();
     const x = (event.clientX + other.x) / 2 - area.left;
     const y = (event.clientY + other.y) / 2 - area.top;
-    view.zoomBy(spread / spreadBefore, x, y, { smooth: false, held: true });
+    view.zoomBy(spread / spreadBefore, x, y, { smooth: false, held: true, dxPx, dyPx });
   }
 
   /** @param {PointerEvent} event */

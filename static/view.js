@@ -52,7 +52,10 @@ export class View {
     this.current = 1;
     /** The box that was aimed at last, by a jump, a link, a key or a click; it stays framed. 0 before there is one. */
     this.target = 0;
-    /** Where zooming out set off, which zooming in again leads back to; 0 once the map was moved otherwise. */
+    /**
+     * Where zooming out set off, or what somebody was sent to from afar: zooming in leads there. 0 once the map was moved
+     * otherwise.
+     */
     this.origin = 0;
     /** A box that gets the focus when there is a checkbox for it, or 0. */
     this.focusNext = 0;
@@ -107,6 +110,7 @@ export class View {
     this.current = id;
     if (this.first) return void (this.first = { id, z });
     this.camera.stand(this.standAt(id, z ?? this.camera.zNatural));
+    this.origin = this.originAt(id, this.camera.z);
     // Nothing to look at yet, so the checkboxes may take as long as they need.
     if (this.crisp) this.checkboxes.arrange(this.camera, Infinity);
     this.draw(performance.now());
@@ -202,14 +206,18 @@ export class View {
    * @param {number} factor
    * @param {number} xPx
    * @param {number} yPx
-   * @param {{ smooth: boolean, held?: boolean }} options `held`: the hand will say when it lets go
+   * @param {{ smooth: boolean, held?: boolean, dxPx?: number, dyPx?: number }} options `held`: the hand will say when it
+   *   lets go; `dxPx` and `dyPx`: how far it pulls the map meanwhile
    */
   zoomBy(factor, xPx, yPx, options) {
     this.found = 0;
     const origin = factor < 1 ? this.origin || this.current : 0;
+    if (options.dxPx || options.dyPx) this.camera.pan(options.dxPx ?? 0, options.dyPx ?? 0);
     this.motion.zoomBy(factor, xPx, yPx, options);
     this.wander();
+    // The map ends, so on the way out something else comes to its middle; what is meant stays what it was.
     this.origin = origin;
+    if (origin !== 0) this.current = origin;
   }
 
   /**
@@ -252,7 +260,7 @@ export class View {
     const to = this.standAt(id, this.restZoomOf(camera.clampZoom(z ?? here)));
     if (!silent) this.listener.leaving(id, to.z, series);
     this.interrupt();
-    this.origin = 0;
+    this.origin = this.originAt(id, to.z);
     this.current = id;
     this.aimAt(id);
     this.found = id;
@@ -351,6 +359,7 @@ export class View {
   choose(id) {
     if (id === 0 || id === this.current) return;
     this.current = id;
+    if (this.origin !== 0) this.origin = id;
     this.aimAt(id);
     this.checkboxes.stopTabAt(id);
     this.listener.moved();
@@ -424,6 +433,15 @@ export class View {
     return { x: column + 0.5, y: row + 0.5, z };
   }
 
+  /**
+   * From afar a place that is meant need not be in the middle, because the map ends. Close by, it is on the screen.
+   * @param {number} id
+   * @param {number} z
+   */
+  originAt(id, z) {
+    return this.camera.levelAt(z) === 'close' ? 0 : id;
+  }
+
   /** @param {number} z */
   restZoomOf(z) {
     const { camera } = this;
@@ -460,7 +478,7 @@ export class View {
     this.request = 0;
     this.timer = 0;
     const { camera, motion } = this;
-    if (motion.advance(nowMs)) this.current = this.geometry.nearest(camera.x, camera.y);
+    if (motion.advance(nowMs)) this.current = this.origin || this.geometry.nearest(camera.x, camera.y);
     const shown = this.showCheckboxes();
     this.painter.show(!shown);
     if (!shown) {
