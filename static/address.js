@@ -66,8 +66,10 @@ export class Address {
     this.isClose = close;
     if (close) this.wantedClose = this.meant;
     const link = this.link;
-    if (!link || 'problem' in link) this.home = { spot: { id, z }, hash: this.meant };
-    else {
+    if (!link || 'problem' in link) {
+      this.home = { spot: { id, z }, hash: this.meant };
+      this.keepHome(this.meant);
+    } else {
       this.entitle(this.meant);
       // What a chat program made of the link is put right; nothing moved, so nothing is told.
       if (this.shown !== this.meant || namesBox(location.search)) this.put('replaceState', this.meant);
@@ -173,15 +175,37 @@ export class Address {
       this.listener.go(link.spot);
       if (this.shown === this.meant) this.entitle(this.meant);
       else this.put('replaceState', this.meant);
-    } else if (this.home) {
-      this.meant = this.wanted = this.home.hash;
-      this.listener.go(this.home.spot);
+    } else {
       document.title = this.name;
+      const home = this.keptHome ?? this.home;
+      if (home) {
+        this.meant = this.wanted = home.hash;
+        this.listener.go(home.spot);
+      }
     }
     if (link && 'problem' in link) this.listener.lost(link.problem);
     const { close } = this.listener.here();
     this.isClose = close;
     if (close) this.wantedClose = this.wanted;
+  }
+
+  /**
+   * The entry itself remembers where its reader arrived: a page that is loaded later, at another entry, does not know.
+   * @param {string} hash
+   */
+  keepHome(hash) {
+    try {
+      history.replaceState({ home: hash }, '');
+    } catch {
+      // Then only this visit knows.
+    }
+  }
+
+  /** What the current entry remembers, which may be of another version of this page. */
+  get keptHome() {
+    const hash = String(history.state?.home ?? '');
+    const place = readPlace(hash, this.boxes);
+    return place && 'spot' in place ? { spot: place.spot, hash } : undefined;
   }
 
   /**

@@ -10,7 +10,7 @@ const BOXES = 1_000_000_000;
 /** What a browser does with an address: entries, one of which is shown. */
 class Tab {
   constructor(/** @type {string} */ url) {
-    /** @type {{ url: URL, title: string }[]} */
+    /** @type {{ url: URL, title: string, state?: unknown }[]} */
     this.entries = [{ url: new URL(url, 'https://boxes.example/'), title: '' }];
     this.at = 0;
     /** @type {'takes' | 'throws' | 'ignores'} */
@@ -25,12 +25,13 @@ class Tab {
   get hashes() {
     return this.entries.map(({ url }) => url.hash);
   }
-  /** @param {boolean} isPush @param {string} url */
-  change(isPush, url) {
+  /** @param {boolean} isPush @param {unknown} state @param {string} [url] */
+  change(isPush, state, url) {
+    if (url === undefined) return void (this.shown.state = state);
     this.changes += 1;
     if (this.mood === 'throws') throw new DOMException('too many', 'SecurityError');
     if (this.mood === 'ignores') return;
-    const entry = { url: new URL(url, this.shown.url), title: this.shown.title };
+    const entry = { url: new URL(url, this.shown.url), title: this.shown.title, state };
     this.entries.splice(isPush ? this.at + 1 : this.at, isPush ? Infinity : 1, entry);
     if (isPush) this.at += 1;
   }
@@ -42,9 +43,9 @@ class Tab {
   }
 }
 
-/** @param {string} url */
-function open(url) {
-  const tab = new Tab(url);
+/** @param {string} url @param {Tab} [tab] one that showed the page before, and loads it anew */
+function open(url, tab = new Tab(url)) {
+  tab.listeners = [];
   const player = { id: 1, z: /** @type {number | undefined} */ (undefined), close: true };
   /** @type {string[]} */
   const said = [];
@@ -61,8 +62,11 @@ function open(url) {
       },
     },
     history: {
-      pushState: (/** @type {null} */ _, /** @type {string} */ __, /** @type {string} */ url) => tab.change(true, url),
-      replaceState: (/** @type {null} */ _, /** @type {string} */ __, /** @type {string} */ url) => tab.change(false, url),
+      get state() {
+        return tab.shown.state ?? null;
+      },
+      pushState: (/** @type {unknown} */ state, /** @type {string} */ _, /** @type {string} */ url) => tab.change(true, state, url),
+      replaceState: (/** @type {unknown} */ state, /** @type {string} */ _, /** @type {string | undefined} */ url) => tab.change(false, state, url),
     },
     document: {
       get title() {
@@ -131,6 +135,27 @@ test('back to an address without a place leads back to where one arrived', () =>
   assert.equal(player.id, 99);
   rest();
   assert.equal(tab.changes, 1);
+});
+
+test('back to an address without a place leads there also after a reload somewhere else', () => {
+  const first = open('/');
+  first.jump(99);
+  first.rest();
+  const { tab, player, rest } = open('', first.tab);
+  assert.equal(player.id, 99);
+  tab.go(-1);
+  rest();
+  assert.equal(player.id, 4_711);
+  assert.deepEqual([tab.shown.url.hash, tab.shown.title], ['', 'Billion Checkboxes']);
+});
+
+test('an entry that remembers no place gets the plain title at least', () => {
+  const { tab, player, rest } = open('/#b=99');
+  tab.entries.unshift({ url: new URL('/', tab.shown.url), title: 'Box 99 - Billion Checkboxes', state: { home: 'elsewhere' } });
+  tab.at = 1;
+  tab.go(-1);
+  rest();
+  assert.deepEqual([player.id, tab.shown.title], [99, 'Billion Checkboxes']);
 });
 
 test('a mangled link is put right at once, and one that cannot be read is left to be looked at', () => {
