@@ -18,11 +18,11 @@ const POINTED_MIN_PX = 6;
  * The box first: where there is room for no more, that is what is left.
  * @param {Camera} camera
  * @param {number} id the box that is meant
- * @returns {[string, string]}
+ * @returns {string[]} parts that are shown whole or not at all, the first one being the name
  */
 export function whereabouts({ geometry, checksByClick, z, zMin, window }, id) {
   const box = `Box ${formatNumber(id)}`;
-  if (checksByClick) return [box, placeWords(geometry, id)];
+  if (checksByClick) return [box, ...placeParts(geometry, id)];
   if (z <= zMin * 1.001) return ['The whole board', `${formatNumber(geometry.boxes)} boxes`];
   const across = formatNumber(Math.round(Math.min(window.width, geometry.columns)));
   const down = formatNumber(Math.round(Math.min(window.height, geometry.rows)));
@@ -34,8 +34,16 @@ export function whereabouts({ geometry, checksByClick, z, zMin, window }, id) {
  * @param {number} id
  */
 export function placeWords(geometry, id) {
+  return placeParts(geometry, id).join('');
+}
+
+/**
+ * @param {Geometry} geometry
+ * @param {number} id
+ */
+function placeParts(geometry, id) {
   const { column, row } = geometry.placeOf(id);
-  return `row ${formatNumber(row + 1)}, column ${formatNumber(column + 1)}`;
+  return [`row ${formatNumber(row + 1)}`, `, column ${formatNumber(column + 1)}`];
 }
 
 /**
@@ -43,8 +51,10 @@ export function placeWords(geometry, id) {
  * @param {HTMLElement} spoken a live region
  */
 export function whereDisplay(line, spoken) {
-  const [name, place] = [document.createElement('strong'), document.createElement('span')];
-  line.replaceChildren(name, ' ', place);
+  // They wrap where there is no room, and only their first line is seen: half a number would be another one.
+  const parts = ['strong', 'span', 'span'].map((tag) => document.createElement(tag));
+  const [name, place, more] = parts;
+  line.replaceChildren(name, ' ', place, document.createElement('wbr'), more);
   let timer = 0;
   let said = '';
   /**
@@ -53,12 +63,14 @@ export function whereDisplay(line, spoken) {
    * @param {number} [hovered] a box that a pointer rests on
    */
   return (camera, id, hovered) => {
-    const [box, where] = whereabouts(camera, hovered || id);
-    if (name.textContent !== box) name.textContent = box;
-    if (place.textContent !== where) place.textContent = where;
+    const words = whereabouts(camera, hovered || id);
+    parts.forEach((part, at) => {
+      const text = words[at] ?? '';
+      if (part.textContent !== text) part.textContent = text;
+    });
     line.dataset.id = String(id);
     // Close by, the checkbox that has the focus speaks for itself; a pointer is led by an eye.
-    const text = `${box}, ${where}`;
+    const text = `${words[0]}, ${words.slice(1).join('')}`;
     if (camera.level === 'close' || hovered || text === said) return;
     clearTimeout(timer);
     timer = setTimeout(() => (spoken.textContent = said = text), REST_MS);
