@@ -143,7 +143,7 @@ const overview = new Overview(element('overview'), geometry, census, mine, {
   // Whoever flew there by keys goes on with them there.
   left: () => boardElement.focus({ preventScroll: true }),
   dragged: (column, row) => view.centre(column, row),
-  pointed: (tile) => showTile(overview.here, tile),
+  pointed: (tile) => showTile(overview.here, tile, overview.reach),
 });
 const showTile = tileDisplay(geometry, census);
 listenToMapSize();

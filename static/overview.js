@@ -6,6 +6,7 @@
 
 import { listenToDensity } from './density.js';
 import { TILE_COLUMNS, TILE_ROWS, TILES_PER_ROW } from './geometry.js';
+import { reachOf } from './overview_words.js';
 import { listenToColours, readPalette } from './palette.js';
 import { Shading } from './shading.js';
 
@@ -64,6 +65,8 @@ export class Overview {
     this.scale = 1;
     /** The tile in the middle of the window. */
     this.here = 0;
+    /** @type {import('./overview_words.js').Reach} */
+    this.reach = 'tile';
     /** @type {number | undefined} the tile that the keyboard's cursor or the pointer is on */
     this.cursor = undefined;
     this.isScheduled = false;
@@ -127,8 +130,10 @@ export class Overview {
     style.setProperty('--here-height', String(south - north));
     this.root.classList.toggle('tiny', east - west < TINY && south - north < TINY);
     const middle = this.tileAt(((west + east) / 2) * columns, ((north + south) / 2) * rows);
-    if (middle === this.here) return;
+    const reach = reachOf(this.geometry, { left, top, width, height });
+    if (middle === this.here && reach === this.reach) return;
     this.here = middle;
+    this.reach = reach;
     if (this.cursor === undefined) this.describe();
   }
 
