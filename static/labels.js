@@ -70,10 +70,10 @@ export class Labels {
     this.ratio = ratio;
     this.left = DRAWN_PER_FRAME_MAX;
     const tiles = this.geometry.tilesIn(scene.window);
-    // One kind is gone before the other one comes.
-    const counts = fade(tilePx, COUNT_PX, COUNT_PX * 1.2) * Math.max(0, 1 - 2 * near);
+    const strength = strengths(near);
+    const counts = fade(tilePx, COUNT_PX, COUNT_PX * 1.2) * strength.counts;
     if (counts > 0) for (const tile of tiles) this.drawCount(context, scene, tile, counts, tilePx >= NUMBER_PX);
-    const numbers = Math.max(0, 2 * near - 1) * far;
+    const numbers = strength.numbers * far;
     if (numbers > 0) {
       /** @type {Area[]} */
       const taken = [];
@@ -220,6 +220,16 @@ export class Labels {
     }
     return canvas;
   }
+}
+
+/**
+ * How visible both kinds of words on tiles are. One comes as the other goes, within little, so that a map that is left
+ * half way has words, too, and hardly ever both.
+ * @param {number} near
+ */
+export function strengths(near) {
+  const numbers = Math.min(Math.max((near - 0.45) / 0.1, 0), 1);
+  return { counts: 1 - numbers, numbers };
 }
 
 /**
