@@ -119,17 +119,16 @@ export class Painter {
   }
 
   /**
-   * Tiles that are not here yet: close by they look like boxes of which nothing is known.
+   * Where boxes are seen, tiles that are not here yet look like boxes of which nothing is known: with the shade of a
+   * block, a tile of a few checks would look full beside one that is loaded. Those that fade in do so from here, too.
    * @param {Scene} scene
    */
   paintUnknown(scene) {
-    const alpha = fade(scene.z, 2, 8);
-    if (alpha === 0) return;
+    if (scene.near === 0) return;
     const { context } = this;
-    context.globalAlpha = alpha;
+    context.globalAlpha = scene.near;
     context.fillStyle = this.inks.unknown;
     for (const tile of this.geometry.tilesIn(scene.window)) {
-      if (this.board.knows(tile)) continue;
       const { x, y, width, height } = this.tileArea(scene, tile);
       context.fillRect(x, y, width, height);
     }
