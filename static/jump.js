@@ -23,7 +23,7 @@ const POWER = /^(\d{1,10}) ?(?:\^|\*\*) ?(\d{1,2})(?: ?([+-]) ?(\d{1,10}))?$/;
 const EXPONENT = /^(\d+(?:[.,]\d+)?)e\+?(\d{1,2})$/;
 const ROW_COLUMN = new RegExp(`row\\D{0,3}(${NUMBER})\\W+(?:and )?col(?:umn)?\\D{0,3}(${NUMBER})`);
 const COLUMN_ROW = new RegExp(`col(?:umn)?\\D{0,3}(${NUMBER})\\W+(?:and )?row\\D{0,3}(${NUMBER})`);
-const SPAN = new RegExp(`^(?:boxes )?(${NUMBER}) ?(?:-|to|\\.\\.|…) ?(${NUMBER})$`);
+const SPAN = new RegExp(`^(?:(?:boxes|you are in|around|you see) )?(${NUMBER}) ?(?:-|to|\\.\\.|…) ?(${NUMBER})$`);
 const NAMED = new RegExp(`(?:box(?:es)?|#|№|\\bno\\.?|\\bnr\\.?) ?(${NUMBER})(?![\\p{L}\\d])`, 'u');
 
 /** @type {Record<string, number>} */

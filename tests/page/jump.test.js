@@ -58,6 +58,9 @@ test('whatever the page itself shows leads there', () => {
   for (const text of texts) assert.deepEqual(parseJump(text, BOARD), there, text);
   assert.deepEqual(parseJump('row 17,501, column 23', BOARD), { id: BOARD.idAt(22, 17_500) });
   assert.deepEqual(parseJump('700,000,001 – 700,100,000', BOARD), { id: 700_000_001 });
+  for (const label of ['You are in', 'Around', 'You see', 'Boxes']) {
+    assert.deepEqual(parseJump(`${label} 700,000,001 – 700,100,000`, BOARD), { id: 700_000_001 }, label);
+  }
   assert.deepEqual(parseJump('boxes 700,000,001 - 700,100,000', BOARD), { id: 700_000_001 });
 });
 
