@@ -236,3 +236,23 @@ fn a_pinch_on_the_touchpad_of_a_mac_zooms_the_map_and_not_the_page() {
     assert_eq!(window.zoom(), 6.);
     window.assert_no_complaints();
 }
+
+#[test]
+fn a_page_down_takes_the_focus_along() {
+    let server = Setup::new(BILLION, 50).start();
+    let browser = Browser::start();
+    let window = browser.open_on(Screen::default(), &server, &format!("/#b={THERE}"));
+    window.until_live();
+    window.until_landed();
+    window.evaluate("document.querySelector(`[data-id='${arguments[0]}']`).focus()", THERE);
+    let focused = "return Number(document.activeElement.dataset.id ?? 0)";
+    let mut before = u64::from(THERE);
+    for _ in 0..3 {
+        window.press(Key::PageDown);
+        before = eventually("the focus a page below", || {
+            let there = window.evaluate(focused, ()).as_u64()?;
+            (there > before && window.place().map(u64::from) == Some(there)).then_some(there)
+        });
+    }
+    window.assert_no_complaints();
+}

@@ -175,6 +175,8 @@ fn boxes_that_are_painted_because_the_screen_is_large_can_be_pointed_at_and_chec
     assert_eq!((window.level().as_str(), window.zoom()), ("close", 50.));
     zoom_to(&window, 33.);
     assert_eq!((window.level().as_str(), window.zoom()), ("boxes", 33.));
+    // What a click does is what the hint says.
+    window.until("document.querySelector('.hint [data-for=near]').checkVisibility()");
     // Near its edge: in the middle of a checked box is a tick.
     let colour = || window.painted_at(-8., -8.);
     let free = colour();

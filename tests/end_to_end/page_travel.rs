@@ -262,3 +262,19 @@ fn a_tap_checks_a_drag_moves_and_a_pinch_zooms() {
     assert_eq!(server.client().greeted, total + 1, "a pinch checks nothing");
     window.assert_no_complaints();
 }
+
+#[test]
+fn zooming_in_from_a_link_to_the_whole_board_leads_to_its_box() {
+    let server = Setup::new(BILLION, 50).start();
+    let browser = Browser::start();
+    let window = browser.open_on(Screen::default(), &server, &format!("/#b={THERE}&z=0.0227"));
+    window.until_live();
+    window.until_landed();
+    assert_eq!(window.level(), "board");
+    for _ in 0..14 {
+        window.press('+');
+    }
+    window.until_landed();
+    assert_eq!((window.place(), window.level()), (Some(THERE), "close".into()));
+    window.assert_no_complaints();
+}
