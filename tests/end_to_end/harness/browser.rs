@@ -320,8 +320,11 @@ impl Window<'_> {
 
     /// Presses a key where the focus is.
     pub fn press(&self, key: impl Into<char>) {
+        // A keyboard asks no element whether it may be typed into.
         let key = key.into().to_string();
-        self.run(async { self.client().active_element().await?.send_keys(&key).await });
+        let actions = ["keyDown", "keyUp"].map(|way| json!({ "type": way, "value": key }));
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": actions });
+        self.driver_command("actions", &json!({ "actions": [keyboard] }));
     }
 
     /// Drags with the mouse, from a box and over a distance on the screen.
