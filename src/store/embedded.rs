@@ -112,9 +112,9 @@ impl EmbeddedStore {
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let board = options.board.clone();
         let mut checkpoint = Checkpoint::new(board.boxes(), options.log_bytes);
-        let mut disk =
+        let disk =
             Disk::open_or_create(&options.path, &board, &mut |_, indexes| checkpoint.add(indexes))?;
-        if let Some(lost) = disk.confirm() {
+        if let Some(lost) = disk.look() {
             return Err(Fault::Lost(lost).at(disk.path()));
         }
         let saved = recovery::saved(disk.path());

@@ -122,7 +122,8 @@ impl Disk {
             if file.metadata()?.len() == 0 {
                 return Err(damaged("it is empty".into()));
             }
-            let (place, writes) = (Place::of(&file, path)?, Writes::default());
+            let writes = Writes::default();
+            let place = Place::of(&file, path, writes.clone())?;
             let backend = Backend::new(file, writes.clone())?;
             let database = open_engine(path, |builder| builder.create_with_backend(backend))?;
             let (path, board, seal) = (path.to_owned(), board.clone(), Seal::default());
@@ -152,15 +153,10 @@ impl Disk {
         self.place.identity()
     }
 
-    /// What somebody else has done to the file since [`Disk::confirm`], if anything.
+    /// What somebody else has done to the file or its name, if anything. A commit may be acknowledged only
+    /// after this has found nothing since its sync: else a restart would not have it.
     pub fn look(&self) -> Option<Lost> {
         self.place.look()
-    }
-
-    /// What has become of the file's name during the writes before this. A commit may be acknowledged only
-    /// after this has found nothing: else a restart would not have it.
-    pub fn confirm(&mut self) -> Option<Lost> {
-        self.place.confirm()
     }
 
     /// Appends `indexes` as one log entry, if there are any, and does `step`: all of it durable
@@ -331,7 +327,8 @@ fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
         return Err(Fault::InUse);
     }
     file.set_len(0)?;
-    let (place, writes, seal) = (Place::of(&file, path)?, Writes::default(), Seal::default());
+    let (writes, seal) = (Writes::default(), Seal::default());
+    let place = Place::of(&file, path, writes.clone())?;
     let backend = Backend::new(file, writes.clone())?;
     let database = guarded(|| {
         let database = Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;

@@ -16,10 +16,10 @@ use std::{
 
 use tempfile::TempPath;
 
-use super::fault::Fault;
-
-/// Bytes of the engine's header: each commit writes it, and nothing else does.
-const HEADER_BYTES: usize = 320;
+use super::{
+    backend::{HEADER_BYTES, Mark, Writes},
+    fault::Fault,
+};
 
 /// What is wrong with a file's name or content.
 #[derive(Debug)]
@@ -37,14 +37,6 @@ pub enum Lost {
 /// Device and number of a file: no other file has them as long as this one is open.
 type Identity = (u64, u64);
 
-/// What our last write left behind; any other writer changes it.
-#[derive(Debug, PartialEq, Eq)]
-struct Mark {
-    length: u64,
-    /// CRC-32C of the header.
-    header: u32,
-}
-
 /// The name of an open file, and a handle of its own to it.
 pub struct Place {
     path: PathBuf,
@@ -52,19 +44,19 @@ pub struct Place {
     identity: Identity,
     /// Of the folder, since on some file systems files have another one.
     folder_device: u64,
-    mark: Option<Mark>,
+    writes: Writes,
 }
 
 impl Place {
-    /// The place of `file`, which has been opened as `path` or will be named so.
-    pub fn of(file: &File, path: &Path) -> io::Result<Self> {
+    /// The place of `file`, which has been opened as `path` or will be named so, and which `writes` go into.
+    pub fn of(file: &File, path: &Path, writes: Writes) -> io::Result<Self> {
         let file = file.try_clone()?;
         Ok(Self {
             identity: identity_of(&file.metadata()?),
             folder_device: fs::metadata(folder_of(path))?.dev(),
             path: path.to_owned(),
             file,
-            mark: None,
+            writes,
         })
     }
 
@@ -74,21 +66,10 @@ impl Place {
         format!("{device:x}-{number:x}")
     }
 
-    /// Whether anything happened to the name since the file was opened, or to its content since the last
-    /// [`confirm`](Self::confirm).
+    /// Whether anything happened to the name since the file was opened, or to its content since the engine's
+    /// last write.
     pub fn look(&self) -> Option<Lost> {
-        self.examine().and_then(|found| self.compare(&found)).err()
-    }
-
-    /// Looks at the name after a write of ours, and remembers what that left behind.
-    pub fn confirm(&mut self) -> Option<Lost> {
-        match self.examine() {
-            Ok(found) => {
-                self.mark = Some(found);
-                None
-            }
-            Err(lost) => Some(lost),
-        }
+        self.examine().err()
     }
 
     /// Whether the name leads to this file, whatever is in it.
@@ -96,16 +77,12 @@ impl Place {
         self.named().map(|_| ())
     }
 
-    fn compare(&self, found: &Mark) -> Result<(), Lost> {
-        let changed = self.mark.as_ref().is_some_and(|mark| mark != found);
-        if changed { Err(Lost::WrittenOver) } else { Ok(()) }
-    }
-
-    fn examine(&self) -> Result<Mark, Lost> {
+    fn examine(&self) -> Result<(), Lost> {
         let length = self.named()?;
         let mut header = [0; HEADER_BYTES];
         match self.file.read_exact_at(&mut header, 0) {
-            Ok(()) => Ok(Mark { length, header: crc32c::crc32c(&header) }),
+            Ok(()) if self.writes.left(&Mark::new(length, header)) => Ok(()),
+            Ok(()) => Err(Lost::WrittenOver),
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => Err(Lost::WrittenOver),
             Err(error) => Err(Lost::Hidden(error)),
         }

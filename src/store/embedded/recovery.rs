@@ -160,11 +160,9 @@ impl LostFile {
         let failed = |fault| Fault::NotMadeAgain(Box::new(fault)).at(wanted.path);
         let Copied { file, name } = self.place.copy(&unpublished(wanted.path)).map_err(failed)?;
         let opened = verify(wanted, |entry| Disk::over(file, wanted.path, wanted.board, entry));
-        let mut found = opened.and_then(|found| self.as_it_was(found, wanted))?;
+        let found = opened.and_then(|found| self.as_it_was(found, wanted))?;
         let named = name.publish(wanted.path).map_err(Fault::from);
-        match named
-            .and_then(|()| found.disk.confirm().map_or(Ok(()), |lost| Err(Fault::Lost(lost))))
-        {
+        match named.and_then(|()| found.disk.look().map_or(Ok(()), |lost| Err(Fault::Lost(lost)))) {
             Ok(()) => Ok(Recovered { made_again: true, ..found }),
             Err(fault) => {
                 found.disk.close();
@@ -216,8 +214,8 @@ pub fn saved(path: &Path) -> PathBuf {
 /// Opens the database again and proves that it takes writes.
 pub fn reopen(wanted: &Wanted<'_>) -> Result<Recovered, StoreError> {
     probe_room(wanted.path)?;
-    let mut found = verify(wanted, |entry| Disk::open(wanted.path, wanted.board, entry))?;
-    match found.disk.confirm() {
+    let found = verify(wanted, |entry| Disk::open(wanted.path, wanted.board, entry))?;
+    match found.disk.look() {
         None => Ok(found),
         Some(lost) => {
             found.disk.close();

@@ -57,6 +57,9 @@ pub enum Job {
     /// Stands for a disk that failed after `acknowledged` log entries, though more reached it.
     #[cfg(test)]
     Fail { acknowledged: u64 },
+    /// Stands for somebody who does this to the file while the next commit is on its way to the disk.
+    #[cfg(test)]
+    Meddle(Box<dyn FnOnce() + Send>),
 }
 
 /// State of the store's thread.
@@ -73,6 +76,8 @@ pub struct Worker {
     /// Whom the commit under way answers. Here, not on the stack, so that a panic drops them
     /// only after the state says down.
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
+    #[cfg(test)]
+    meddle: Option<Box<dyn FnOnce() + Send>>,
 }
 
 enum Phase {
@@ -108,6 +113,8 @@ impl Worker {
             acknowledged: disk.seal().log_next,
             phase: Phase::Up { disk, checkpoint },
             waiting: Vec::new(),
+            #[cfg(test)]
+            meddle: None,
         }
     }
 
@@ -176,6 +183,8 @@ impl Worker {
                 self.acknowledged = acknowledged;
                 self.fall(&StoreError::Unavailable("asked to fail".into()));
             }
+            #[cfg(test)]
+            Job::Meddle(meddle) => self.meddle = Some(meddle),
         }
         None
     }
@@ -251,7 +260,11 @@ impl Worker {
         if let Err(error) = disk.commit(indexes, &step) {
             return Err(self.fall(&error));
         }
-        if let Some(lost) = disk.confirm() {
+        #[cfg(test)]
+        if let Some(meddle) = self.meddle.take() {
+            meddle();
+        }
+        if let Some(lost) = disk.look() {
             return Err(self.lose(lost));
         }
         self.acknowledged = disk.seal().log_next;
@@ -272,7 +285,7 @@ impl Worker {
         }
         if let Err(error) = disk.commit(&[], &step) {
             self.fall(&error);
-        } else if let Some(lost) = disk.confirm() {
+        } else if let Some(lost) = disk.look() {
             self.lose(lost);
         } else {
             self.outlook.set_log_bytes(disk.seal().log_bytes);

@@ -5,7 +5,10 @@ use std::{fs, path::PathBuf};
 
 use actors::store::StoreState;
 
-use super::*;
+use super::{
+    super::{checkpoint::Step, disk::Disk, place::Lost, worker::Job},
+    *,
+};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -211,6 +214,39 @@ async fn an_older_copy_written_over_the_file_is_not_gone_on_with() {
     }
     open.store.close().await;
     assert_eq!(fs::read(open.file()).expect("there"), older, "left alone");
+}
+
+/// The sync of a commit may take long, and what is found after it may be somebody else's.
+#[tokio::test]
+async fn a_commit_during_which_the_file_is_written_over_is_never_acknowledged() {
+    let mut open = Open::new().await;
+    let (file, older) = (open.file(), fs::read(open.file()).expect("a file"));
+    let content = older.clone();
+    let meddle = Job::Meddle(Box::new(move || fs::write(file, content).expect("writable")));
+    assert!(open.store.jobs.send(meddle).await.is_ok(), "the thread works");
+    open.commit(10..20).await.expect_err("not our content");
+    assert!(open.reason().contains("written over"), "{}", open.reason());
+    open.store.close().await;
+    assert_eq!(fs::read(open.file()).expect("there"), older, "left alone");
+}
+
+#[test]
+fn a_file_is_ours_only_as_long_as_it_is_as_the_engine_left_it() {
+    let (folder, board) = (folder(), small_board());
+    let mut disk = Disk::open_or_create(folder.0.path(), &board, &mut |_, _| ()).expect("room");
+    let path = disk.path().to_owned();
+    for first in 0..200 {
+        let before = fs::read(&path).expect("a file");
+        let indexes: Vec<u32> = (first * 5_000..(first + 1) * 5_000).collect();
+        disk.commit(&indexes, &Step::default()).expect("room");
+        assert!(disk.look().is_none(), "after commit {first}, which nobody disturbed");
+        if first == 199 {
+            fs::write(&path, before).expect("writable");
+        }
+    }
+    assert!(matches!(disk.look(), Some(Lost::WrittenOver)), "an older copy of the same file");
+    disk.leave_alone();
+    disk.close();
 }
 
 /// On another file system, where a volume was mounted over the folder or taken away, the board would be hidden.
