@@ -47,7 +47,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::{
     checkpoint::Checkpoint,
-    disk::Disk,
+    disk::{Disk, saved},
     fault::Fault,
     outlook::{Outlook, lock},
     worker::{Job, Worker},
@@ -117,7 +117,7 @@ impl EmbeddedStore {
         if let Some(lost) = disk.look() {
             return Err(Fault::Lost(lost).at(disk.path()));
         }
-        let saved = recovery::saved(disk.path());
+        let saved = saved(disk.path());
         if saved.exists() {
             log::warn!(
                 "{} is there: another file was put in the place of this store while a server ran, and \

@@ -81,6 +81,7 @@ impl Disk {
     ) -> Result<(Self, bool), StoreError> {
         make_folder(folder)?;
         let path = file_of(folder, board.name());
+        refuse_beside_saved(&path)?;
         match fs::symlink_metadata(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let disk = create(&path, board).map_err(|fault| fault.at(&path))?;
@@ -314,6 +315,27 @@ pub(super) fn open_engine(
 /// The name of the database at `path` before it is published.
 pub fn unpublished(path: &Path) -> PathBuf {
     path.with_extension("redb.new")
+}
+
+/// Where the board is saved when another file has its name.
+pub fn saved(path: &Path) -> PathBuf {
+    path.with_extension("redb.saved")
+}
+
+/// The file that was in the place of the saved board is gone, so that one is all there is: an empty board
+/// beside it would look as if everything had been lost.
+fn refuse_beside_saved(path: &Path) -> Result<(), StoreError> {
+    let saved = saved(path);
+    let missing = fs::metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if !missing || fs::symlink_metadata(&saved).is_err() {
+        return Ok(());
+    }
+    let (file, saved) = (path.display(), saved.display());
+    let text = format!(
+        "is not there, but {saved} is: that is the board as a server had it when another file was put in \
+         its place: go on with it (mv {saved} {file}), or move it away to begin with an empty board"
+    );
+    Err(Fault::Other(text).at(path))
 }
 
 /// Makes a new database under another name first, so that a crash on the way leaves nothing that

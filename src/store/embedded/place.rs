@@ -127,9 +127,14 @@ impl Place {
         Ok(Copied { file: copy, name: CopyName(name) })
     }
 
+    /// Whether `path` leads to the file that is open here.
+    pub fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|found| identity_of(&found) == self.identity)
+    }
+
     /// Removes the file at `path` if it is the one that is open here.
     pub fn remove_if_ours(&self, path: &Path) {
-        if fs::metadata(path).is_ok_and(|found| identity_of(&found) == self.identity) {
+        if self.is_at(path) {
             // If it stays, it is one copy too many.
             let _ = fs::remove_file(path);
         }

@@ -12,7 +12,7 @@
 
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -21,7 +21,7 @@ use actors::{board::Board, store::StoreError};
 
 use super::{
     checkpoint::Checkpoint,
-    disk::{Disk, probe_room, unpublished},
+    disk::{Disk, probe_room, saved, unpublished},
     fault::Fault,
     format::Seal,
     place::{Copied, Lost, Place},
@@ -175,8 +175,9 @@ impl LostFile {
     fn save(&mut self, wanted: &Wanted<'_>) -> StoreError {
         let saved = saved(wanted.path);
         let outcome = match &self.saved {
-            Some(_) => None,
-            None => match self.try_save(wanted, &saved) {
+            // It may have been removed since, and nothing else holds the board.
+            Some(copy) if copy.is_at(&saved) => None,
+            _ => match self.try_save(wanted, &saved) {
                 Ok(place) => {
                     self.saved = Some(place);
                     None
@@ -204,11 +205,6 @@ impl LostFile {
         name.publish(saved).map_err(|error| at(error.into()))?;
         Ok(place)
     }
-}
-
-/// Where the board is saved when another file has its name.
-pub fn saved(path: &Path) -> PathBuf {
-    path.with_extension("redb.saved")
 }
 
 /// Opens the database again and proves that it takes writes.

@@ -173,6 +173,38 @@ async fn the_saved_copy_has_everything_after_an_end_with_another_file_in_place()
     assert_eq!(kept, std::mem::take(&mut open.acknowledged));
 }
 
+/// Whoever moves the other file away while no server runs would else have an empty board.
+#[tokio::test]
+async fn a_start_with_nothing_but_the_saved_copy_is_refused_and_names_the_way_out() {
+    let mut open = Open::new().await;
+    let (file, saved) = (open.file(), open.file().with_extension("redb.saved"));
+    open.replace(b"precious");
+    open.store.close().await;
+    fs::remove_file(&file).expect("the other file");
+    let said = refusal(&open.data(), &open.board);
+    for words in ["small.redb is not there", "small.redb.saved", "mv ", "move it away"] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!file.exists() && saved.exists(), "nothing was made");
+    fs::rename(&saved, &file).expect("the copy");
+    let kept = stored(&open.data(), &open.board).await.expect("a sound file");
+    assert_eq!(kept, std::mem::take(&mut open.acknowledged));
+}
+
+#[tokio::test]
+async fn a_saved_copy_that_was_removed_is_saved_again() {
+    let mut open = Open::new().await;
+    let (file, saved) = (open.file(), open.file().with_extension("redb.saved"));
+    open.replace(b"precious");
+    open.commit(10..20).await.expect_err("another file is there");
+    fs::remove_file(&saved).expect("a copy was saved");
+    until("saved again", SOON, || saved.exists()).await;
+    open.store.close().await;
+    fs::rename(&saved, &file).expect("the copy");
+    let kept = stored(&open.data(), &open.board).await.expect("a sound file");
+    assert_eq!(kept, std::mem::take(&mut open.acknowledged));
+}
+
 #[tokio::test]
 async fn a_file_that_is_put_back_is_gone_on_with() {
     let mut open = Open::new().await;
