@@ -83,6 +83,9 @@ impl Disk {
         let path = file_of(folder, board.name());
         refuse_beside_saved(&path)?;
         match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound && adopt(&path, board)? => {
+                Ok((Self::open(&path, board, entry)?, false))
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let disk = create(&path, board).map_err(|fault| fault.at(&path))?;
                 Ok((disk, true))
@@ -118,8 +121,16 @@ impl Disk {
         board: &Board,
         entry: &mut dyn FnMut(u64, &[u32]),
     ) -> Result<Self, StoreError> {
-        let fault = |fault: Fault| fault.at(path);
-        let opened = guarded(|| {
+        Self::over_fault(file, path, board, entry).map_err(|fault| fault.at(path))
+    }
+
+    fn over_fault(
+        file: File,
+        path: &Path,
+        board: &Board,
+        entry: &mut dyn FnMut(u64, &[u32]),
+    ) -> Result<Self, Fault> {
+        let mut disk = guarded(|| {
             if file.metadata()?.len() == 0 {
                 return Err(damaged("it is empty".into()));
             }
@@ -129,13 +140,12 @@ impl Disk {
             let database = open_engine(path, |builder| builder.create_with_backend(backend))?;
             let (path, board, seal) = (path.to_owned(), board.clone(), Seal::default());
             Ok(Self { path, board, seal, place, writes, database })
-        });
-        let mut disk = opened.map_err(fault)?;
+        })?;
         match guarded(|| disk.verify(entry)) {
             Ok(()) => Ok(disk),
-            Err(error) => {
+            Err(fault) => {
                 disk.close();
-                Err(fault(error))
+                Err(fault)
             }
         }
     }
@@ -338,6 +348,36 @@ fn refuse_beside_saved(path: &Path) -> Result<(), StoreError> {
     Err(Fault::Other(text).at(path))
 }
 
+/// Names what a killed server or import has left unpublished, if it is a whole database with boxes in it: a
+/// copy of a file that was lost may be all there is of the board. What does not open is left to be overwritten,
+/// as what was to become an empty board.
+fn adopt(path: &Path, board: &Board) -> Result<bool, StoreError> {
+    let fresh = unpublished(path);
+    if fs::metadata(&fresh).is_err() {
+        return Ok(false);
+    }
+    let file = OpenOptions::new().read(true).write(true).open(&fresh);
+    let file = file.map_err(|error| Fault::from(error).at(&fresh))?;
+    let disk = match Disk::over_fault(file, &fresh, board, &mut |_, _| {}) {
+        Ok(disk) => disk,
+        Err(Fault::Damaged(_)) => return Ok(false),
+        Err(fault) => return Err(fault.at(&fresh)),
+    };
+    let holds_boxes = disk.seal.chunks > 0 || disk.seal.log_next > disk.seal.log_first;
+    let named = if holds_boxes { rename_durably(&fresh, path) } else { Ok(()) };
+    disk.close();
+    named.map_err(|fault| fault.at(path))?;
+    if holds_boxes {
+        log::warn!(
+            "{} was not there, but {} was whole, with boxes: a server or an import that was killed has left \
+             it, and it is gone on with",
+            path.display(),
+            fresh.display()
+        );
+    }
+    Ok(holds_boxes)
+}
+
 /// Makes a new database under another name first, so that a crash on the way leaves nothing that
 /// looks like a damaged board.
 fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
@@ -368,11 +408,15 @@ fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
 }
 
 fn publish(path: &Path) -> Result<(), Fault> {
-    fs::rename(unpublished(path), path)?;
-    // The name is durable only with its folder.
-    File::open(folder_of(path))?.sync_all()?;
+    rename_durably(&unpublished(path), path)?;
     log::info!("created {}", path.display());
     Ok(())
+}
+
+fn rename_durably(from: &Path, to: &Path) -> Result<(), Fault> {
+    fs::rename(from, to)?;
+    // The name is durable only with its folder.
+    Ok(File::open(folder_of(to))?.sync_all()?)
 }
 
 fn record_of(board: &Board) -> BoardRecord {

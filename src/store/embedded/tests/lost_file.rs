@@ -205,6 +205,34 @@ async fn a_saved_copy_that_was_removed_is_saved_again() {
     assert_eq!(kept, std::mem::take(&mut open.acknowledged));
 }
 
+/// As `kill -9` leaves it while a file that is gone is made again.
+#[tokio::test]
+async fn a_whole_copy_that_was_never_named_is_gone_on_with_at_the_next_start() {
+    let mut open = Open::new().await;
+    let (file, fresh) = (open.file(), open.file().with_extension("redb.new"));
+    open.store.close().await;
+    fs::rename(&file, &fresh).expect("it is there");
+    // Of another board's size it is kept, too: it may be all there is.
+    let larger = Board::new("small", 2_000_000, 5).expect("a legal board");
+    let said = refusal(&open.data(), &larger);
+    assert!(said.contains("small.redb.new holds a board of 1350007 boxes"), "{said}");
+    let kept = stored(&open.data(), &open.board).await.expect("a sound file");
+    assert_eq!(kept, std::mem::take(&mut open.acknowledged));
+    assert!(file.exists() && !fresh.exists());
+}
+
+#[tokio::test]
+async fn half_a_copy_that_was_never_named_is_overwritten() {
+    let open = Open::new().await;
+    let (file, fresh) = (open.file(), open.file().with_extension("redb.new"));
+    open.store.close().await;
+    let whole = fs::read(&file).expect("a file");
+    fs::remove_file(&file).expect("it is there");
+    fs::write(&fresh, &whole[..whole.len() / 2]).expect("writable");
+    let kept = stored(&open.data(), &open.board).await.expect("an empty board");
+    assert!(kept.is_empty() && !fresh.exists());
+}
+
 #[tokio::test]
 async fn a_file_that_is_put_back_is_gone_on_with() {
     let mut open = Open::new().await;
