@@ -11,6 +11,7 @@ use anyhow::{Context, Error, Result};
 use clap::Args;
 
 use super::{
+    WrongArgument,
     output::Output,
     progress::Progress,
     remote::Remote,
@@ -47,6 +48,13 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
 
 fn export(arguments: &Arguments, settings: &Settings) -> Result<()> {
     let began = Instant::now();
+    if source::is_store_of(settings, &arguments.file) {
+        let file = arguments.file.display();
+        let text = format!(
+            "{file} is the store itself, which a backup would replace: choose another name"
+        );
+        return Err(WrongArgument(text).into());
+    }
     let mut output = Output::create(&arguments.file, arguments.force)?;
     let name = output.name();
     let source = source::find(settings, arguments.from.as_deref())?;

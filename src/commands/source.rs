@@ -61,10 +61,16 @@ fn without_file(settings: &Settings, file: &Path) -> Result<Remote> {
     Ok(remote)
 }
 
-/// Whether `path` leads to the store of the settings.
+/// Whether `path` leads to the store of the settings, or is where that belongs.
 pub fn is_store_of(settings: &Settings, path: &Path) -> bool {
-    let store = identity(&file_of(&settings.store.path, &settings.board.name));
-    store.is_ok_and(|store| identity(path).is_ok_and(|found| found == store))
+    if settings.redis.is_used() {
+        return false;
+    }
+    let file = file_of(&settings.store.path, &settings.board.name);
+    let absolute = |path: &Path| std::path::absolute(path).ok();
+    let store = identity(&file);
+    absolute(&file) == absolute(path)
+        || store.is_ok_and(|store| identity(path).is_ok_and(|found| found == store))
 }
 
 /// The server that runs on the store of the settings.

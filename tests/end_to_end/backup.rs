@@ -297,3 +297,21 @@ fn a_restore_while_playing_is_paced_and_complete() {
     expected.insert(2_500_001);
     assert_eq!(whole_board(&server), expected);
 }
+
+#[test]
+fn the_store_itself_is_not_replaced_by_its_backup() {
+    let setup = setup();
+    let store = setup.store_path().join("main.redb");
+    for exists in [false, true] {
+        if exists {
+            let mut server = setup.start();
+            server.signal("-TERM");
+            server.wait();
+        }
+        let before = std::fs::read(&store).ok();
+        let ran = setup.run(&["export", text(&store), "--force"]);
+        assert_eq!(ran.code, Some(2), "{}", ran.said);
+        assert!(ran.said.contains("main.redb is the store itself"), "{}", ran.said);
+        assert_eq!(std::fs::read(&store).ok(), before);
+    }
+}
