@@ -69,6 +69,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(hosts.clone())
             .service(allowing("GET, OPTIONS", "/export").route(export))
             .service(allowing("POST, OPTIONS", "/import").route(import))
+            .service(get_or_head("/store", backup::store))
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))
@@ -80,7 +81,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
 async fn nothing_here() -> HttpResponse {
     HttpResponse::NotFound()
         .content_type("text/plain; charset=utf-8")
-        .body("operators find /metrics, /healthz, /readyz, /export and /import here\n")
+        .body("operators find /metrics, /healthz, /readyz, /store, /export and /import here\n")
 }
 
 async fn only_known_hosts<B: MessageBody + 'static>(

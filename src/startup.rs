@@ -13,7 +13,13 @@ use std::{
 use actix_rt::task::spawn_blocking;
 use actix_server::{Server, ServerHandle};
 use actix_web::web;
-use actors::{board::grouped, protocol::Close, stats::Stats, topology::Node};
+use actors::{
+    board::grouped,
+    protocol::Close,
+    stats::Stats,
+    store::{StoreError, StoreState},
+    topology::Node,
+};
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join;
 use log::{info, warn};
@@ -217,7 +223,11 @@ impl Application {
             // Over at once if there is nothing left to be served by.
             let _ = timeout(drain_delay, node.fatal.wait()).await;
         }
-        come_to_rest(&node, &handle, &admin_handle, shutdown_timeout).await;
+        let saved = come_to_rest(&node, &handle, &admin_handle, shutdown_timeout).await;
+        if let Err(error) = saved {
+            logging::fatal(format_args!("a restart will not find all that was checked: {error}"));
+            return Ok(Stopped::Failed);
+        }
         Ok(stopped)
     }
 }
@@ -227,7 +237,7 @@ async fn come_to_rest(
     server: &ServerHandle,
     admin: &ServerHandle,
     shutdown_timeout: Duration,
-) {
+) -> Result<(), StoreError> {
     let end = tokio::time::Instant::now() + shutdown_timeout;
     let deadline = end - STORE_CLOSE_TIME.min(shutdown_timeout);
     node.begin_draining();
@@ -245,12 +255,19 @@ async fn come_to_rest(
     }
     // The store first: once it is closed, nothing can be lost by whatever else takes long. All the time that is
     // left is its own: a file that was lost is made again before the end.
-    if tokio::time::timeout_at(end, node.stop()).await.is_err() {
+    let saved = tokio::time::timeout_at(end, node.stop()).await.unwrap_or_else(|_| {
+        if let StoreState::Down(reason) = node.store().state() {
+            return Err(StoreError::Unavailable(reason));
+        }
         warn!("the store did not close in time; it recovers at the next start");
-    }
+        Ok(())
+    });
     server.stop(false).await;
     admin.stop(false).await;
-    info!("stopped");
+    if saved.is_ok() {
+        info!("stopped");
+    }
+    saved
 }
 
 /// Says when open files come close to their limit, and when they are far from it again. Players are

@@ -129,7 +129,10 @@ pub trait Store: Send + Sync + 'static {
     fn state(&self) -> StoreState;
 
     /// Finishes what was accepted and releases files or connections. Commits fail afterwards.
-    fn close(&self) -> BoxFuture<()>;
+    ///
+    /// An error: a restart would not find all that was acknowledged. As long as that can still change, it is
+    /// not ready; whoever cannot wait drops it.
+    fn close(&self) -> BoxFuture<Result<(), StoreError>>;
 }
 
 #[cfg(test)]

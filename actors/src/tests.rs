@@ -108,8 +108,8 @@ impl Store for TestStore {
         StoreState::Up
     }
 
-    fn close(&self) -> BoxFuture<()> {
-        Box::pin(async {})
+    fn close(&self) -> BoxFuture<Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

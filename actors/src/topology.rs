@@ -336,12 +336,16 @@ impl Node {
     }
 
     /// Closes the store and stops the actors' threads.
-    pub async fn stop(&self) {
+    ///
+    /// # Errors
+    /// A restart would not find all that was acknowledged. As long as that can still change, it is waited for.
+    pub async fn stop(&self) -> Result<(), StoreError> {
         self.fatal.expected.store(true, Ordering::Release);
-        self.store.close().await;
+        let saved = self.store.close().await;
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
+        saved
     }
 }
 

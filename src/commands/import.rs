@@ -133,6 +133,9 @@ fn merge_into_target(
     }
     source::expect_board(settings, &backup.summary.header, arguments.any_name)
         .with_context(|| backup.name.clone())?;
+    if let Some(remote) = source::bereft(settings)? {
+        return Ok((hot(&remote, backup, arguments)?, remote.name()));
+    }
     match stored(settings, backup) {
         Err(error) if in_use(&error) => {
             let remote = source::running(settings)?;

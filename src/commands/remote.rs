@@ -105,6 +105,27 @@ impl Remote {
         matches!(self.runtime.block_on(connecting), Ok(Ok(_)))
     }
 
+    /// The identity of the file of the store that is meant, as the server there has it open; `None` if it runs on
+    /// another, or none answers.
+    pub fn store(&self) -> Option<String> {
+        let request = Request::get(self.path("/store")).header(header::HOST, &self.authority);
+        let request = request.body(Upload::nothing()).ok()?;
+        let asked = async { timeout(CONNECT_TIMEOUT, self.exchange(request)).await };
+        let response = self.runtime.block_on(asked).ok()?.ok()?;
+        let known = response.status().is_success();
+        let mut identity = String::new();
+        let body = self.answer(response).take(REASON_BYTES).read_to_string(&mut identity);
+        (known && body.is_ok()).then(|| identity.trim_end().to_owned())
+    }
+
+    fn answer(&self, response: Response<Incoming>) -> Answer {
+        Answer {
+            runtime: self.runtime.clone(),
+            incoming: response.into_body(),
+            piece: Bytes::new(),
+        }
+    }
+
     fn new(authority: String, meant: Option<Meant>) -> Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = Rc::new(runtime.enable_all().build()?);
@@ -148,11 +169,7 @@ impl Remote {
         let asked = self.runtime.block_on(self.exchange(request));
         let response = asked.with_context(|| format!("the server at {}", self.name()))?;
         let status = response.status();
-        let answer = Answer {
-            runtime: self.runtime.clone(),
-            incoming: response.into_body(),
-            piece: Bytes::new(),
-        };
+        let answer = self.answer(response);
         if status.is_success() {
             return Ok(answer);
         }

@@ -39,11 +39,35 @@ pub fn find(settings: &Settings, from: Option<&str>) -> Result<Source> {
     if matches!(fs::symlink_metadata(&file), Err(error) if error.kind() == ErrorKind::NotFound) {
         return without_file(settings, &file).map(Source::Server);
     }
-    match Snapshot::open(&file) {
-        Ok(snapshot) => Ok(Source::Store(Box::new(snapshot))),
-        Err(StoreError::InUse(_)) => running(settings).map(Source::Server),
-        Err(error) => Err(error.into()),
+    let opened = Snapshot::open(&file);
+    if matches!(opened, Err(StoreError::InUse(_))) {
+        return running(settings).map(Source::Server);
     }
+    match bereft(settings)? {
+        Some(remote) => Ok(Source::Server(remote)),
+        None => Ok(Source::Store(Box::new(opened?))),
+    }
+}
+
+/// The server that runs on the store of the settings and has lost its file: what is at its name, if anything, is
+/// not that board.
+pub fn bereft(settings: &Settings) -> Result<Option<Remote>> {
+    if settings.redis.is_used() {
+        return Ok(None);
+    }
+    let file = file_of(&settings.store.path, &settings.board.name);
+    let meant = Meant::Name(std::path::absolute(&file)?);
+    let Ok(remote) = Remote::local(&settings.admin.address, meant) else { return Ok(None) };
+    let Some(theirs) = remote.store() else { return Ok(None) };
+    if identity(&file).is_ok_and(|found| found == theirs) {
+        return Ok(None);
+    }
+    log::warn!(
+        "{} is not the file of the server at {} (admin.address) any more: asking that server",
+        file.display(),
+        remote.name()
+    );
+    Ok(Some(remote))
 }
 
 /// A server may have lost its file, and still have all of the board.

@@ -106,6 +106,19 @@ impl Operations {
     }
 }
 
+/// `GET /store?file=NAME`: the identity of the file that is open, for who meant the store of that name. What is
+/// at that name may be another file: this server has then lost its own.
+pub async fn store(
+    request: HttpRequest,
+    meant: web::Query<Meant>,
+    operations: web::Data<Operations>,
+) -> HttpResponse {
+    if let Some(refusal) = refuse_pages(&request).or_else(|| operations.refuse_another(&meant)) {
+        return refusal;
+    }
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body((operations.store)())
+}
+
 /// `GET /export`: everything acknowledged before this was asked, and nothing that is not durable.
 /// The next piece is read when the one before was taken over by the socket.
 pub async fn export(

@@ -476,10 +476,13 @@ impl Store for ClusterStore {
         self.shared.state()
     }
 
-    fn close(&self) -> BoxFuture<()> {
+    fn close(&self) -> BoxFuture<Result<(), StoreError>> {
         self.shared.closed.store(true, Ordering::Release);
         let thread = self.thread.clone();
-        Box::pin(async move { StoreThread::end(&thread) })
+        Box::pin(async move {
+            StoreThread::end(&thread);
+            Ok(())
+        })
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn a_new_store_is_empty(place: &impl Place) {
     assert_eq!(store.board(), &board(place));
     assert_eq!(store.state(), StoreState::Up);
     assert_eq!(contents(&*store).await, BTreeSet::new());
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 pub async fn what_was_committed_is_there_after_reopening(place: &impl Place) {
@@ -73,11 +73,11 @@ pub async fn what_was_committed_is_there_after_reopening(place: &impl Place) {
             commit(&*store, shard, &offsets).await.expect("the store is up");
             expected.extend(offsets.map(|offset| board(place).id(shard, Offset(offset))));
         }
-        store.close().await;
+        store.close().await.expect("all is saved");
     }
     let store = place.open(&board(place)).await;
     assert_eq!(contents(&*store).await, expected);
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 pub async fn duplicates_are_fine(place: &impl Place) {
@@ -86,20 +86,20 @@ pub async fn duplicates_are_fine(place: &impl Place) {
     for _ in 0..3 {
         commit(&*store, shard, &[5, 5, 6, 5]).await.expect("the store is up");
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     let store = place.open(&board(place)).await;
     let expected = [5, 6].map(|offset| board(place).id(shard, Offset(offset)));
     assert_eq!(contents(&*store).await, BTreeSet::from(expected));
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 pub async fn an_empty_commit_is_fine(place: &impl Place) {
     let store = place.open(&board(place)).await;
     commit(&*store, ShardIndex(0), &[]).await.expect("nothing to fail at");
-    store.close().await;
+    store.close().await.expect("all is saved");
     let store = place.open(&board(place)).await;
     assert_eq!(contents(&*store).await, BTreeSet::new());
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 pub async fn the_edges_of_every_shard_stay_apart(place: &impl Place) {
@@ -113,10 +113,10 @@ pub async fn the_edges_of_every_shard_stay_apart(place: &impl Place) {
         commit(&*store, shard, &[offset]).await.expect("the store is up");
         expected.insert(board.id(shard, Offset(offset)));
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     let store = place.open(&board).await;
     assert_eq!(contents(&*store).await, expected);
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 pub async fn commits_of_all_shards_at_once_all_arrive(place: &impl Place) {
@@ -133,7 +133,7 @@ pub async fn commits_of_all_shards_at_once_all_arrive(place: &impl Place) {
     for task in tasks.collect::<Vec<_>>() {
         task.await.expect("no panic");
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     let offsets = (0..20).flat_map(|round| [round, round * 1_000]);
     let expected: BTreeSet<BoxId> = offsets
         .flat_map(|offset| board.shard_indexes().map(move |shard| (shard, Offset(offset))))
@@ -141,12 +141,12 @@ pub async fn commits_of_all_shards_at_once_all_arrive(place: &impl Place) {
         .collect();
     let store = place.open(&board).await;
     assert_eq!(contents(&*store).await, expected);
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 pub async fn commits_are_refused_after_close(place: &impl Place) {
     let store = place.open(&board(place)).await;
-    store.close().await;
+    store.close().await.expect("all is saved");
     let refused = commit(&*store, ShardIndex(0), &[1]).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
     assert!(matches!(store.state(), StoreState::Down(_)));
@@ -155,7 +155,7 @@ pub async fn commits_are_refused_after_close(place: &impl Place) {
 pub async fn closing_twice_is_fine(place: &impl Place) {
     let store = place.open(&board(place)).await;
     tokio::join!(store.close(), store.close());
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 /// A store may go on with the number of shards it was made with: its board tells.
@@ -173,7 +173,7 @@ pub async fn the_number_of_shards_may_change(place: &impl Place) {
             commit(&*store, shard, &[offset.0]).await.expect("the store is up");
             expected.insert(id);
         }
-        store.close().await;
+        store.close().await.expect("all is saved");
     }
 }
 

@@ -201,19 +201,21 @@ impl Store for EmbeddedStore {
         self.outlook.state()
     }
 
-    fn close(&self) -> BoxFuture<()> {
+    fn close(&self) -> BoxFuture<Result<(), StoreError>> {
         let (jobs, thread) = (self.jobs.clone(), Arc::clone(&self.thread));
         Box::pin(async move {
             let (done, closed) = oneshot::channel();
+            let mut saved = Ok(());
             if jobs.send(Job::Close { done }).await.is_ok() {
-                // An error means the thread has ended already.
-                let _ = closed.await;
+                // No answer means the thread has ended already.
+                saved = closed.await.unwrap_or(Ok(()));
             }
             // The file is released by now, so there is next to nothing to wait for.
             let thread = lock(&thread).take();
             if thread.is_some_and(|thread| thread.join().is_err()) {
                 log::error!("the store's thread ended in a panic");
             }
+            saved
         })
     }
 }

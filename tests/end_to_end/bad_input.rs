@@ -9,7 +9,7 @@ use std::{
 
 use crate::harness::{
     PATIENCE,
-    client::{Client, Told},
+    client::{Client, Told, handshake},
     eventually,
     server::{Server, Setup, request},
 };
@@ -161,13 +161,7 @@ fn fragments_and_pings_between_them_are_legal() {
 fn bad_handshakes_are_http_errors() {
     let server = Setup::new(1000, 1).start();
     let own = format!("http://{}", server.address);
-    let good = [
-        ("Upgrade", "websocket"),
-        ("Connection", "keep-alive, Upgrade"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("Origin", own.as_str()),
-    ];
+    let good = handshake(&own);
     let with = |name: &str, value: Option<&'static str>| {
         let mut headers: Vec<_> =
             good.iter().copied().filter(|(known, _)| *known != name).collect();
@@ -208,16 +202,7 @@ fn a_full_house_says_when_to_come_back() {
     let setup = Setup::new(1000, 1).with("SERVER__MAX_CONNECTIONS", 3);
     let server = setup.with("SERVER__MAX_CONNECTIONS_PER_ADDRESS", 2).start();
     let own = format!("http://{}", server.address);
-    let knock = || {
-        let headers = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Origin", own.as_str()),
-        ];
-        request(server.address, "GET", "/ws", &headers)
-    };
+    let knock = || request(server.address, "GET", "/ws", &handshake(&own));
     let (first, _second) = (server.client(), server.client());
     let refused = knock();
     assert_eq!(refused.status, 429);

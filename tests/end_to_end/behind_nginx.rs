@@ -132,7 +132,9 @@ fn the_own_page_may_connect_through_nginx_on_any_port_and_no_other() {
 fn what_is_for_operators_stays_inside() {
     let node = trusting().start();
     let nginx = Balancer::start(&[node.address]);
-    for path in ["/readyz", "/readyz?store=1", "/metrics", "/export", "/import", "/nothing"] {
+    for path in
+        ["/readyz", "/readyz?store=1", "/metrics", "/store", "/export", "/import", "/nothing"]
+    {
         assert_eq!(request(nginx.address, "GET", path, &[]).status, 404, "{path}");
     }
     assert_eq!(request(nginx.address, "GET", "/healthz", &[]).status, 200);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::harness::{
-    client::{Client, Told},
+    client::{Client, Told, handshake},
     eventually,
     server::{Response, Server, Setup, request},
 };
@@ -20,14 +20,7 @@ const BOXES: u32 = 1_600_000;
 /// A WebSocket handshake as from the own page, with one header more.
 fn knock(at: SocketAddr, extra: (&str, &str)) -> Response {
     let own = format!("http://{at}");
-    let headers = [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("Origin", &own),
-        extra,
-    ];
+    let headers = [&handshake(&own)[..], &[extra]].concat();
     request(at, "GET", "/ws", &headers)
 }
 

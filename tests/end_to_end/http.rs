@@ -13,7 +13,7 @@ use std::{
 use crate::harness::{
     PATIENCE,
     browser::{Browser, Screen},
-    client::{Client, Told},
+    client::{Client, Told, handshake},
     eventually,
     nginx::Below,
     server::{Response, Server, Setup, request},
@@ -21,15 +21,8 @@ use crate::harness::{
 };
 
 /// The headers of a handshake from a page of `origin`, for a server that is reached as `host`.
-fn handshake<'a>(origin: &'a str, host: &'a str) -> [(&'a str, &'a str); 6] {
-    [
-        ("Host", host),
-        ("Origin", origin),
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ]
+fn handshake_to<'a>(origin: &'a str, host: &'a str) -> Vec<(&'a str, &'a str)> {
+    [&[("Host", host)][..], &handshake(origin)].concat()
 }
 
 /// A connection that is kept, asked one thing after another.
@@ -81,7 +74,7 @@ fn says_close(head: &str) -> bool {
 fn a_usual_port_in_host_or_origin_is_the_same_as_none() {
     let server = Setup::new(1000, 1).start();
     let status =
-        |origin, host| request(server.address, "GET", "/ws", &handshake(origin, host)).status;
+        |origin, host| request(server.address, "GET", "/ws", &handshake_to(origin, host)).status;
     assert_eq!(status("https://play.example", "play.example:443"), 101);
     assert_eq!(status("http://play.example", "play.example:80"), 101);
     assert_eq!(status("https://play.example:443", "Play.Example"), 101);
@@ -89,7 +82,7 @@ fn a_usual_port_in_host_or_origin_is_the_same_as_none() {
     assert_eq!(status("https://play.example:8443", "play.example"), 403);
     let listed = Setup::new(1000, 1).with("SERVER__ALLOWED_ORIGINS", "https://Play.example:443/");
     let listed = listed.start();
-    let status = |origin| request(listed.address, "GET", "/ws", &handshake(origin, "x")).status;
+    let status = |origin| request(listed.address, "GET", "/ws", &handshake_to(origin, "x")).status;
     assert_eq!(status("https://play.example"), 101);
     assert_eq!(status("http://play.example"), 403);
 }
@@ -100,7 +93,7 @@ fn websocket_may_be_offered_among_other_protocols() {
     let server = Setup::new(1000, 1).start();
     let (own, host) = (format!("http://{}", server.address), server.address.to_string());
     let offered = |offers: &[&str]| {
-        let mut headers = handshake(&own, &host).to_vec();
+        let mut headers = handshake_to(&own, &host);
         headers.retain(|(name, _)| *name != "Upgrade");
         headers.extend(offers.iter().map(|offer| ("Upgrade", *offer)));
         request(server.address, "GET", "/ws", &headers).status
@@ -118,7 +111,7 @@ fn websocket_may_be_offered_among_other_protocols() {
     }
     assert_eq!(offered(&["h2c, websockets"]), 426);
     // Refused as any other, and counted.
-    let strange = handshake("http://evil.example", &host);
+    let strange = handshake_to("http://evil.example", &host);
     let strange = strange.map(|(name, value)| match name {
         "Upgrade" => (name, "h2c, websocket"),
         _ => (name, value),
@@ -134,7 +127,7 @@ fn websocket_may_be_offered_among_other_protocols() {
 fn a_refused_origin_is_told_to_who_asks_and_to_who_debugs() {
     let server = Setup::new(1000, 1).with_variable("RUST_LOG", "debug").start();
     let asked =
-        |origin| request(server.address, "GET", "/ws", &handshake(origin, "play.example:8443"));
+        |origin| request(server.address, "GET", "/ws", &handshake_to(origin, "play.example:8443"));
     let refused = asked("https://play.example");
     assert_eq!(refused.status, 403);
     for told in ["\"https://play.example\"", "\"play.example:8443\"", "server.allowed_origins"] {
@@ -259,7 +252,7 @@ fn after_sigterm_everything_is_served_for_as_long_as_a_balancer_needs() {
     assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
     assert_eq!(other.range(1, 1000, &mut vec![]), [7]);
     let (own, host) = (format!("http://{}", server.address), server.address.to_string());
-    let newcomer = request(server.address, "GET", "/ws", &handshake(&own, &host));
+    let newcomer = request(server.address, "GET", "/ws", &handshake_to(&own, &host));
     assert_eq!(newcomer.status, 503);
     assert!(newcomer.head.contains("retry-after: "), "{}", newcomer.head);
     server.signal("-TERM");
@@ -306,7 +299,7 @@ fn every_path_says_which_methods_it_takes() {
     let read = "allow: get, head, options";
     let paths = ["/", "/healthz", "/readyz", "/overview", "/ws", "/static/main.js", "/robots.txt"];
     let mut cases: Vec<_> = paths.iter().map(|path| (players, *path, read)).collect();
-    cases.extend(["/healthz", "/readyz", "/metrics"].map(|path| (operators, path, read)));
+    cases.extend(["/healthz", "/readyz", "/store", "/metrics"].map(|path| (operators, path, read)));
     cases.push((operators, "/export", "allow: get, options"));
     cases.push((operators, "/import", "allow: post, options"));
     for (to, path, allow) in cases {
@@ -430,7 +423,7 @@ fn operators_are_answered_only_under_names_that_no_page_can_have_chosen() {
     let port = server.admin.port();
     let get =
         |path: &str, host: String| request(server.admin, "GET", path, &[("Host", host.as_str())]);
-    for path in ["/export", "/import", "/anything"] {
+    for path in ["/store", "/export", "/import", "/anything"] {
         for host in [format!("evil.example:{port}"), "evil.example".into(), "localhost.evil".into()]
         {
             let refused = get(path, host.clone());

@@ -6,6 +6,7 @@ use std::{
 };
 
 use crate::harness::{
+    client::handshake,
     eventually,
     server::{Setup, request},
 };
@@ -34,14 +35,7 @@ fn a_client_over_ipv4_is_the_same_to_a_listener_of_both_families() {
         .start();
     let shake = |client: &str| {
         let own = format!("http://{}", server.address);
-        let headers = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Origin", own.as_str()),
-            ("X-Forwarded-For", client),
-        ];
+        let headers = [&handshake(&own)[..], &[("X-Forwarded-For", client)]].concat();
         request(server.address, "GET", "/ws", &headers).status
     };
     let _player = server.client();

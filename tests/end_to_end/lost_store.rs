@@ -255,6 +255,61 @@ fn commands_without_a_file_ask_the_server_that_has_lost_it() {
     assert!(ran.said.contains("another store"), "{}", ran.said);
 }
 
+#[test]
+fn commands_do_not_believe_a_file_that_a_running_server_has_lost() {
+    let address = free_address().to_string();
+    let setup = setup().with("ADMIN__ADDRESS", &address);
+    let (file, copy) = (setup.store_path().join("main.redb"), setup.folder().join("copy.bxb"));
+    let copy = copy.to_str().expect("text");
+    let mut server = setup.start();
+    server.signal("-TERM");
+    server.wait();
+    let empty = fs::read(&file).expect("a file");
+    let server = setup.start();
+    server.client_v2().check(7);
+    eventually("checked", || (server.client().greeted == 1).then_some(()));
+    // Sound, free, and without the box.
+    let other = setup.folder().join("other");
+    fs::write(&other, &empty).expect("room");
+    fs::rename(&other, &file).expect("both are there");
+    let ran = setup.run(&["inspect", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    assert!(ran.printed().contains("\"checked\":1"), "{}", ran.printed());
+    assert!(ran.said.contains("is not the file of the server at"), "{}", ran.said);
+    done(&setup, &["export", copy]);
+    assert_eq!(file::checked(&fs::read(copy).expect("a backup")), BTreeSet::from([7]));
+    // What is merged is merged into the board that is played on, or not at all: its store is down.
+    let ran = setup.run(&["import", copy]);
+    assert!(ran.said.contains("is not the file of the server at"), "{}", ran.said);
+    assert_eq!(fs::read(&file).expect("there"), empty, "nobody's file was changed");
+    // Whoever means the file itself names it.
+    let ran = setup.run(&["inspect", "--json", file.to_str().expect("text")]);
+    assert!(ran.printed().contains("\"checked\":0"), "{}", ran.printed());
+}
+
+#[test]
+fn a_server_that_cannot_save_its_board_says_so_and_fails() {
+    let setup = setup().with("SERVER__SHUTDOWN_TIMEOUT_S", 2);
+    let mut server = setup.start();
+    server.client_v2().check(7);
+    eventually("checked", || (server.client().greeted == 1).then_some(()));
+    let data = setup.store_path();
+    let away = data.with_extension("away");
+    fs::rename(&data, &away).expect("it is there");
+    // On another file system, as if the volume had been taken away, the file is not made again.
+    std::os::unix::fs::symlink("/dev/shm", &data).expect("a link can be made");
+    server.signal("-TERM");
+    assert_eq!(server.wait().code(), Some(1), "{}", server.log());
+    let log = server.log();
+    let last = log.lines().last().expect("it has said something");
+    assert!(last.contains("a restart will not find all that was checked"), "{last}");
+    assert!(last.contains("mount its volume there again"), "{last}");
+
+    fs::remove_file(&data).expect("the link");
+    fs::rename(&away, &data).expect("it is there");
+    assert_eq!(whole_board(&setup.start()), BTreeSet::from([7]));
+}
+
 /// A file system of its own in a file, which can be made to fail; unmounted when dropped.
 struct Ext4 {
     image: PathBuf,

@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::{
 
 use crate::harness::{
     browser::{Browser, Screen},
-    client::Told,
+    client::{KEY, Told},
     eventually,
     nginx::{Nginx, TlsStream},
     server::{Server, Setup, request},
@@ -27,7 +27,7 @@ fn play(nginx: &Nginx, origin: &str) -> Result<WebSocket<TlsStream>, u16> {
         .header("Upgrade", "websocket")
         .header("Connection", "Upgrade")
         .header("Sec-WebSocket-Version", "13")
-        .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+        .header("Sec-WebSocket-Key", KEY)
         .body(())
         .expect("a legal request");
     match client(request, nginx.connect(&["http/1.1"])) {

@@ -1,7 +1,7 @@
 //! What operators meet: start, mistakes, readiness, metrics, signals.
 
 use crate::harness::{
-    client::Told,
+    client::{Told, handshake},
     eventually,
     server::{Setup, request},
 };
@@ -250,17 +250,6 @@ fn too_few_files_for_its_threads_are_one_clear_line() {
     let mut player = server.client();
     player.check(7);
     assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
-}
-
-/// The headers of a legal handshake from a page of `origin`.
-fn handshake(origin: &str) -> [(&str, &str); 5] {
-    [
-        ("Upgrade", "websocket"),
-        ("Connection", "Upgrade"),
-        ("Sec-WebSocket-Version", "13"),
-        ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("Origin", origin),
-    ]
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
 
 use crate::harness::{
     browser::Browser,
-    client::Told,
+    client::{Told, handshake},
     server::{Setup, request},
 };
 
@@ -256,16 +256,7 @@ fn a_dotenv_file_of_the_older_server_is_obeyed() {
     let server = setup.start();
     let ignored = ".env:5 WEBSOCKET_PING_WORKERS: ignored: the hub of each of server.workers";
     assert_eq!(server.log().matches(ignored).count(), 1, "{}", server.log());
-    let shake = |origin: &str| {
-        let headers = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Version", "13"),
-            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-            ("Origin", origin),
-        ];
-        request(server.address, "GET", "/ws", &headers).status
-    };
+    let shake = |origin: &str| request(server.address, "GET", "/ws", &handshake(origin)).status;
     assert_eq!(shake(&format!("http://{}", server.address)), 403);
     assert_eq!(shake("https://one.example"), 101);
 }

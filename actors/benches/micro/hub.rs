@@ -104,7 +104,7 @@ fn serve(
         started.send(node.clone()).expect("somebody waits");
         // Gone is as good as told.
         let _ = ended.await;
-        node.stop().await;
+        node.stop().await.expect("it keeps nothing");
     });
 }
 
@@ -132,8 +132,8 @@ impl Store for Willing {
         StoreState::Up
     }
 
-    fn close(&self) -> BoxFuture<()> {
-        Box::pin(async {})
+    fn close(&self) -> BoxFuture<Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
     }
 }
 

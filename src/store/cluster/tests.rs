@@ -140,5 +140,5 @@ async fn a_batch_that_arrives_after_it_was_given_up_reaches_its_own_node() {
         assert!(std::time::Instant::now() < deadline, "Redis has a box that memory never gets");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
 }

@@ -85,6 +85,10 @@ fn lost_text(lost: &Lost, path: &Path) -> String {
             "{file} is not the file of this server any more: somebody has put another in its place: move \
              that one away, and this server makes its own again and goes on; until then, {COPY_IT}"
         ),
+        Lost::LeadsNowhere => format!(
+            "{file} is a link, and what it leads to is gone: put that back, or remove the link, and this \
+             server makes its file again and goes on; until then, {COPY_IT}"
+        ),
         Lost::WrittenOver => format!(
             "{file} was written over by another program: {COPY_IT}, then stop the server, move the file \
              away, import the copy and start again"

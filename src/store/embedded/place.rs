@@ -24,14 +24,28 @@ use super::{
 /// What is wrong with a file's name or content.
 #[derive(Debug)]
 pub enum Lost {
-    /// The name leads nowhere.
+    /// There is nothing of that name.
     Gone,
     /// The name leads to another file.
     Replaced,
+    /// The name is a link, and what it leads to is not there.
+    LeadsNowhere,
     /// The file itself was changed by somebody else, so its content is not ours.
     WrittenOver,
     /// The name cannot be looked up.
     Hidden(io::Error),
+}
+
+impl Lost {
+    /// Whether the file is still what it was, and only its name does not lead to it.
+    pub fn is_of_the_name(&self) -> bool {
+        matches!(self, Self::Gone | Self::Replaced | Self::LeadsNowhere)
+    }
+
+    /// Whether something that is not ours to remove stands where the file belongs.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Replaced | Self::LeadsNowhere)
+    }
 }
 
 /// Device and number of a file: no other file has them as long as this one is open.
@@ -93,8 +107,9 @@ impl Place {
         match fs::metadata(&self.path) {
             Ok(found) if identity_of(&found) == self.identity => Ok(found.len()),
             Ok(_) => Err(Lost::Replaced),
-            Err(error) if error.kind() == ErrorKind::NotFound => Err(Lost::Gone),
-            Err(error) => Err(Lost::Hidden(error)),
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Lost::Hidden(error)),
+            Err(_) if fs::symlink_metadata(&self.path).is_ok() => Err(Lost::LeadsNowhere),
+            Err(_) => Err(Lost::Gone),
         }
     }
 

@@ -5,7 +5,7 @@
 //!
 //! - nothing: the file is copied from the open handle, verified, and named. Not at once: who moves a file away
 //!   often puts another there in the same breath, and would write it over ours.
-//! - another file: it stays untouched, since somebody put it there for a reason, and it may be a board of its
+//! - another file, or a link that leads nowhere: it stays untouched, since somebody put it there for a reason, and it may be a board of its
 //!   own. The copy is named `<board>.redb.saved`, beside it. When the other file is gone, ours is made again;
 //!   when the copy was moved into its place, the store goes on with that.
 //! - the file itself, with content that is not ours: nothing can be made from it. Only memory has the board.
@@ -78,7 +78,7 @@ impl Outage {
     /// After a failed read or write. `place` is kept if the name was lost besides.
     pub fn of_fault(reason: Arc<str>, place: Place) -> Self {
         // If the name cannot be looked up, the disk is the reason: let go of it, so that it can be repaired.
-        let lost = matches!(place.find(), Err(Lost::Gone | Lost::Replaced)).then_some(place);
+        let lost = place.find().is_err_and(|lost| lost.is_of_the_name()).then_some(place);
         let lost = lost.map(|place| LostFile { place, seal: None, sound: true, saved: None });
         Self::new(reason, lost, RETRY_FIRST)
     }
@@ -99,6 +99,19 @@ impl Outage {
     /// Whether the name was lost, not only the database closed.
     pub fn is_loss(&self) -> bool {
         self.lost.is_some()
+    }
+
+    /// Whether a restart would find the board neither at `path` nor saved beside it.
+    pub fn is_unsaved(&self, path: &Path) -> bool {
+        self.lost.as_ref().is_some_and(|lost| {
+            let saved = lost.saved.as_ref().is_some_and(|copy| copy.is_at(&saved(path)));
+            !saved && (!lost.sound || lost.place.find().is_err())
+        })
+    }
+
+    /// Whether another attempt may save the board.
+    pub fn is_hopeful(&self) -> bool {
+        self.lost.as_ref().is_some_and(|lost| lost.sound)
     }
 
     /// Tries to come back. Otherwise sets the reason, and when to try again.
@@ -133,7 +146,11 @@ impl LostFile {
     fn try_recover(&mut self, wanted: &Wanted<'_>) -> Result<Recovered, StoreError> {
         let at = |fault: Fault| fault.at(wanted.path);
         let found = match (self.place.find(), &self.saved) {
-            (Err(Lost::Replaced), Some(copy)) => copy.find(),
+            // It may have been moved into its place.
+            (Err(lost), Some(copy)) if lost.is_taken() => match copy.find() {
+                Ok(()) => Ok(()),
+                Err(_) => Err(lost),
+            },
             (found, _) => found,
         };
         // Opening a database writes to it, so what may be somebody else's is only looked at.
@@ -142,7 +159,7 @@ impl LostFile {
             _ if theirs => Err(at(Fault::Lost(Lost::WrittenOver))),
             Ok(()) => reopen(wanted).and_then(|found| self.as_it_was(found, wanted)),
             Err(Lost::Gone) => self.make_again(wanted),
-            Err(Lost::Replaced) => Err(self.save(wanted)),
+            Err(lost) if lost.is_taken() => Err(self.save(lost, wanted)),
             Err(lost) => Err(at(Fault::Lost(lost))),
         }
     }
@@ -172,7 +189,7 @@ impl LostFile {
     }
 
     /// Copies the file beside the one that is in its place; what is to be said.
-    fn save(&mut self, wanted: &Wanted<'_>) -> StoreError {
+    fn save(&mut self, lost: Lost, wanted: &Wanted<'_>) -> StoreError {
         let saved = saved(wanted.path);
         let outcome = match &self.saved {
             // It may have been removed since, and nothing else holds the board.
@@ -185,7 +202,7 @@ impl LostFile {
                 Err(error) => Some(error),
             },
         };
-        let text = reason(&Fault::Lost(Lost::Replaced).at(wanted.path));
+        let text = reason(&Fault::Lost(lost).at(wanted.path));
         let text = match outcome {
             None => format!("{text}; the store as it was is saved as {}", saved.display()),
             Some(error) => format!("{text}; it could not be saved beside it: {error}"),

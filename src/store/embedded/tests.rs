@@ -77,7 +77,7 @@ async fn commit_ids(store: &dyn Store, ids: &[BoxId]) -> Result<(), StoreError> 
 async fn stored(folder: &Path, board: &Board) -> Result<BTreeSet<BoxId>, StoreError> {
     let store = open(folder, board)?;
     let ids = contents(&store).await;
-    store.close().await;
+    store.close().await.expect("all is saved");
     Ok(ids)
 }
 

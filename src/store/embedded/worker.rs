@@ -43,14 +43,17 @@ const IDLE_STEP: Duration = Duration::from_millis(50);
 /// Between two looks at the file while nobody commits.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Between two attempts to save a lost file before the end.
+const SAVE_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What the thread is asked to do.
 pub enum Job {
     /// Make boxes of a shard durable.
     Commit { shard: ShardIndex, batch: OpenBatch, done: oneshot::Sender<Result<(), StoreError>> },
     /// Read one shard.
     Load { shard: ShardIndex, done: oneshot::Sender<Result<Words, StoreError>> },
-    /// Finish and release the file.
-    Close { done: oneshot::Sender<()> },
+    /// Finish and release the file. An error: a restart would not find all that was acknowledged.
+    Close { done: oneshot::Sender<Result<(), StoreError>> },
     /// Stands for a bug on this thread.
     #[cfg(test)]
     Panic,
@@ -142,7 +145,11 @@ impl Worker {
                     }
                 }
                 Event::Pause => self.step(),
-                Event::Abandoned => self.shut(),
+                Event::Abandoned => {
+                    // Nobody is left who would wait, or could be told.
+                    let _ = self.save_before_the_end(|| true);
+                    self.shut();
+                }
             }
             if matches!(self.phase, Phase::Closed) {
                 return;
@@ -173,8 +180,9 @@ impl Worker {
                 let _ = done.send(self.load(shard));
             }
             Job::Close { done } => {
+                let saved = self.save_before_the_end(|| done.is_closed());
                 self.shut();
-                let _ = done.send(());
+                let _ = done.send(saved);
             }
             #[cfg(test)]
             Job::Panic => panic!("asked to"),
@@ -327,7 +335,7 @@ impl Worker {
 
     /// Goes down because the file is not where it was, or not what it was.
     fn lose(&mut self, lost: Lost) -> StoreError {
-        let replaced = matches!(lost, Lost::Replaced);
+        let taken = lost.is_taken();
         if let Phase::Up { disk, .. } = std::mem::replace(&mut self.phase, Phase::Closed) {
             if matches!(lost, Lost::WrittenOver) {
                 disk.leave_alone();
@@ -338,7 +346,7 @@ impl Worker {
             self.phase = Phase::Down(outage);
         }
         // Nothing is in the way of saving a copy now, and what is said names it.
-        if replaced {
+        if taken {
             self.try_to_return();
         }
         if let Phase::Down(outage) = &self.phase {
@@ -392,30 +400,37 @@ impl Worker {
         self.outlook.set_state(StoreState::Up);
     }
 
-    /// Before the end: a file that was lost has to be there at the next start.
-    fn look_once_more(&mut self) {
+    /// Before the end: a file that was lost has to be there at the next start. Tries until it is, or until
+    /// `given_up`.
+    fn save_before_the_end(&mut self, given_up: impl Fn() -> bool) -> Result<(), StoreError> {
         if let Phase::Up { disk, .. } = &self.phase
             && let Some(lost) = disk.look()
         {
             self.lose(lost);
         }
-        if matches!(&self.phase, Phase::Down(outage) if outage.is_loss()) {
-            self.try_to_return();
-            if let Phase::Down(outage) = &self.phase {
-                log::error!("the store ends while it is down: {}", outage.reason);
+        loop {
+            if matches!(&self.phase, Phase::Down(outage) if outage.is_loss()) {
+                self.try_to_return();
             }
+            let Phase::Down(outage) = &self.phase else { return Ok(()) };
+            if !outage.is_unsaved(&self.path) {
+                return Ok(());
+            }
+            if given_up() || !outage.is_hopeful() {
+                return Err(StoreError::Unavailable(Arc::clone(&outage.reason)));
+            }
+            std::thread::sleep(SAVE_INTERVAL);
         }
     }
 
     /// Ends the work: what was queued before was done, what comes later is refused.
     fn shut(&mut self) {
-        self.look_once_more();
         self.outlook.set_state(StoreState::Down("the store is closed".into()));
         self.jobs.close();
         while let Ok(job) = self.jobs.try_recv() {
             // Dropping a batch or a load refuses it; a second close is content already.
             if let Job::Close { done } = job {
-                let _ = done.send(());
+                let _ = done.send(Ok(()));
             }
         }
         self.release();

@@ -15,6 +15,20 @@ use tokio_tungstenite::tungstenite::{
 
 use super::PATIENCE;
 
+/// The key of RFC 6455, section 1.3.
+pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+/// The headers of a legal handshake from a page of `origin`, as Firefox sends them.
+pub fn handshake(origin: &str) -> [(&str, &str); 5] {
+    [
+        ("Upgrade", "websocket"),
+        ("Connection", "keep-alive, Upgrade"),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Key", KEY),
+        ("Origin", origin),
+    ]
+}
+
 /// A server message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
@@ -119,7 +133,7 @@ impl Client {
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+            .header("Sec-WebSocket-Key", KEY)
             .body(())
             .expect("a legal request");
         let config = WebSocketConfig::default();

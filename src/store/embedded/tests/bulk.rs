@@ -66,7 +66,7 @@ async fn merges_and_commits_in_turn_agree_with_a_plain_set() {
             commit_ids(&store, &ids).await.expect("the store is up");
             model.extend(ids);
         }
-        store.close().await;
+        store.close().await.expect("all is saved");
         let before = fs::read(file_of(folder.0.path(), board.name())).expect("a file");
         assert_eq!(snapshot(folder.0.path(), &board), tiles(&board, &model), "round {round}");
         let after = fs::read(file_of(folder.0.path(), board.name())).expect("a file");
@@ -100,7 +100,7 @@ async fn a_source_that_fails_leaves_everything_as_it_was() {
 
     let store = open(folder.0.path(), &board).expect("an empty folder");
     commit_ids(&store, &random.ids(&board, 300)).await.expect("the store is up");
-    store.close().await;
+    store.close().await.expect("all is saved");
     let before = snapshot(folder.0.path(), &board);
     failing().expect_err("the source fails");
     assert_eq!(snapshot(folder.0.path(), &board), before);
@@ -111,7 +111,7 @@ async fn a_source_that_fails_leaves_everything_as_it_was() {
     {
         assert!(matches!(refused, Some(StoreError::InUse(_))), "{refused:?}");
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     let other = Board::new("small", 1_350_008, 5).expect("a legal board");
     assert!(merge_tiles(folder.0.path(), &other, &Tiles::new()).is_err(), "another size");
 }
@@ -129,7 +129,7 @@ async fn a_damaged_database_is_not_read() {
     for _ in 0..20 {
         commit_ids(&store, &Random::seeded().ids(&board, 100)).await.expect("the store is up");
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     let sound = fs::read(&path).expect("a file");
     for cut in [0, 10, 5_000, sound.len() / 2] {
         fs::write(&path, &sound[..cut]).expect("room");

@@ -22,7 +22,7 @@ impl Sound {
             commit_ids(&store, &batch).await.expect("the store is up");
             ids.extend(batch);
         }
-        store.close().await;
+        store.close().await.expect("all is saved");
         let bytes = fs::read(folder.0.path().join("small.redb")).expect("a file");
         Self { folder, bytes, ids }
     }

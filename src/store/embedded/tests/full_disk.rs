@@ -108,7 +108,7 @@ async fn a_full_disk_refuses_checks_until_there_is_room_again() {
     commit_ids(&store, &after).await.expect("there is room again");
     acknowledged.extend(after);
     let loaded = contents(&store).await;
-    store.close().await;
+    store.close().await.expect("all is saved");
     let kept = stored(&mount.path(), &board).await.expect("a sound file");
     assert_eq!(loaded, kept);
     assert!(kept.is_superset(&acknowledged), "acknowledged checks were lost");
@@ -138,7 +138,7 @@ async fn a_disk_that_fills_up_again_and_again_loses_nothing() {
         fs::remove_file(filler).expect("the filler");
         until("up again", Duration::from_secs(10), || store.state() == StoreState::Up).await;
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     known.extend(learned.ids(&board));
     assert_eq!(stored(&mount.path(), &board).await.expect("a sound file"), known);
 }
@@ -148,7 +148,7 @@ async fn a_read_only_file_system_is_refused() {
     let mount = Mount::new("16m");
     let board = small_board();
     let store = open(&mount.path(), &board).expect("an empty folder");
-    store.close().await;
+    store.close().await.expect("all is saved");
     mount.run("mount", &["-o", "remount,ro"]);
     let text = refusal(&mount.path(), &board);
     assert!(

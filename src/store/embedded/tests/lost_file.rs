@@ -79,7 +79,7 @@ impl Open {
     /// Closes the store; the file then has all that was acknowledged, and no more than was learned besides.
     async fn holds_everything(mut self) {
         self.commit(900_000..900_010).await.expect("the store is up");
-        self.store.close().await;
+        self.store.close().await.expect("all is saved");
         let kept = stored(&self.data(), &self.board).await.expect("a sound file");
         assert!(kept.is_superset(&self.acknowledged), "acknowledged boxes were lost");
         self.acknowledged.extend(self.learned.ids(&self.board));
@@ -126,7 +126,7 @@ async fn a_folder_that_was_moved_away_is_made_again_or_used_if_it_is_empty() {
 async fn a_file_that_is_lost_just_before_the_end_is_made_again() {
     let mut open = Open::new().await;
     fs::remove_file(open.file()).expect("it is there");
-    open.store.close().await;
+    open.store.close().await.expect("all is saved");
     let kept = stored(&open.data(), &open.board).await.expect("a sound file");
     assert_eq!(kept, std::mem::take(&mut open.acknowledged));
 }
@@ -166,7 +166,7 @@ async fn the_saved_copy_has_everything_after_an_end_with_another_file_in_place()
     let (file, saved) = (open.file(), open.file().with_extension("redb.saved"));
     let before = fs::read(&file).expect("a file");
     open.replace(&before);
-    open.store.close().await;
+    open.store.close().await.expect("all is saved");
     assert_eq!(fs::read(&file).expect("untouched"), before);
     fs::rename(saved, &file).expect("a copy was saved");
     let kept = stored(&open.data(), &open.board).await.expect("a sound file");
@@ -179,7 +179,7 @@ async fn a_start_with_nothing_but_the_saved_copy_is_refused_and_names_the_way_ou
     let mut open = Open::new().await;
     let (file, saved) = (open.file(), open.file().with_extension("redb.saved"));
     open.replace(b"precious");
-    open.store.close().await;
+    open.store.close().await.expect("all is saved");
     fs::remove_file(&file).expect("the other file");
     let said = refusal(&open.data(), &open.board);
     for words in ["small.redb is not there", "small.redb.saved", "mv ", "move it away"] {
@@ -199,7 +199,7 @@ async fn a_saved_copy_that_was_removed_is_saved_again() {
     open.commit(10..20).await.expect_err("another file is there");
     fs::remove_file(&saved).expect("a copy was saved");
     until("saved again", SOON, || saved.exists()).await;
-    open.store.close().await;
+    open.store.close().await.expect("all is saved");
     fs::rename(&saved, &file).expect("the copy");
     let kept = stored(&open.data(), &open.board).await.expect("a sound file");
     assert_eq!(kept, std::mem::take(&mut open.acknowledged));
@@ -210,7 +210,7 @@ async fn a_saved_copy_that_was_removed_is_saved_again() {
 async fn a_whole_copy_that_was_never_named_is_gone_on_with_at_the_next_start() {
     let mut open = Open::new().await;
     let (file, fresh) = (open.file(), open.file().with_extension("redb.new"));
-    open.store.close().await;
+    open.store.close().await.expect("all is saved");
     fs::rename(&file, &fresh).expect("it is there");
     // Of another board's size it is kept, too: it may be all there is.
     let larger = Board::new("small", 2_000_000, 5).expect("a legal board");
@@ -225,7 +225,7 @@ async fn a_whole_copy_that_was_never_named_is_gone_on_with_at_the_next_start() {
 async fn half_a_copy_that_was_never_named_is_overwritten() {
     let open = Open::new().await;
     let (file, fresh) = (open.file(), open.file().with_extension("redb.new"));
-    open.store.close().await;
+    open.store.close().await.expect("all is saved");
     let whole = fs::read(&file).expect("a file");
     fs::remove_file(&file).expect("it is there");
     fs::write(&fresh, &whole[..whole.len() / 2]).expect("writable");
@@ -272,7 +272,7 @@ async fn an_older_copy_written_over_the_file_is_not_gone_on_with() {
         assert!(open.reason().contains("written over"), "{}", open.reason());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    open.store.close().await;
+    open.store.close().await.expect_err("only memory has the board");
     assert_eq!(fs::read(open.file()).expect("there"), older, "left alone");
 }
 
@@ -286,7 +286,7 @@ async fn a_commit_during_which_the_file_is_written_over_is_never_acknowledged() 
     assert!(open.store.jobs.send(meddle).await.is_ok(), "the thread works");
     open.commit(10..20).await.expect_err("not our content");
     assert!(open.reason().contains("written over"), "{}", open.reason());
-    open.store.close().await;
+    open.store.close().await.expect_err("only memory has the board");
     assert_eq!(fs::read(open.file()).expect("there"), older, "left alone");
 }
 
@@ -321,6 +321,50 @@ async fn a_file_is_not_made_again_on_another_file_system() {
     fs::remove_file(open.data()).expect("the link");
     open.is_up().await;
     open.holds_everything().await;
+}
+
+/// As when the volume that the store's file is linked to has been taken away.
+#[tokio::test]
+async fn a_link_that_leads_nowhere_is_left_alone_and_a_copy_is_saved_beside_it() {
+    let open = Open::new().await;
+    let (file, saved) = (open.file(), open.file().with_extension("redb.saved"));
+    let link = || std::os::unix::fs::symlink(open.aside(), &file).expect("a link can be made");
+    fs::rename(&file, open.aside()).expect("it is there");
+    link();
+    fs::rename(open.aside(), open.data().join("hidden")).expect("it is there");
+    open.is_down().await;
+    for words in ["small.redb is a link", "what it leads to is gone", "redb.saved"] {
+        assert!(open.reason().contains(words), "{words}: {}", open.reason());
+    }
+    assert!(saved.exists() && fs::symlink_metadata(&file).expect("the link").is_symlink());
+
+    // Whoever mounts the volume again has the store back, and whoever removes the link, too.
+    fs::rename(open.data().join("hidden"), open.aside()).expect("it is there");
+    open.is_up().await;
+    assert!(!saved.exists(), "the copy has served its purpose");
+    fs::remove_file(&file).expect("the link");
+    fs::remove_file(open.aside()).expect("the file");
+    link();
+    open.is_down().await;
+    fs::remove_file(&file).expect("the link");
+    open.is_up().await;
+    open.holds_everything().await;
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_saved_yet_ends_only_once_it_is() {
+    let mut open = Open::new().await;
+    fs::rename(open.data(), open.aside()).expect("it is there");
+    // On another file system it is not made again.
+    std::os::unix::fs::symlink("/dev/shm", open.data()).expect("a link can be made");
+    open.is_down().await;
+    let mut ending = open.store.close();
+    let waited = tokio::time::timeout(Duration::from_millis(500), &mut ending).await;
+    assert!(waited.is_err(), "ended unsaved");
+    fs::remove_file(open.data()).expect("the link");
+    ending.await.expect("all is saved");
+    let kept = stored(&open.data(), &open.board).await.expect("a sound file");
+    assert_eq!(kept, std::mem::take(&mut open.acknowledged));
 }
 
 #[tokio::test]

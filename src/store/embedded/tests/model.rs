@@ -22,7 +22,7 @@ async fn random_commits_and_reopenings_agree_with_a_plain_set() {
             // A load between commits sees the chunks and what they lack.
             assert_eq!(contents(&store).await, model);
         }
-        store.close().await;
+        store.close().await.expect("all is saved");
     }
     assert_eq!(stored(folder.0.path(), &small_board()).await.expect("a sound file"), model);
 }
@@ -35,10 +35,10 @@ async fn a_log_left_over_moves_into_the_chunks_while_nobody_plays() {
     let large_log = Options { log_bytes: 1 << 20, ..Options::new(folder.0.path(), board.clone()) };
     let store = EmbeddedStore::open(large_log).expect("an empty folder");
     commit_ids(&store, &ids).await.expect("the store is up");
-    store.close().await;
+    store.close().await.expect("all is saved");
     let store = open(folder.0.path(), &board).expect("a sound file");
     until("the log is empty", Duration::from_secs(20), || store.log_bytes() == 0).await;
-    store.close().await;
+    store.close().await.expect("all is saved");
     let mut entries = 0;
     let path = folder.0.path().join("small.redb");
     let disk = super::super::disk::Disk::open(&path, &board, &mut |_, _| entries += 1);
@@ -61,7 +61,7 @@ async fn a_panic_inside_the_store_refuses_commits_instead_of_hanging_them() {
     let refused = commit_ids(&store, &ids).await.expect_err("nobody is there to commit");
     assert!(matches!(refused, StoreError::Unavailable(_)), "{refused:?}");
     until("the state says down", Duration::from_secs(5), || store.outlook.ready().is_err()).await;
-    store.close().await;
+    store.close().await.expect("all is saved");
     // The file was released, and lost nothing.
     assert_eq!(
         stored(folder.0.path(), &board).await.expect("a sound file"),

@@ -37,5 +37,5 @@ async fn under_load_what_comes_while_the_store_gathers_is_one_commit() {
     let alone = log_after(&store, 0..1).await;
     let together = log_after(&store, 10..15).await;
     assert!(together < 2 * alone, "{together} bytes for five boxes, {alone} for one");
-    store.close().await;
+    store.close().await.expect("all is saved");
 }

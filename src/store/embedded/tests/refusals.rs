@@ -8,7 +8,7 @@ use super::*;
 async fn used_folder() -> Folder {
     let folder = folder();
     let store = open(folder.0.path(), &small_board()).expect("an empty folder");
-    store.close().await;
+    store.close().await.expect("all is saved");
     folder
 }
 
@@ -61,8 +61,8 @@ async fn a_second_store_on_the_same_file_is_refused() {
     let folder = used_folder().await;
     let store = open(folder.0.path(), &small_board()).expect("a sound file");
     says(&refusal(folder.0.path(), &small_board()), &["small.redb", "in use by another process"]);
-    store.close().await;
-    open(folder.0.path(), &small_board()).expect("free again").close().await;
+    store.close().await.expect("all is saved");
+    open(folder.0.path(), &small_board()).expect("free again").close().await.expect("all is saved");
 }
 
 /// Run by the next test in a process of its own.
@@ -84,7 +84,7 @@ async fn a_second_process_on_the_same_file_is_refused() {
         .expect("this test runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     says(&text, &["refused: ", "small.redb", "in use by another process"]);
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 #[test]
@@ -115,7 +115,11 @@ async fn what_a_crash_left_of_a_file_being_created_is_no_obstacle() {
     for left in [&b""[..], &b"garbage"[..], &[0; 100_000][..]] {
         let folder = folder();
         fs::write(folder.0.path().join("small.redb.new"), left).expect("a writable folder");
-        open(folder.0.path(), &small_board()).expect("as good as empty").close().await;
+        open(folder.0.path(), &small_board())
+            .expect("as good as empty")
+            .close()
+            .await
+            .expect("all is saved");
         assert!(!folder.0.path().join("small.redb.new").exists());
     }
 }
@@ -124,6 +128,6 @@ async fn what_a_crash_left_of_a_file_being_created_is_no_obstacle() {
 async fn a_missing_folder_is_made() {
     let folder = folder();
     let deep = folder.0.path().join("a/b/c");
-    open(&deep, &small_board()).expect("made on the way").close().await;
+    open(&deep, &small_board()).expect("made on the way").close().await.expect("all is saved");
     assert!(deep.join("small.redb").is_file());
 }

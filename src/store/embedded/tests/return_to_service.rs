@@ -89,7 +89,7 @@ async fn what_reached_the_disk_unacknowledged_is_in_the_feed_before_checks_are_t
     until("up again", Duration::from_secs(5), || store.state() == StoreState::Up).await;
     assert_eq!(learned.ids(&board), BTreeSet::from([ids[1], ids[2]]));
     commit_ids(&store, &ids).await.expect("up again");
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 #[tokio::test]

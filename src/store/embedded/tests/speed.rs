@@ -61,7 +61,7 @@ async fn durable_checks(length: Duration, board: Board, log_bytes: u64) {
     );
     let file = folder.0.path().join(format!("{}.redb", board.name()));
     let before = Instant::now();
-    store.close().await;
+    store.close().await.expect("all is saved");
     println!("closed in {:.2?}", before.elapsed());
     let size = file.metadata().expect("a file").len() as f64 / 1e6;
     recover(&folder, &board, &format!("after that run ({size:.0} MB file)")).await;
@@ -80,7 +80,7 @@ async fn recover(folder: &Folder, board: &Board, what: &str) {
     }
     let total = start.elapsed();
     println!("recovery {what}: {total:.2?} (open {opened:.2?}), {set} boxes set");
-    store.close().await;
+    store.close().await.expect("all is saved");
 }
 
 /// Sets a box in every byte of the board, so that every chunk exists.
@@ -97,7 +97,7 @@ async fn full_board(board: Board) {
     for _ in 0..3 {
         store.commit(shard, vec![Offset(0)].into()).await.expect("the store is up");
     }
-    store.close().await;
+    store.close().await.expect("all is saved");
     recover(&folder, &board, "of a full board").await;
     // As after kill -9: the file was in use when the machine copied it, with no commit under way.
     let store = EmbeddedStore::open(Options::new(folder.0.path(), board.clone()));
@@ -106,7 +106,7 @@ async fn full_board(board: Board) {
     let killed = bench_folder();
     let name = format!("{}.redb", board.name());
     std::fs::copy(folder.0.path().join(&name), killed.0.path().join(&name)).expect("room");
-    store.close().await;
+    store.close().await.expect("all is saved");
     recover(&killed, &board, "of a full board that was not closed").await;
 }
 
