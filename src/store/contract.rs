@@ -154,7 +154,8 @@ pub async fn commits_are_refused_after_close(place: &impl Place) {
 
 pub async fn closing_twice_is_fine(place: &impl Place) {
     let store = place.open(&board(place)).await;
-    tokio::join!(store.close(), store.close());
+    let both = tokio::join!(store.close(), store.close());
+    assert!(matches!(both, (Ok(()), Ok(()))), "{both:?}");
     store.close().await.expect("all is saved");
 }
 

@@ -112,10 +112,11 @@ fn websocket_may_be_offered_among_other_protocols() {
     assert_eq!(offered(&["h2c, websockets"]), 426);
     // Refused as any other, and counted.
     let strange = handshake_to("http://evil.example", &host);
-    let strange = strange.map(|(name, value)| match name {
+    let strange = strange.into_iter().map(|(name, value)| match name {
         "Upgrade" => (name, "h2c, websocket"),
         _ => (name, value),
     });
+    let strange: Vec<_> = strange.collect();
     assert_eq!(request(server.address, "GET", "/ws", &strange).status, 403);
     eventually("no connection left", || {
         let open = ["billion_connections ", "billion_http_connections "];

@@ -332,7 +332,7 @@ async fn a_link_that_leads_nowhere_is_left_alone_and_a_copy_is_saved_beside_it()
     fs::rename(&file, open.aside()).expect("it is there");
     link();
     fs::rename(open.aside(), open.data().join("hidden")).expect("it is there");
-    open.is_down().await;
+    until("saved", SOON, || open.reason().contains("is saved as")).await;
     for words in ["small.redb is a link", "what it leads to is gone", "redb.saved"] {
         assert!(open.reason().contains(words), "{words}: {}", open.reason());
     }
