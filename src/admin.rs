@@ -16,7 +16,7 @@ use actix_web::{
     middleware::{Next, from_fn},
     web,
 };
-use actors::topology::Node;
+use actors::node::Node;
 use anyhow::Result;
 use prometheus_client::registry::Registry;
 

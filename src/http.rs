@@ -29,7 +29,7 @@ use actix_web::{
     middleware::{Compress, DefaultHeaders},
     web,
 };
-use actors::topology::{Node, Worker};
+use actors::{node::Node, worker::Worker};
 use futures_util::StreamExt;
 use log::debug;
 use prometheus_client::metrics::gauge::Gauge;

@@ -15,10 +15,10 @@ use actix_server::{Server, ServerHandle};
 use actix_web::web;
 use actors::{
     board::grouped,
+    node::Node,
     protocol::Close,
     stats::Stats,
     store::{StoreError, StoreState},
-    topology::Node,
 };
 use anyhow::{Context, Result, bail};
 use futures_util::future::try_join;

@@ -20,9 +20,10 @@ use actix_web::{
     web,
 };
 use actors::{
+    node::Node,
     protocol::Version,
-    session::Connection,
-    topology::{Node, Worker},
+    session::{Connection, Session},
+    worker::Worker,
 };
 use log::debug;
 use socket2::SockRef;
@@ -230,7 +231,8 @@ pub async fn upgrade(
     }
     match purpose {
         Purpose::Play(version) => {
-            worker.start_session(Connection { stream, unread, version, permit: Box::new(permit) });
+            let permit = Box::new(permit);
+            Session::start_on(worker, Connection { stream, unread, version, permit });
         }
         #[cfg(feature = "echo")]
         Purpose::Echo => {

@@ -263,6 +263,22 @@ impl BoxRange {
     }
 }
 
+/// Counts resets of the board, so that what was made durable on the old one is not taken for the new.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Generation(u32);
+
+impl Generation {
+    /// The board as it was when `resets` of it had begun.
+    pub(crate) fn after(resets: u32) -> Self {
+        Self(resets)
+    }
+
+    /// The board was reset.
+    pub(crate) fn advance(&mut self) {
+        self.0 = self.0.wrapping_add(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

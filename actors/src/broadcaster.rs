@@ -19,10 +19,10 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use actix::{Actor, ActorFuture, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::{
     sync::{oneshot, watch},
@@ -36,37 +36,14 @@ use self::{
 };
 use crate::{
     board::{Board, BoxId},
-    hub::Hub,
     interval::every,
-    messages::{
-        AlreadyChecked, AttachHub, BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard,
-        PulseMade,
-    },
-    session::SessionLink,
+    link::{SessionLink, ToSession},
+    messages::{BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard, PulseMade},
+    settings::BroadcasterSettings,
     stats::Stats,
-    topology::Vital,
+    vital::Vital,
+    wires::{AttachHub, HubLink},
 };
-
-/// How a node announces.
-#[derive(Debug, Clone, Copy)]
-pub struct BroadcasterSettings {
-    /// Messages that may wait; full: shards keep what they have flipped and pause.
-    pub mailbox: usize,
-    /// Time between the beginnings of two flushes under load, on average, or a twentieth less. A full batch does
-    /// not wait for it.
-    pub interval: Duration,
-    /// Under load a flush begins so long after the first news for it: the shards speak of one tick a moment apart,
-    /// and who was too late for the flush would wait for another one. Timers round this up to a millisecond or two.
-    pub gather: Duration,
-    /// Updates and answers gathered for one flush; full: flushed without waiting for the interval,
-    /// and the mailbox is left alone until the flush before it is out.
-    pub batch_updates: usize,
-    /// Time between two pulses: [`PULSE_INTERVAL`], except in tests.
-    pub pulse_interval: Duration,
-}
-
-/// Time between two pulses as the protocol has it: about once a second.
-pub const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A batch on its way through the hubs.
 struct Flight {
@@ -80,7 +57,7 @@ struct Flight {
 pub struct Broadcaster {
     settings: BroadcasterSettings,
     stats: Arc<Stats>,
-    hubs: Vec<Addr<Hub>>,
+    hubs: Vec<Arc<HubLink>>,
     /// Announced, the batch in flight included.
     total: u32,
     waiting: Vec<u32>,
@@ -159,7 +136,7 @@ impl Broadcaster {
             }
         }
         for (session, ids) in answers.into_values() {
-            session.tell(AlreadyChecked(ids));
+            session.tell(ToSession::AlreadyChecked(ids));
         }
         self.stats.broadcast_queue.set(0);
         if batch.is_empty() {
@@ -169,7 +146,8 @@ impl Broadcaster {
         self.stats.updates_flushed.inc_by(batch.len() as u64);
         self.stats.batch_updates.observe(batch.len() as f64);
         // A hub that is gone answers with an error at once; its end is fatal elsewhere.
-        let hubs = join_all(self.hubs.iter().map(|hub| hub.send(FlushBatch(batch.clone()))));
+        let hubs =
+            join_all(self.hubs.iter().map(|hub| hub.batches.send(FlushBatch(batch.clone()))));
         self.flight = Some(Flight {
             began,
             handed_out: Box::pin(async move {
@@ -192,7 +170,7 @@ impl Broadcaster {
         let pulse = Arc::new(self.census.pulse(self.pulse, self.total, players));
         let mut missed = false;
         for hub in &self.hubs {
-            missed |= hub.try_send(PulseMade(pulse.clone())).is_err();
+            missed |= hub.pulses.try_send(PulseMade(pulse.clone())).is_err();
         }
         if missed {
             self.census.take_back(&pulse);
@@ -356,7 +334,7 @@ impl ActorFuture<Broadcaster> for Forgetting {
                 continue;
             }
             actor.begin_again();
-            let hubs = join_all(actor.hubs.iter().map(|hub| hub.send(BoardForgotten)));
+            let hubs = join_all(actor.hubs.iter().map(|hub| hub.forget.send(BoardForgotten)));
             self.hubs = Some(Box::pin(async move {
                 // A hub that is gone takes the node down.
                 hubs.await;

@@ -11,9 +11,10 @@
 //! - A [`session`] owns one socket. It sends checks and range requests to the [`shard`] of the box.
 //! - A shard owns the bits of one key range. It commits checks in groups to the [`store`] and only
 //!   then flips their bits and tells the [`broadcaster`].
-//! - The broadcaster numbers flips, encodes a batch once and hands it to one [`hub`] per worker
+//! - The broadcaster numbers flips, encodes a batch once and hands it to one hub per [`worker`]
 //!   thread, which hands it to that thread's sessions.
-//! - [`topology`] starts and wires all of them; [`stats`] counts; [`operator`] copies a board in use.
+//! - A [`node`] starts and wires all of them, a [`worker`] what lives on one HTTP thread; [`stats`] counts;
+//!   [`operator`] copies a board in use.
 //!
 //! A box goes from unchecked to checked once, so the board is a grow-only set: merging is OR,
 //! repeating is harmless, order does not matter. Every queue is bounded, with its overflow action
@@ -22,13 +23,19 @@
 pub mod board;
 pub mod protocol;
 pub mod messages;
+pub mod link;
+pub mod wires;
+pub mod limits;
+pub mod settings;
 pub mod session;
 pub mod shard;
 pub mod store;
 pub mod broadcaster;
-pub mod hub;
+pub mod worker;
 pub mod stats;
-pub mod topology;
+pub mod clock;
+pub mod vital;
+pub mod node;
 pub mod operator;
 mod interval;
 #[cfg(feature = "faults")]

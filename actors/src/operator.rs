@@ -6,8 +6,8 @@ use bytes::Bytes;
 use crate::{
     board::{Offset, ShardIndex},
     messages::{MergeBoxes, ReadTile},
+    node::Node,
     store::StoreError,
-    topology::Node,
 };
 
 impl Node {
@@ -17,7 +17,7 @@ impl Node {
     pub async fn read_tile(&self, tile: u32) -> Option<Bytes> {
         let range = self.board.tile(tile)?;
         let (shard, _) = self.board.locate(range.first());
-        self.shard(shard).addr.send(ReadTile(range)).await.ok()
+        self.shard(shard).tiles.send(ReadTile(range)).await.ok()
     }
 
     /// Makes boxes of `shard` durable, checks them, and returns when every hub has handed them out: how
@@ -28,7 +28,7 @@ impl Node {
         }
         let generation = self.generation();
         self.store().commit(shard, offsets.clone().into()).await?;
-        let merged = self.shard(shard).addr.send(MergeBoxes { offsets, generation }).await;
+        let merged = self.shard(shard).merges.send(MergeBoxes { offsets, generation }).await;
         if generation != self.generation() {
             return Err(StoreError::Unavailable("the board was reset".into()));
         }

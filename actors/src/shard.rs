@@ -7,19 +7,18 @@
 
 pub mod bitmap;
 pub mod commit;
-pub(crate) mod courier;
 pub mod gate;
 
 use std::{
     future::Future,
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::Arc,
     task::{Context as TaskContext, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use actix::{
-    Actor, ActorFuture, Addr, AsyncContext, Context, Handler, MessageResult, ResponseFuture,
+    Actor, ActorFuture, AsyncContext, Context, Handler, MessageResult, ResponseFuture,
     dev::SendError, fut::wrap_future,
 };
 use bytes::BytesMut;
@@ -31,45 +30,19 @@ use self::{
     gate::Gate,
 };
 use crate::{
-    board::{Board, BoxId, Offset, ShardIndex},
-    broadcaster::Broadcaster,
+    board::{Board, BoxId, Generation, Offset, ShardIndex},
+    link::ToSession,
     messages::{
-        BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, MergeBoxes, RangeAnswered,
-        ReadRange, ReadTile, ReadWords,
+        BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, MergeBoxes, ReadRange, ReadTile,
+        ReadWords,
     },
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
+    settings::ShardSettings,
     stats::Stats,
     store::{BoxFuture, OpenBatch, Store, StoreError},
-    topology::{Generation, Vital},
+    vital::Vital,
+    wires::{BroadcasterLink, ShardDirectory},
 };
-
-/// How shards work.
-#[derive(Debug, Clone, Copy)]
-pub struct ShardSettings {
-    /// Threads that the shards share.
-    pub threads: usize,
-    /// Messages that may wait in one shard's mailbox; full: the session stops reading its socket.
-    pub mailbox: usize,
-    /// Under load time between two deliveries of checks from a worker to its shards; the first check after
-    /// quiet goes at once, and with 0 all do.
-    pub gather: Duration,
-    /// Checks one shard may have taken in and not passed on; full: the session stops reading.
-    pub queue_checks: usize,
-    /// Most checks in one commit.
-    pub commit_checks: usize,
-}
-
-/// How sessions reach a shard.
-#[derive(Debug)]
-pub struct ShardLink {
-    /// The shard's mailbox. Never cloned per message: each clone would widen the bound.
-    pub addr: Addr<Shard>,
-    /// The bound on checks.
-    pub gate: Arc<Gate>,
-}
-
-/// All shards of a board, in order. Filled once, when the last one has started.
-pub type ShardDirectory = Arc<OnceLock<Vec<ShardLink>>>;
 
 /// A batch with the store.
 struct Committing {
@@ -92,7 +65,7 @@ pub struct Shard {
     settings: ShardSettings,
     stats: Arc<Stats>,
     store: Arc<dyn Store>,
-    broadcaster: Addr<Broadcaster>,
+    broadcaster: Arc<BroadcasterLink>,
     directory: ShardDirectory,
     gate: Arc<Gate>,
     bitmap: Bitmap,
@@ -124,7 +97,7 @@ pub struct ShardParts {
     /// Where checks are made durable.
     pub store: Arc<dyn Store>,
     /// Who is told of flipped boxes.
-    pub broadcaster: Addr<Broadcaster>,
+    pub broadcaster: Arc<BroadcasterLink>,
     /// The other shards, for ranges that go on there.
     pub directory: ShardDirectory,
     /// The bound on checks, shared with the sessions.
@@ -252,12 +225,12 @@ impl Shard {
         let news = std::mem::take(&mut self.news);
         let places = std::mem::take(&mut self.news_places);
         let taken = std::mem::take(&mut self.news_taken);
-        match self.broadcaster.try_send(news) {
+        match self.broadcaster.news.try_send(news) {
             Ok(()) => self.handed_over(places, taken),
             // The broadcaster is behind: wait for room, and let the gate fill meanwhile. If it is
             // gone the node is going down, and nothing more can be told.
             Err(SendError::Full(news)) => {
-                let accepted = self.broadcaster.send(news);
+                let accepted = self.broadcaster.news.send(news);
                 let accepted = Box::pin(async move {
                     let _ = accepted.await;
                 });
@@ -484,7 +457,7 @@ impl Handler<ReadRange> for Shard {
         if !self.read_part(&read, &mut frame) {
             read.begun = Some(frame);
             let directory = self.directory.get().expect("set before the first session");
-            let next = &directory[self.index.index() + 1].addr;
+            let next = &directory[self.index.index() + 1].ranges;
             if let Err(SendError::Full(read)) = next.try_send(read) {
                 // Bounded by the ranges that sessions may have outstanding.
                 let accepted = next.send(read);
@@ -497,7 +470,8 @@ impl Handler<ReadRange> for Shard {
         // Short answers are padded; a joined one may carry one empty byte too many.
         frame.resize(range_frame_bytes(read.range.boxes()), 0);
         self.stats.ranges.inc();
-        read.session.tell(RangeAnswered { sequence: read.sequence, frame: frame.freeze() });
+        let frame = frame.freeze();
+        read.session.tell(ToSession::Range { sequence: read.sequence, frame });
     }
 }
 

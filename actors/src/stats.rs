@@ -115,6 +115,24 @@ impl Default for Stats {
     }
 }
 
+/// One in a gauge, for as long as it is kept.
+#[derive(Debug)]
+pub struct Counted(Gauge);
+
+impl Counted {
+    /// One more in `gauge`.
+    pub fn one(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// What one thread has delivered and not counted yet: all threads share the counters, and would pass
 /// their cache lines to and fro at every write.
 #[derive(Debug, Default, Clone, Copy)]

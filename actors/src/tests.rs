@@ -21,14 +21,14 @@ use tokio::{
 
 use crate::{
     board::{Board, Offset, ShardIndex},
-    broadcaster::BroadcasterSettings,
-    hub::HubSettings,
+    limits::Rate,
+    node::Node,
     protocol::{Close, Version},
-    session::{Connection, SessionSettings, frame::FrameLimits, limiter::Rate},
-    shard::ShardSettings,
+    session::{Connection, Session, frame::FrameLimits},
+    settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
     stats::Stats,
     store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
-    topology::{Node, NodeSettings, Worker},
+    worker::Worker,
 };
 
 /// A store in memory whose commits wait for permission, and fail or panic on demand.
@@ -183,7 +183,7 @@ impl Client {
         let size = worker.node.settings.session.send_buffer_bytes;
         socket2::SockRef::from(&stream).set_send_buffer_size(size).expect("a legal size");
         let connection = Connection { stream, unread: Vec::new(), version, permit: Box::new(()) };
-        worker.start_session(connection);
+        Session::start_on(worker.clone(), connection);
         let client = client.expect("connected");
         socket2::SockRef::from(&client).set_recv_buffer_size(size).expect("a legal size");
         Self(client)

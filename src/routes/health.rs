@@ -1,7 +1,7 @@
 //! `/healthz`: the process answers. `/readyz`: it should be sent players.
 
 use actix_web::{HttpRequest, HttpResponse, Responder, web};
-use actors::{store::StoreState, topology::Node};
+use actors::{node::Node, store::StoreState};
 use serde::Serialize;
 
 use super::query::switch;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::{broadcaster::census::Overview, topology::Node};
+use actors::{broadcaster::census::Overview, node::Node};
 
 use super::encoded::{Effort, Encoded};
 

@@ -7,7 +7,7 @@ use actix_web::{
     http::header::{self, ETag, EntityTag, Header as _, IfNoneMatch},
     web,
 };
-use actors::{board::Board, topology::Node};
+use actors::{board::Board, node::Node};
 use anyhow::{Context as _, Result};
 use tera::{Context, Tera};
 use url::Url;

@@ -21,11 +21,12 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use actors::{
     board::Board,
-    broadcaster::{BroadcasterSettings, PULSE_INTERVAL},
-    hub::HubSettings,
-    session::{SessionSettings, frame::FrameLimits, limiter::Rate},
-    shard::ShardSettings,
-    topology::NodeSettings,
+    limits::Rate,
+    session::frame::FrameLimits,
+    settings::{
+        BroadcasterSettings, HubSettings, NodeSettings, PULSE_INTERVAL, SessionSettings,
+        ShardSettings,
+    },
 };
 use catalogue::CATALOGUE;
 use config::{Config, Source as _, Value};

@@ -3,6 +3,7 @@
 mod steps;
 mod tools;
 mod checks;
+mod circles;
 mod page;
 mod axe;
 mod tally;
@@ -143,6 +144,7 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
         steps.run("format", || checks::format(workspace));
         steps.run("lints", || checks::lints(workspace));
         steps.run("layers", || checks::layers(workspace));
+        steps.run("circles", || circles::check(&workspace.root.join("actors/src")));
         steps.count("page", || page::check(workspace));
         if steps.run("build", || cargo_test::build(workspace)) {
             steps.count("tests", || cargo_test::run(workspace, Selection { long, filter: &[] }));

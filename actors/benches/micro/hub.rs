@@ -14,13 +14,13 @@ use std::{
 
 use actors::{
     board::{Board, Offset, ShardIndex},
-    broadcaster::BroadcasterSettings,
-    hub::HubSettings,
+    limits::Rate,
+    node::Node,
     protocol::Version,
-    session::{Connection, SessionSettings, frame::FrameLimits, limiter::Rate},
-    shard::ShardSettings,
+    session::{Connection, Session, frame::FrameLimits},
+    settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
     store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
-    topology::{Node, NodeSettings, Worker},
+    worker::Worker,
 };
 use criterion::{Criterion, Throughput};
 
@@ -94,7 +94,8 @@ fn serve(
             socket.set_nonblocking(true).expect("it is open");
             let stream = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
             let (version, permit) = (Version::Plain, Box::new(()));
-            worker.start_session(Connection { stream, unread: Vec::new(), version, permit });
+            let connection = Connection { stream, unread: Vec::new(), version, permit };
+            Session::start_on(worker.clone(), connection);
         }
         let hub = &worker.node.stats;
         while hub.bytes_sent.get() < (SESSIONS * 6) as u64 {

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, hint::black_box, rc::Rc};
 
-use actors::{board::tile_of, broadcaster::batch::Batch, hub::viewers::Viewers};
+use actors::{board::tile_of, broadcaster::batch::Batch, worker::viewers::Viewers};
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 use super::scattered;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{board::Offset, session::SessionLink};
+use crate::{board::Offset, link::SessionLink};
 
 /// A check and who wants to know about it.
 #[derive(Debug)]

@@ -5,7 +5,8 @@ use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
     protocol::{Close, Version},
-    topology::{NodeSettings, Worker},
+    settings::NodeSettings,
+    worker::Worker,
 };
 
 /// Longer than any test: what is held goes for another reason than the tick.

@@ -1,12 +1,17 @@
 //! Who hears of what, and in which order, whichever way it takes to the socket.
 
-use std::{rc::Rc, sync::Arc};
+use std::{
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
     board::{Offset, ShardIndex},
+    broadcaster::census::Pulse,
+    messages::{CheckBoxes, Drain, LearnBoxes, PulseMade, ReadTile, ReadWords},
     protocol::Version,
-    topology::Worker,
+    worker::Worker,
 };
 
 /// The numbers of a frame.
@@ -170,5 +175,64 @@ fn a_client_is_read_again_when_its_checks_are_answered() {
         let mut told = client.ids(200).await;
         told.sort_unstable();
         assert_eq!(told, (1..=200).collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn a_pulse_goes_along_with_a_batch_and_is_told_once() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(settings(), &store, async |worker| {
+        let writes = || worker.node.stats.socket_writes.get();
+        let mut looks = Client::connect(&worker, Version::V2).await;
+        let mut idles = Client::connect(&worker, Version::V2).await;
+        let mut checks = Client::connect(&worker, Version::Plain).await;
+        looks.send(&[1, 8]).await;
+        assert_eq!(looks.frame().await.len(), 9);
+        // It counts a box whose update is still to come.
+        let pulse = Pulse { sequence: 1, total: 1, players: 1, tiles: vec![(2, 1)] };
+        worker.hub.pulses.send(PulseMade(Arc::new(pulse))).await.expect("the hub is there");
+
+        let before = writes();
+        checks.send(&[5]).await;
+        assert_eq!(looks.frame().await, [1, 0, 0, 0, 5, 0, 0, 0], "the update is told first");
+        let rides = looks.frame().await;
+        assert_eq!(rides[5], 1, "the pulse with the total of the batch: {rides:?}");
+        // Its slot is after the other's.
+        assert_eq!(idles.frame().await, rides, "whom the batch does not concern has it, too");
+        assert_eq!(checks.frame().await.len(), 8);
+        assert_eq!(writes() - before, 3, "one for each of them");
+        checks.send(&[6]).await;
+        assert_eq!(looks.frame().await, [2, 0, 0, 0, 6, 0, 0, 0], "and not a second time");
+    });
+}
+
+/// Each recipient has room for one message more than the capacity leaves: a set of them is made once for each
+/// actor, so that this stays the bound.
+#[test]
+fn a_mailbox_is_bounded_by_its_capacity_and_its_one_set_of_recipients() {
+    let store = TestStore::new(1000, 1, FREELY);
+    store.blocking.store(true, Ordering::SeqCst);
+    run(settings(), &store, async |worker| {
+        let mut client = Client::connect(&worker, Version::Plain).await;
+        client.send(&[1]).await;
+        // From here on the shard's thread is held.
+        eventually("a commit", || store.commits.load(Ordering::SeqCst) == 1).await;
+        let shard = worker.node.shard(ShardIndex(0));
+        let empty = || CheckBoxes(Vec::new());
+        let taken = (0..1000).take_while(|_| shard.checks.try_send(empty()).is_ok()).count();
+        assert_eq!(taken, settings().shards.mailbox);
+        let tile = worker.node.board.tile(0).expect("the board has a tile");
+        let one_more = || {
+            [
+                shard.words.try_send(ReadWords).is_ok(),
+                shard.tiles.try_send(ReadTile(tile)).is_ok(),
+                shard.learned.try_send(LearnBoxes(Vec::new())).is_ok(),
+                shard.drain.try_send(Drain).is_ok(),
+            ]
+        };
+        assert_eq!(one_more(), [true; 4]);
+        assert_eq!(one_more(), [false; 4]);
+        store.blocking.store(false, Ordering::SeqCst);
+        assert_eq!(client.ids(1).await, [1]);
     });
 }

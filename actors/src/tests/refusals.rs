@@ -4,9 +4,10 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
+    limits::Rate,
     protocol::{Close, Version},
-    session::limiter::Rate,
-    topology::{NodeSettings, Worker},
+    settings::NodeSettings,
+    worker::Worker,
 };
 
 /// Shards of the board.

@@ -11,7 +11,7 @@ use std::{
 use actix_web::web;
 use actors::{
     board::{Offset, ShardIndex, counted},
-    topology::Node,
+    node::Node,
 };
 use bytes::Bytes;
 use serde_json::json;

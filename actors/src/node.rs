@@ -1,53 +1,34 @@
-//! The only place where actors are started and wired, and where a node is brought to rest.
+//! A running node: starts and wires its shards and its broadcaster, and brings them to rest.
 //!
 //! Threads: the shards share `shards.threads` arbiters, the broadcaster has one of its own, and each
-//! HTTP worker thread gets a [`Worker`]: its hub, its read buffer and its sessions.
+//! HTTP worker thread brings its own hub and sessions ([`Worker`](crate::worker::Worker)).
 
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
-    time::{Duration, Instant},
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
-use actix::{Actor, Addr, Arbiter};
+use actix::{Actor, Arbiter};
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::{
-    board::{Board, Offset, ShardIndex},
+    board::{Board, Generation, Offset, ShardIndex},
     broadcaster::{
-        Broadcaster, BroadcasterSettings,
+        Broadcaster,
         census::{Census, Overview},
     },
-    hub::{Hub, HubSettings, roster::Roster},
+    clock::Clock,
     messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, ReadWords},
     protocol::Close,
-    session::{Connection, Session, SessionSettings},
-    shard::{
-        Shard, ShardDirectory, ShardLink, ShardParts, ShardSettings, bitmap::Bitmap,
-        courier::Courier, gate::Gate,
-    },
+    settings::NodeSettings,
+    shard::{Shard, ShardParts, bitmap::Bitmap, gate::Gate},
     stats::Stats,
     store::{BoxFuture, Feed, Store, StoreError, Words},
+    vital::{Fatal, Vital},
+    wires::{BroadcasterLink, HubLink, ShardDirectory, ShardLink},
 };
-
-/// The bounds and timings of every actor of a node.
-#[derive(Debug, Clone, Copy)]
-pub struct NodeSettings {
-    /// Of sessions.
-    pub session: SessionSettings,
-    /// Of shards.
-    pub shards: ShardSettings,
-    /// Of the broadcaster.
-    pub broadcaster: BroadcasterSettings,
-    /// Of hubs.
-    pub hub: HubSettings,
-}
 
 /// Why a node could not be started.
 #[derive(Debug, Error)]
@@ -58,99 +39,6 @@ pub enum StartError {
     /// The store returned something else than the shard's boxes.
     #[error("the store returned a bitmap that does not fit shard {0} of the {1}")]
     Misfit(u32, Board),
-}
-
-/// The node's clock: starts at 1 second, so that 0 can mean "never".
-#[derive(Debug, Clone, Copy)]
-pub struct Clock(Instant);
-
-impl Clock {
-    fn new() -> Self {
-        Self(Instant::now())
-    }
-
-    /// Whole seconds.
-    pub fn now_s(self) -> u32 {
-        self.0.elapsed().as_secs() as u32 + 1
-    }
-
-    /// Nanoseconds.
-    pub fn now_ns(self) -> u64 {
-        self.0.elapsed().as_nanos() as u64
-    }
-}
-
-/// A duration in the clock's unit; what does not fit is longer than any node runs.
-pub(crate) fn whole_seconds(duration: Duration) -> u32 {
-    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX / 2).min(u32::MAX / 2)
-}
-
-/// Reports the first actor that ended although nobody asked it to.
-#[derive(Debug, Default)]
-pub struct Fatal {
-    first: Mutex<Option<String>>,
-    raised: Notify,
-    /// Set when the node is being brought to rest: from then on actors may end.
-    expected: AtomicBool,
-}
-
-impl Fatal {
-    /// Reports that `what` cannot go on, unless the node is ending anyway.
-    pub fn raise(&self, what: &str) {
-        if self.expected.load(Ordering::Acquire) {
-            return;
-        }
-        let mut first = self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        first.get_or_insert_with(|| what.to_owned());
-        drop(first);
-        self.raised.notify_one();
-    }
-
-    /// What has ended, if anything has.
-    pub fn get(&self) -> Option<String> {
-        self.first.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
-    }
-
-    /// Waits until something that the node cannot do without has ended, and names it.
-    pub async fn wait(&self) -> String {
-        loop {
-            if let Some(what) = self.get() {
-                return what;
-            }
-            self.raised.notified().await;
-        }
-    }
-}
-
-/// Held by an actor that the node cannot do without: its drop reports the actor's end.
-#[derive(Debug)]
-pub struct Vital {
-    what: String,
-    fatal: Arc<Fatal>,
-}
-
-impl Vital {
-    /// Reports to `fatal` that `what` has ended.
-    pub(crate) fn new(what: impl Into<String>, fatal: Arc<Fatal>) -> Self {
-        Self { what: what.into(), fatal }
-    }
-}
-
-impl Drop for Vital {
-    fn drop(&mut self) {
-        self.fatal.raise(&self.what);
-    }
-}
-
-/// Counts resets of the board, so that what was made durable on the old one is not taken for the new.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Generation(u32);
-
-impl Generation {
-    /// The board was reset.
-    pub(crate) fn advance(&mut self) {
-        self.0 = self.0.wrapping_add(1);
-    }
 }
 
 /// One running node: what its workers and its operator share.
@@ -167,9 +55,9 @@ pub struct Node {
     pub fatal: Arc<Fatal>,
     store: Arc<dyn Store>,
     shards: ShardDirectory,
-    broadcaster: Addr<Broadcaster>,
+    broadcaster: Arc<BroadcasterLink>,
     overview: watch::Receiver<Arc<Overview>>,
-    hubs: Mutex<Vec<Addr<Hub>>>,
+    hubs: Mutex<Vec<Arc<HubLink>>>,
     draining: AtomicBool,
     /// [`Generation`] of the board, raised when a reset begins.
     generation: Arc<AtomicU32>,
@@ -179,14 +67,14 @@ pub struct Node {
 /// Passes what the store says to the shards, and a reset to everybody.
 struct FeedToNode {
     shards: ShardDirectory,
-    broadcaster: Addr<Broadcaster>,
+    broadcaster: Arc<BroadcasterLink>,
     generation: Arc<AtomicU32>,
 }
 
 impl Feed for FeedToNode {
     fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<()> {
         let Some(shards) = self.shards.get() else { return Box::pin(async {}) };
-        let taken = shards[shard.index()].addr.send(LearnBoxes(offsets));
+        let taken = shards[shard.index()].learned.send(LearnBoxes(offsets));
         Box::pin(async move {
             // A shard that is gone takes the node down.
             let _ = taken.await;
@@ -195,20 +83,20 @@ impl Feed for FeedToNode {
 
     fn snapshot(&self, shard: ShardIndex) -> BoxFuture<Option<Words>> {
         let Some(shards) = self.shards.get() else { return Box::pin(async { None }) };
-        let words = shards[shard.index()].addr.send(ReadWords);
+        let words = shards[shard.index()].words.send(ReadWords);
         Box::pin(async move { words.await.ok() })
     }
 
     fn reset(&self) -> BoxFuture<()> {
         self.generation.fetch_add(1, Ordering::AcqRel);
         let shards = self.shards.get().into_iter().flatten();
-        let shards = join_all(shards.map(|shard| shard.addr.send(ForgetBoxes)));
+        let shards = join_all(shards.map(|shard| shard.forget.send(ForgetBoxes)));
         let broadcaster = self.broadcaster.clone();
         Box::pin(async move {
             // What is gone takes the node down. The order matters: the last flips of the old board
             // reach the broadcaster before it forgets them.
             shards.await;
-            let _ = broadcaster.send(ForgetBoard).await;
+            let _ = broadcaster.forget.send(ForgetBoard).await;
         })
     }
 }
@@ -240,9 +128,10 @@ impl Node {
         let broadcaster = {
             let (stats, board) = (stats.clone(), board.clone());
             let vital = vital("the broadcaster".to_owned());
-            Broadcaster::start_in_arbiter(&arbiters[0].handle(), move |_| {
+            let addr = Broadcaster::start_in_arbiter(&arbiters[0].handle(), move |_| {
                 Broadcaster::new(settings.broadcaster, stats, board, census, publisher, vital)
-            })
+            });
+            BroadcasterLink::new(&addr)
         };
 
         arbiters.extend((0..settings.shards.threads.max(1)).map(|_| Arbiter::new()));
@@ -264,7 +153,7 @@ impl Node {
             };
             let arbiter = &arbiters[1 + index.index() % (arbiters.len() - 1)];
             let addr = Shard::start_in_arbiter(&arbiter.handle(), move |_| Shard::new(parts));
-            links.push(ShardLink { addr, gate });
+            links.push(ShardLink::new(&addr, gate));
         }
         // Set once, here: nobody else has the directory yet.
         let _ = shards.set(links);
@@ -279,7 +168,7 @@ impl Node {
             board,
             settings,
             stats,
-            clock: Clock::new(),
+            clock: Clock::start(),
             fatal,
             store,
             shards,
@@ -299,7 +188,22 @@ impl Node {
 
     /// Which board this is, of those that resets have made.
     pub(crate) fn generation(&self) -> Generation {
-        Generation(self.generation.load(Ordering::Acquire))
+        Generation::after(self.generation.load(Ordering::Acquire))
+    }
+
+    /// How to reach all of the shards.
+    pub(crate) fn directory(&self) -> &ShardDirectory {
+        &self.shards
+    }
+
+    /// How to reach the broadcaster.
+    pub(crate) fn broadcaster(&self) -> &Arc<BroadcasterLink> {
+        &self.broadcaster
+    }
+
+    /// A worker has a hub now.
+    pub(crate) fn add_hub(&self, hub: Arc<HubLink>) {
+        self.hubs.lock().expect("nothing panics under this lock").push(hub);
     }
 
     /// The store, for its state.
@@ -328,11 +232,11 @@ impl Node {
         self.begin_draining();
         let hubs = self.hubs.lock().expect("nothing panics under this lock").clone();
         // An error means that actor is gone already, with what it had to pass on.
-        join_all(hubs.iter().map(|hub| hub.send(Drain))).await;
+        join_all(hubs.iter().map(|hub| hub.drain.send(Drain))).await;
         let shards = self.shards.get().into_iter().flatten();
-        join_all(shards.map(|shard| shard.addr.send(Drain))).await;
-        let _ = self.broadcaster.send(Drain).await;
-        join_all(hubs.iter().map(|hub| hub.send(EndSessions(close)))).await;
+        join_all(shards.map(|shard| shard.drain.send(Drain))).await;
+        let _ = self.broadcaster.drain.send(Drain).await;
+        join_all(hubs.iter().map(|hub| hub.end.send(EndSessions(close)))).await;
     }
 
     /// Closes the store and stops the actors' threads.
@@ -340,57 +244,11 @@ impl Node {
     /// # Errors
     /// A restart would not find all that was acknowledged. As long as that can still change, it is waited for.
     pub async fn stop(&self) -> Result<(), StoreError> {
-        self.fatal.expected.store(true, Ordering::Release);
+        self.fatal.expect();
         let saved = self.store.close().await;
         for arbiter in &self.arbiters {
             arbiter.stop();
         }
         saved
-    }
-}
-
-/// What the sessions of one worker thread share.
-pub struct Worker {
-    /// The node.
-    pub node: Arc<Node>,
-    /// The thread's hub.
-    pub hub: Addr<Hub>,
-    /// What that and its sessions share.
-    pub(crate) roster: Rc<Roster>,
-    /// Takes its sessions' checks to the shards.
-    pub(crate) courier: Rc<Courier>,
-    /// Where sockets are read into, one at a time.
-    pub(crate) read_buffer: RefCell<Box<[u8]>>,
-    /// Positions of the updates that concern the session at hand.
-    pub(crate) picked: RefCell<Vec<u32>>,
-}
-
-impl Worker {
-    /// Starts this thread's hub and attaches it to the broadcaster.
-    pub fn start(node: Arc<Node>) -> Rc<Self> {
-        let vital = Vital { what: "a hub".to_owned(), fatal: node.fatal.clone() };
-        let roster = Rc::<Roster>::default();
-        let (broadcaster, stats) = (node.broadcaster.clone(), node.stats.clone());
-        let (settings, clock) = (node.settings, node.clock);
-        let shards = node.shards.clone();
-        let courier = Courier::new(shards, stats.clone(), settings.shards.gather, clock.0);
-        let (members, checks) = (roster.clone(), courier.clone());
-        let hub = Hub::new(settings.hub, clock, broadcaster, stats, members, checks, vital);
-        let hub = hub.start();
-        node.hubs.lock().expect("nothing panics under this lock").push(hub.clone());
-        let buffer = vec![0; node.settings.session.read_buffer_bytes].into_boxed_slice();
-        Rc::new(Self {
-            node,
-            hub,
-            roster,
-            courier,
-            read_buffer: RefCell::new(buffer),
-            picked: RefCell::new(Vec::new()),
-        })
-    }
-
-    /// Turns an upgraded socket into a session on this thread.
-    pub fn start_session(self: &Rc<Self>, connection: Connection) {
-        Session::start_on(self.clone(), connection);
     }
 }

@@ -25,8 +25,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use super::{ShardDirectory, ShardLink, commit::Asker, gate::NoRoom};
-use crate::{board::ShardIndex, messages::CheckBoxes, stats::Stats};
+use crate::{
+    board::ShardIndex,
+    messages::CheckBoxes,
+    shard::{commit::Asker, gate::NoRoom},
+    stats::Stats,
+    wires::{ShardDirectory, ShardLink},
+};
 
 /// Checks held after which they go without waiting for a tick: at this rate none of them is alone anyway.
 const HELD_MAX: usize = 1024;
@@ -93,7 +98,7 @@ impl Courier {
         let now = Instant::now();
         let held = self.held.borrow().len();
         if held == 0 && (now >= self.quiet_at.get() || self.is_draining.get()) {
-            if link.addr.try_send(CheckBoxes(vec![check])).is_err() {
+            if link.checks.try_send(CheckBoxes(vec![check])).is_err() {
                 link.gate.leave(1);
                 // A shard that is gone takes the node down; until then the session just waits.
                 return Err(NoRoom::Mailbox);
@@ -148,7 +153,7 @@ impl Courier {
     /// One attempt; gives back what did not fit.
     fn send(&self, shard: ShardIndex, batch: CheckBoxes) -> Result<(), CheckBoxes> {
         let places = batch.0.len();
-        match self.link(shard).addr.try_send(batch) {
+        match self.link(shard).checks.try_send(batch) {
             Ok(()) => Ok(()),
             Err(SendError::Full(batch)) => Err(batch),
             Err(SendError::Closed(_)) => {

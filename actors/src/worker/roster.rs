@@ -8,11 +8,8 @@ use std::{
     sync::Arc,
 };
 
-use super::viewers::Viewers;
-use crate::{
-    board::BoxRange,
-    session::{SessionLink, downlink::Downlink},
-};
+use super::{downlink::Downlink, viewers::Viewers};
+use crate::{board::BoxRange, link::SessionLink};
 
 /// The sessions of one worker thread, as far as they and their hub both need to know.
 #[derive(Default)]
