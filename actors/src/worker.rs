@@ -12,7 +12,11 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix::{Actor, AsyncContext};
 
-use self::{courier::Courier, hub::Hub, roster::Roster};
+use self::{
+    courier::Courier,
+    hub::{Hub, HubParts},
+    roster::Roster,
+};
 use crate::{node::Node, vital::Vital, wires::HubLink};
 
 /// What the sessions of one worker thread share.
@@ -34,18 +38,24 @@ pub struct Worker {
 impl Worker {
     /// Starts this thread's hub, which attaches itself to the broadcaster.
     pub fn start(node: Arc<Node>) -> Rc<Self> {
-        let vital = Vital::new("a hub", node.fatal.clone());
         let roster = Rc::<Roster>::default();
-        let (broadcaster, stats) = (node.broadcaster().clone(), node.stats.clone());
+        let (shards, stats) = (node.directory().clone(), node.stats.clone());
         let (settings, clock) = (node.settings, node.clock);
-        let shards = node.directory().clone();
         let courier = Courier::new(shards, stats.clone(), settings.shards.gather, clock.began());
-        let (members, checks) = (roster.clone(), courier.clone());
+        let parts = HubParts {
+            settings: settings.hub,
+            clock,
+            broadcaster: node.broadcaster().clone(),
+            stats,
+            roster: roster.clone(),
+            courier: courier.clone(),
+            vital: Vital::new("a hub", node.fatal.clone()),
+        };
         let mut link = None;
         Hub::create(|ctx| {
             let own = HubLink::new(&ctx.address());
             link = Some(own.clone());
-            Hub::new(settings.hub, clock, broadcaster, own, stats, members, checks, vital)
+            Hub::new(parts, own)
         });
         let hub = link.expect("a context is made at once");
         node.add_hub(hub.clone());

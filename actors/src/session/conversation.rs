@@ -205,6 +205,9 @@ impl Conversation {
         own: impl IntoIterator<Item = BoxId>,
     ) {
         self.answers.forget();
+        self.again.clear();
+        // It is among what is asked again. By itself it could be refused, and then asked again all the same.
+        self.held.take_if(|held| matches!(**held, Held::Busy { .. }));
         for range in ranges {
             self.again.push_back(Request::Range(range, self.answers.expect()));
         }
@@ -240,3 +243,6 @@ impl Conversation {
 fn later(now_ns: u64, wait: Duration) -> u64 {
     now_ns.saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,26 +88,28 @@ pub struct Hub {
     _vital: Vital,
 }
 
+/// What a hub is made from.
+pub(super) struct HubParts {
+    pub(super) settings: HubSettings,
+    pub(super) clock: Clock,
+    pub(super) broadcaster: Arc<BroadcasterLink>,
+    pub(super) stats: Arc<Stats>,
+    pub(super) roster: Rc<Roster>,
+    pub(super) courier: Rc<Courier>,
+    pub(super) vital: Vital,
+}
+
 impl Hub {
-    /// A hub without sessions, to be attached to `broadcaster` when it starts.
-    pub(crate) fn new(
-        settings: HubSettings,
-        clock: Clock,
-        broadcaster: Arc<BroadcasterLink>,
-        link: Arc<HubLink>,
-        stats: Arc<Stats>,
-        roster: Rc<Roster>,
-        courier: Rc<Courier>,
-        vital: Vital,
-    ) -> Self {
+    /// A hub without sessions, reached by `link`, which attaches itself to the broadcaster when it starts.
+    pub(super) fn new(parts: HubParts, link: Arc<HubLink>) -> Self {
         Self {
-            settings,
-            clock,
-            broadcaster,
+            settings: parts.settings,
+            clock: parts.clock,
+            broadcaster: parts.broadcaster,
             link: Some(link),
-            stats,
-            roster,
-            courier,
+            stats: parts.stats,
+            roster: parts.roster,
+            courier: parts.courier,
             plain: Vec::new(),
             scoped: Vec::new(),
             picked: Vec::new(),
@@ -117,7 +119,7 @@ impl Hub {
             pulses: Pulses::default(),
             joined: 0,
             ended: None,
-            _vital: vital,
+            _vital: parts.vital,
         }
     }
 
