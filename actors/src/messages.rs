@@ -28,7 +28,7 @@ pub struct Join(pub Arc<SessionLink>);
 /// courier → shard: players checked these boxes. Each holds one place in the shard's gate.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct CheckBoxes(pub Vec<Asker>);
+pub struct CheckBoxes(pub Vec<Asker<Arc<SessionLink>>>);
 
 /// session → shard, shard → next shard: read these boxes.
 #[derive(Message)]
@@ -97,7 +97,7 @@ pub struct MergeBoxes {
 pub struct Drain;
 
 /// shard → broadcaster: these boxes were just checked, and these askers came too late.
-#[derive(Message, Default)]
+#[derive(Message)]
 #[rtype(result = "()")]
 pub struct BoxesChecked {
     /// Boxes whose bit flipped, in that order.
@@ -106,13 +106,6 @@ pub struct BoxesChecked {
     pub already: Vec<(BoxId, Arc<SessionLink>)>,
     /// Whom to tell when every hub has handed out what flipped.
     pub handed_out: Vec<oneshot::Sender<()>>,
-}
-
-impl BoxesChecked {
-    /// Whether there is nothing to tell.
-    pub fn is_empty(&self) -> bool {
-        self.flipped.is_empty() && self.already.is_empty()
-    }
 }
 
 /// broadcaster → hub: hand this to every session; the answer says that it was.

@@ -138,7 +138,7 @@ impl Node {
         let shards = ShardDirectory::default();
         let mut links = Vec::new();
         for (index, bitmap) in board.shard_indexes().zip(bitmaps) {
-            let gate = Arc::new(Gate::new(settings.shards.queue_checks));
+            let gate = Arc::new(Gate::new(settings.shards.queue_checks, stats.shard_queue.clone()));
             let parts = ShardParts {
                 index,
                 board: board.clone(),

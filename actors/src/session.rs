@@ -46,7 +46,7 @@ use crate::{
         ClientMessage, Close, Refusal, Version, close_frame, put_refused_frame, refused_frame,
     },
     settings::SessionSettings,
-    shard::{commit::Asker, gate::NoRoom},
+    shard::gate::NoRoom,
     stats::{Counted, Stats},
     worker::{Worker, downlink::Downlink},
 };
@@ -187,14 +187,14 @@ impl Session {
     /// One attempt to put a request on its way to its shard.
     fn offer(&self, request: Request) -> Result<(), NoRoom> {
         let node = &self.worker.node;
-        let session = self.link.clone();
         match request {
             Request::Check(id) => {
                 let (shard, offset) = node.board.locate(id);
-                self.worker.courier.carry(shard, Asker { offset, session })
+                self.worker.courier.carry(shard, offset, &self.link)
             }
             Request::Range(range, sequence) => {
                 let (shard, _) = node.board.locate(range.first());
+                let session = self.link.clone();
                 let read = ReadRange { range, sequence, session, begun: None };
                 // A shard that is gone takes the node down; until then the session just waits.
                 node.shard(shard).ranges.try_send(read).map_err(|_full| NoRoom::Mailbox)

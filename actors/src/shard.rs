@@ -8,6 +8,7 @@
 pub mod bitmap;
 pub mod commit;
 pub mod gate;
+pub mod ledger;
 
 use std::{
     future::Future,
@@ -26,12 +27,12 @@ use tokio::sync::oneshot;
 
 use self::{
     bitmap::{Bitmap, append_bits},
-    commit::CommitQueue,
-    gate::Gate,
+    gate::{Gate, Place},
+    ledger::{Ledger, News},
 };
 use crate::{
-    board::{Board, BoxId, Generation, Offset, ShardIndex},
-    link::ToSession,
+    board::{Board, Offset, ShardIndex},
+    link::{SessionLink, ToSession},
     messages::{
         BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, MergeBoxes, ReadRange, ReadTile,
         ReadWords,
@@ -53,7 +54,7 @@ struct Committing {
 
 /// News on its way into the broadcaster's mailbox.
 struct HandingOver {
-    places: usize,
+    places: Vec<Place>,
     taken: Vec<oneshot::Sender<()>>,
     accepted: Pin<Box<dyn Future<Output = ()>>>,
 }
@@ -68,19 +69,16 @@ pub struct Shard {
     broadcaster: Arc<BroadcasterLink>,
     directory: ShardDirectory,
     gate: Arc<Gate>,
-    bitmap: Bitmap,
-    queue: CommitQueue,
+    ledger: Ledger<Arc<SessionLink>>,
     committing: Option<Committing>,
-    news: BoxesChecked,
-    /// Places in the gate held by what is in `news`.
-    news_places: usize,
-    /// Whom to tell when the broadcaster has taken `news` over.
+    /// Whom to tell when the broadcaster has taken the ledger's news over.
     news_taken: Vec<oneshot::Sender<()>>,
+    /// Whom to tell when every hub has handed them out.
+    handed_out: Vec<oneshot::Sender<()>>,
     handing_over: Option<HandingOver>,
     drains: Vec<oneshot::Sender<()>>,
     /// Who waits for every box to be forgotten. While anybody does, nothing is committed.
     forgetting: Vec<oneshot::Sender<()>>,
-    generation: Generation,
     _vital: Vital,
 }
 
@@ -113,6 +111,7 @@ impl Shard {
     pub fn new(parts: ShardParts) -> Self {
         Self {
             index: parts.index,
+            ledger: Ledger::new(parts.index, parts.board.clone(), parts.bitmap),
             board: parts.board,
             settings: parts.settings,
             stats: parts.stats,
@@ -120,115 +119,56 @@ impl Shard {
             broadcaster: parts.broadcaster,
             directory: parts.directory,
             gate: parts.gate,
-            bitmap: parts.bitmap,
-            queue: CommitQueue::default(),
             committing: None,
-            news: BoxesChecked::default(),
-            news_places: 0,
             news_taken: Vec::new(),
+            handed_out: Vec::new(),
             handing_over: None,
             drains: Vec::new(),
             forgetting: Vec::new(),
-            generation: Generation::default(),
             _vital: parts.vital,
         }
     }
 
-    fn id(&self, offset: Offset) -> BoxId {
-        self.board.id(self.index, offset)
-    }
-
-    /// The one way in: checks a box that is durable, and passes it on if its bit flipped.
-    fn learn(&mut self, offset: Offset) -> bool {
-        let flipped = self.bitmap.insert(offset);
-        if flipped {
-            let id = self.id(offset);
-            self.news.flipped.push(id);
+    /// Sends the next batch to the store, if nothing is in the way; whether it did.
+    fn begin_commit(&mut self) -> bool {
+        if !self.forgetting.is_empty() {
+            return false;
         }
-        flipped
-    }
-
-    /// Learns boxes that nobody's commit here brought; how many were unchecked. Whoever has a check of
-    /// one of them waiting or in flight is told in the same message as its flip, so that the public
-    /// update is the one answer.
-    fn learn_all(&mut self, offsets: Vec<Offset>) -> u32 {
-        let mut flipped = 0;
-        for offset in offsets {
-            flipped += u32::from(self.learn(offset));
-        }
-        if flipped > 0 && !self.queue.is_idle() {
-            let bitmap = &self.bitmap;
-            let mut askers = self.queue.overtaken(|offset| bitmap.contains(offset));
-            askers.extend(self.queue.overtaken_in_flight(|offset| bitmap.contains(offset)));
-            self.stats.checks_duplicate.inc_by(askers.len() as u64);
-            self.news_places += askers.len();
-            for asker in askers {
-                self.news.already.push((self.id(asker.offset), asker.session));
-            }
-        }
-        flipped
-    }
-
-    fn begin_commit(&mut self) {
-        let offsets = self.queue.begin(self.settings.commit_checks);
+        let Some(offsets) = self.ledger.begin(self.settings.commit_checks) else { return false };
         #[cfg(feature = "faults")]
         if crate::faults::active(crate::faults::Fault::AcknowledgeBeforeCommit) {
             for offset in &offsets {
-                self.learn(*offset);
+                self.ledger.learn(*offset);
             }
         }
         let batch = OpenBatch::new(offsets);
         let answer = self.store.commit(self.index, batch.clone());
         self.committing = Some(Committing { began: Instant::now(), batch, answer });
+        true
     }
 
     fn finish_commit(&mut self, began: Instant, result: Result<(), StoreError>) {
         self.stats.committed(began.elapsed(), result.is_ok());
-        // Durable on a board that is gone.
-        let refused = result.is_err() || !self.forgetting.is_empty();
-        let mut queue = std::mem::take(&mut self.queue);
-        let mut leaving = 0;
-        for asker in queue.finish() {
-            if refused {
-                leaving += 1;
-                asker.session.refuse(self.id(asker.offset), Refusal::StorageUnavailable);
-                continue;
-            }
-            self.stats.checks_committed.inc();
-            self.news_places += 1;
-            // Somebody else's check of the same box came first. Its public update is the answer
-            // unless it was flushed by now, which the broadcaster knows.
-            if !self.learn(asker.offset) {
-                self.stats.checks_duplicate.inc();
-                let id = self.id(asker.offset);
-                self.news.already.push((id, asker.session));
-            }
+        // What is durable on a board that is being forgotten is not of the next one.
+        let durable = result.is_ok() && self.forgetting.is_empty();
+        for asker in self.ledger.finish(durable, &self.stats) {
+            asker.session.refuse(self.ledger.id(asker.offset), Refusal::StorageUnavailable);
         }
-        // Who asked for one of these boxes meanwhile is told in the same message as its flip, so that
-        // the public update is the one answer.
-        for asker in queue.overtaken(|offset| self.bitmap.contains(offset)) {
-            self.stats.checks_duplicate.inc();
-            self.news_places += 1;
-            let id = self.id(asker.offset);
-            self.news.already.push((id, asker.session));
-        }
-        self.queue = queue;
-        self.leave(leaving);
     }
 
-    fn leave(&self, places: usize) {
-        self.gate.leave(places);
-        self.stats.shard_queue.dec_by(places as i64);
-    }
-
-    fn hand_over(&mut self) {
-        let news = std::mem::take(&mut self.news);
-        let places = std::mem::take(&mut self.news_places);
+    /// Hands the news to the broadcaster, if it has taken the last over; whether there were any.
+    fn hand_over(&mut self) -> bool {
+        if self.handing_over.is_some() {
+            return false;
+        }
+        let Some(News { flipped, already, places }) = self.ledger.take_news() else { return false };
+        let handed_out = std::mem::take(&mut self.handed_out);
+        let news = BoxesChecked { flipped, already, handed_out };
         let taken = std::mem::take(&mut self.news_taken);
         match self.broadcaster.news.try_send(news) {
-            Ok(()) => self.handed_over(places, taken),
-            // The broadcaster is behind: wait for room, and let the gate fill meanwhile. If it is
-            // gone the node is going down, and nothing more can be told.
+            // If it is gone the node is going down, and nothing more can be told.
+            Ok(()) | Err(SendError::Closed(_)) => handed_over(places, taken),
+            // The broadcaster is behind: wait for room, and let the gate fill meanwhile.
             Err(SendError::Full(news)) => {
                 let accepted = self.broadcaster.news.send(news);
                 let accepted = Box::pin(async move {
@@ -236,16 +176,8 @@ impl Shard {
                 });
                 self.handing_over = Some(HandingOver { places, taken, accepted });
             }
-            Err(SendError::Closed(_)) => self.handed_over(places, taken),
         }
-    }
-
-    fn handed_over(&self, places: usize, taken: Vec<oneshot::Sender<()>>) {
-        self.leave(places);
-        for taken in taken {
-            // Whoever asked may have given up.
-            let _ = taken.send(());
-        }
+        true
     }
 
     /// Advances commit and hand-over as far as they go; whether anything moved.
@@ -253,10 +185,9 @@ impl Shard {
         let mut moved = false;
         if let Some(handing) = &mut self.handing_over
             && handing.accepted.as_mut().poll(task).is_ready()
+            && let Some(HandingOver { places, taken, .. }) = self.handing_over.take()
         {
-            let (places, taken) = (handing.places, std::mem::take(&mut handing.taken));
-            self.handing_over = None;
-            self.handed_over(places, taken);
+            handed_over(places, taken);
             moved = true;
         }
         if let Some(committing) = &mut self.committing
@@ -267,25 +198,17 @@ impl Shard {
             self.finish_commit(began, result);
             moved = true;
         }
-        if self.handing_over.is_none() && !self.news.is_empty() {
-            self.hand_over();
-            moved = true;
-        }
-        if self.committing.is_none() && !self.queue.is_empty() && self.forgetting.is_empty() {
-            self.begin_commit();
-            moved = true;
-        }
-        moved
+        moved |= self.hand_over();
+        moved | self.begin_commit()
     }
 
     /// Forgets every box once nothing of the old board is under way any more.
     fn forget(&mut self) {
-        let rests = self.committing.is_none() && self.news.is_empty();
+        let rests = self.committing.is_none() && self.ledger.has_no_news();
         if self.forgetting.is_empty() || !rests || self.handing_over.is_some() {
             return;
         }
-        self.bitmap.clear();
-        self.generation.advance();
+        self.ledger.forget();
         for forgotten in self.forgetting.drain(..) {
             // Whoever asked may have given up.
             let _ = forgotten.send(());
@@ -293,9 +216,9 @@ impl Shard {
     }
 
     fn is_drained(&self) -> bool {
-        self.queue.is_idle()
+        self.ledger.is_idle()
             && self.committing.is_none()
-            && self.news.is_empty()
+            && self.ledger.has_no_news()
             && self.handing_over.is_none()
     }
 
@@ -304,18 +227,26 @@ impl Shard {
         let range = read.range;
         let start = self.board.first_id(self.index).get();
         let first = range.first().get().max(start);
-        let end = start - 1 + self.bitmap.boxes();
+        let end = start - 1 + self.ledger.bitmap().boxes();
         let last = range.last().get().min(end);
         let offset = Offset(first - start);
         let before = first - range.first().get();
         if before == 0 {
-            self.bitmap.extract(offset, last - first + 1, frame);
+            self.ledger.bitmap().extract(offset, last - first + 1, frame);
         } else {
             let mut part = BytesMut::new();
-            self.bitmap.extract(offset, last - first + 1, &mut part);
+            self.ledger.bitmap().extract(offset, last - first + 1, &mut part);
             append_bits(frame, before, &part);
         }
         last == range.last().get()
+    }
+}
+
+fn handed_over(places: Vec<Place>, taken: Vec<oneshot::Sender<()>>) {
+    drop(places);
+    for taken in taken {
+        // Whoever asked may have given up.
+        let _ = taken.send(());
     }
 }
 
@@ -361,20 +292,16 @@ impl Handler<CheckBoxes> for Shard {
     fn handle(&mut self, CheckBoxes(checks): CheckBoxes, _: &mut Self::Context) {
         #[cfg(feature = "faults")]
         crate::faults::panic_if(crate::faults::Fault::ShardPanic);
+        let (committing, most) = (&self.committing, self.settings.commit_checks);
+        let is_forgetting = !self.forgetting.is_empty();
         for check in checks {
-            if self.bitmap.contains(check.offset) {
-                self.stats.checks_duplicate.inc();
-                let id = self.id(check.offset);
-                self.news.already.push((id, check.session));
-                self.news_places += 1;
-            } else if let Some(committing) = &self.committing
-                && self.forgetting.is_empty()
-                && committing.batch.join(check.offset, self.settings.commit_checks)
-            {
-                self.queue.joined(check);
-            } else {
-                self.queue.push(check);
-            }
+            let joins = |offset| {
+                !is_forgetting
+                    && committing
+                        .as_ref()
+                        .is_some_and(|with_store| with_store.batch.join(offset, most))
+            };
+            self.ledger.check(check, joins, &self.stats);
         }
     }
 }
@@ -383,7 +310,7 @@ impl Handler<LearnBoxes> for Shard {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, LearnBoxes(offsets): LearnBoxes, _: &mut Self::Context) -> Self::Result {
-        if self.learn_all(offsets) == 0 {
+        if self.ledger.learn_all(offsets, &self.stats) == 0 {
             return Box::pin(std::future::ready(()));
         }
         let (taken, taken_over) = oneshot::channel();
@@ -399,7 +326,7 @@ impl Handler<ReadWords> for Shard {
     type Result = MessageResult<ReadWords>;
 
     fn handle(&mut self, _: ReadWords, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.bitmap.words().clone())
+        MessageResult(self.ledger.bitmap().words().clone())
     }
 }
 
@@ -420,15 +347,15 @@ impl Handler<MergeBoxes> for Shard {
     type Result = ResponseFuture<u32>;
 
     fn handle(&mut self, merge: MergeBoxes, _: &mut Self::Context) -> Self::Result {
-        if merge.generation != self.generation {
+        if merge.generation != self.ledger.generation() {
             return Box::pin(std::future::ready(0));
         }
-        let flipped = self.learn_all(merge.offsets);
+        let flipped = self.ledger.learn_all(merge.offsets, &self.stats);
         if flipped == 0 {
             return Box::pin(std::future::ready(0));
         }
         let (told, everybody_told) = oneshot::channel();
-        self.news.handed_out.push(told);
+        self.handed_out.push(told);
         Box::pin(async move {
             // An error means the broadcaster is gone, and with it whoever could be told.
             let _ = everybody_told.await;
@@ -444,7 +371,7 @@ impl Handler<ReadTile> for Shard {
         let (shard, offset) = self.board.locate(range.first());
         debug_assert_eq!(shard, self.index, "a tile lies within one shard");
         let mut bits = BytesMut::with_capacity(range.boxes().div_ceil(8) as usize);
-        self.bitmap.extract(offset, range.boxes(), &mut bits);
+        self.ledger.bitmap().extract(offset, range.boxes(), &mut bits);
         MessageResult(bits.freeze())
     }
 }

@@ -41,7 +41,7 @@ impl Worker {
         let roster = Rc::<Roster>::default();
         let (shards, stats) = (node.directory().clone(), node.stats.clone());
         let (settings, clock) = (node.settings, node.clock);
-        let courier = Courier::new(shards, stats.clone(), settings.shards.gather, clock.began());
+        let courier = Courier::new(shards, settings.shards.gather, clock.began());
         let parts = HubParts {
             settings: settings.hub,
             clock,

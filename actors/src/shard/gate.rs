@@ -6,11 +6,13 @@
 
 use std::{
     sync::{
-        Mutex,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     task::Waker,
 };
+
+use prometheus_client::metrics::gauge::Gauge;
 
 /// What a shard that takes no more lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,31 +28,36 @@ pub(crate) enum NoRoom {
 pub struct Gate {
     places: usize,
     taken: AtomicUsize,
+    /// Of all shards together.
+    counted: Gauge,
     for_place: Waiters,
     for_mailbox: Waiters,
 }
 
 impl Gate {
-    /// A gate with `places` places.
-    pub fn new(places: usize) -> Self {
+    /// A gate with `places` places; those that are taken are counted in `counted`.
+    pub fn new(places: usize, counted: Gauge) -> Self {
         Self {
             places,
             taken: AtomicUsize::new(0),
+            counted,
             for_place: Waiters::default(),
             for_mailbox: Waiters::default(),
         }
     }
 
     /// Takes a place if there is one.
-    pub fn enter(&self) -> bool {
+    pub fn enter(self: &Arc<Self>) -> Option<Place> {
         let enter = |taken| (taken < self.places).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_ok()
+        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).ok()?;
+        self.counted.inc();
+        Some(Place(self.clone()))
     }
 
-    /// Gives back `places` places.
-    pub fn leave(&self, places: usize) {
-        let before = self.taken.fetch_sub(places, Ordering::AcqRel);
-        debug_assert!(before >= places, "a place is given back once");
+    /// Whether no place is taken.
+    #[cfg(test)]
+    pub(crate) fn is_free(&self) -> bool {
+        self.taken.load(Ordering::Acquire) == 0
     }
 
     /// Wakes those that can go on now: all that wait for the mailbox, which was just drained, and
@@ -70,6 +77,18 @@ impl Gate {
     /// Has `waker` woken when the mailbox was drained. The caller tries once more after this.
     pub fn wait_for_mailbox(&self, waker: &Waker) {
         self.for_mailbox.add(waker);
+    }
+}
+
+/// A check's place in a shard, given back when it is dropped. Who drops it wakes those who wait for one
+/// ([`Gate::wake`]).
+#[derive(Debug)]
+pub struct Place(Arc<Gate>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.counted.dec();
     }
 }
 
@@ -108,11 +127,14 @@ mod tests {
 
     #[test]
     fn there_are_exactly_so_many_places() {
-        let gate = Gate::new(2);
-        assert!(gate.enter() && gate.enter());
-        assert!(!gate.enter());
-        gate.leave(1);
-        assert!(gate.enter() && !gate.enter());
+        let counted = Gauge::default();
+        let gate = Arc::new(Gate::new(2, counted.clone()));
+        let (first, _second) = (gate.enter(), gate.enter());
+        assert!(first.is_some() && gate.enter().is_none());
+        drop(first);
+        assert_eq!(counted.get(), 1);
+        let _third = gate.enter().expect("one was given back");
+        assert!(gate.enter().is_none());
     }
 
     #[test]
@@ -129,13 +151,14 @@ mod tests {
             }
         }
         let (place, mailbox) = (Arc::new(Counter::default()), Arc::new(Counter::default()));
-        let gate = Gate::new(1);
-        assert!(gate.enter());
+        let gate = Arc::new(Gate::new(1, Gauge::default()));
+        let taken = gate.enter();
+        assert!(taken.is_some());
         gate.wait_for_place(&Waker::from(place.clone()));
         gate.wait_for_mailbox(&Waker::from(mailbox.clone()));
         gate.wake();
         assert_eq!((place.0.load(Ordering::SeqCst), mailbox.0.load(Ordering::SeqCst)), (0, 1));
-        gate.leave(1);
+        drop(taken);
         gate.wake();
         gate.wake();
         assert_eq!((place.0.load(Ordering::SeqCst), mailbox.0.load(Ordering::SeqCst)), (1, 1));

@@ -26,10 +26,10 @@ use tokio::{
 };
 
 use crate::{
-    board::ShardIndex,
+    board::{Offset, ShardIndex},
+    link::SessionLink,
     messages::CheckBoxes,
     shard::{commit::Asker, gate::NoRoom},
-    stats::Stats,
     wires::{ShardDirectory, ShardLink},
 };
 
@@ -42,12 +42,11 @@ const STUCK_RETRY: Duration = Duration::from_millis(100);
 /// Between the sessions of one worker thread and all shards.
 pub(crate) struct Courier {
     shards: ShardDirectory,
-    stats: Arc<Stats>,
     /// Time between two ticks; 0: nothing is held.
     interval: Duration,
     /// A tick, the same one on all workers.
     first_tick: Instant,
-    held: RefCell<Vec<(ShardIndex, Asker)>>,
+    held: RefCell<Vec<(ShardIndex, Asker<Arc<SessionLink>>)>>,
     /// When it has been quiet long enough for a check to go at once.
     quiet_at: Cell<Instant>,
     /// Somebody waits for the next tick.
@@ -63,13 +62,11 @@ pub(crate) struct Courier {
 impl Courier {
     pub(crate) fn new(
         shards: ShardDirectory,
-        stats: Arc<Stats>,
         interval: Duration,
         first_tick: std::time::Instant,
     ) -> Rc<Self> {
         Rc::new(Self {
             shards,
-            stats,
             interval,
             first_tick: first_tick.into(),
             held: RefCell::default(),
@@ -86,28 +83,26 @@ impl Courier {
     }
 
     /// Takes a check to its shard, now or with the next tick. From here on it has a place in the shard's gate.
-    pub(crate) fn carry(self: &Rc<Self>, shard: ShardIndex, check: Asker) -> Result<(), NoRoom> {
+    pub(crate) fn carry(
+        self: &Rc<Self>,
+        shard: ShardIndex,
+        offset: Offset,
+        session: &Arc<SessionLink>,
+    ) -> Result<(), NoRoom> {
         let link = self.link(shard);
-        if !link.gate.enter() {
-            return Err(NoRoom::Place);
-        }
+        let place = link.gate.enter().ok_or(NoRoom::Place)?;
         if self.stuck.borrow().iter().any(|(full, _)| *full == shard) {
-            link.gate.leave(1);
             return Err(NoRoom::Mailbox);
         }
+        let check = Asker { offset, session: session.clone(), place };
         let now = Instant::now();
         let held = self.held.borrow().len();
         if held == 0 && (now >= self.quiet_at.get() || self.is_draining.get()) {
-            if link.checks.try_send(CheckBoxes(vec![check])).is_err() {
-                link.gate.leave(1);
-                // A shard that is gone takes the node down; until then the session just waits.
-                return Err(NoRoom::Mailbox);
-            }
-            self.stats.shard_queue.inc();
+            // A shard that is gone takes the node down; until then the session just waits.
+            link.checks.try_send(CheckBoxes(vec![check])).map_err(|_full| NoRoom::Mailbox)?;
             self.quiet_at.set(now + self.interval);
             return Ok(());
         }
-        self.stats.shard_queue.inc();
         self.held.borrow_mut().push((shard, check));
         if held + 1 >= HELD_MAX {
             self.deliver(now);
@@ -152,32 +147,22 @@ impl Courier {
 
     /// One attempt; gives back what did not fit.
     fn send(&self, shard: ShardIndex, batch: CheckBoxes) -> Result<(), CheckBoxes> {
-        let places = batch.0.len();
         match self.link(shard).checks.try_send(batch) {
             Ok(()) => Ok(()),
             Err(SendError::Full(batch)) => Err(batch),
-            Err(SendError::Closed(_)) => {
-                // It takes the node down.
-                self.leave(shard, places);
-                Ok(())
-            }
+            // It takes the node down.
+            Err(SendError::Closed(_)) => Ok(()),
         }
-    }
-
-    /// Gives back the places of checks that will not come to their shard.
-    fn leave(&self, shard: ShardIndex, places: usize) {
-        self.link(shard).gate.leave(places);
-        self.stats.shard_queue.dec_by(places as i64);
     }
 
     /// Drops what is not with its shard yet: it was meant for a board that is gone.
     pub(crate) fn forget(&self) {
-        for (shard, _) in self.held.borrow_mut().drain(..) {
-            self.leave(shard, 1);
+        for (shard, check) in self.held.borrow_mut().drain(..) {
+            drop(check);
             self.link(shard).gate.wake();
         }
-        for (shard, batch) in self.stuck.borrow_mut().drain(..) {
-            self.leave(shard, batch.0.len());
+        for (shard, checks) in self.stuck.borrow_mut().drain(..) {
+            drop(checks);
             self.link(shard).gate.wake();
         }
     }

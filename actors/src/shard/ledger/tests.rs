@@ -1,0 +1,226 @@
+//! A ledger against a model: a set of boxes that only grows, and a list of who was answered how.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{shard::gate::Gate, store::words_for};
+
+const BOXES: u32 = 40;
+const PLACES: usize = 12;
+
+/// What happens to a shard.
+#[derive(Debug, Clone)]
+enum Happening {
+    /// Somebody checks a box.
+    Check(u32),
+    /// A batch goes to the store.
+    Begin(usize),
+    /// The store begins with it: nobody can join it any more.
+    Close,
+    /// The store answers about it.
+    Finish(bool),
+    /// Boxes are learned from elsewhere.
+    Learn(Vec<u32>),
+    /// News are handed over.
+    Tell,
+    /// The board is reset.
+    Reset,
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let happening = prop_oneof![
+        8 => (0..BOXES).prop_map(Happening::Check),
+        3 => (1..5_usize).prop_map(Happening::Begin),
+        2 => Just(Happening::Close),
+        3 => any::<bool>().prop_map(Happening::Finish),
+        2 => prop::collection::vec(0..BOXES, 0..6).prop_map(Happening::Learn),
+        3 => Just(Happening::Tell),
+        1 => Just(Happening::Reset),
+    ];
+    prop::collection::vec(happening, 1..200)
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// By the flip of its box, or alone because that was told before.
+    Told,
+    Refused,
+}
+
+/// Askers are numbers.
+struct Scene {
+    ledger: Ledger<u32>,
+    gate: Arc<Gate>,
+    stats: Stats,
+    /// The batch with the store, and whether it may be joined.
+    batch: Option<(Vec<Offset>, bool)>,
+    /// Boxes that are checked by what was told.
+    told: BTreeSet<u32>,
+    /// Durable as far as the store has said.
+    durable: BTreeSet<u32>,
+    /// What becomes of each check, and its box.
+    asked: Vec<u32>,
+    fates: BTreeMap<u32, Fate>,
+    /// Whose places are with the broadcaster.
+    placed: Vec<Place>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let board = Arc::new(Board::new("test", BOXES, 1).expect("a legal board"));
+        let bitmap = Bitmap::from_words(vec![0; words_for(BOXES)], BOXES).expect("it fits");
+        let stats = Stats::default();
+        Self {
+            ledger: Ledger::new(ShardIndex(0), board, bitmap),
+            gate: Arc::new(Gate::new(PLACES, stats.shard_queue.clone())),
+            stats,
+            batch: None,
+            told: BTreeSet::new(),
+            durable: BTreeSet::new(),
+            asked: Vec::new(),
+            fates: BTreeMap::new(),
+            placed: Vec::new(),
+        }
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Check(offset) => self.check(offset),
+            Happening::Begin(most) => {
+                let begun = self.ledger.begin(most);
+                assert!(begun.is_none() || self.batch.is_none(), "one batch at a time");
+                if let Some(offsets) = begun {
+                    assert!((1..=most).contains(&offsets.len()));
+                    self.batch = Some((offsets, true));
+                }
+            }
+            Happening::Close => {
+                if let Some((_, open)) = &mut self.batch {
+                    *open = false;
+                }
+            }
+            Happening::Finish(durable) => self.finish(durable),
+            Happening::Learn(offsets) => {
+                self.durable.extend(&offsets);
+                let before = self.checked();
+                let new = offsets.iter().collect::<BTreeSet<_>>();
+                let new = new.into_iter().filter(|offset| !before.contains(offset)).count();
+                let offsets = offsets.into_iter().map(Offset).collect();
+                let flipped = self.ledger.learn_all(offsets, &self.stats);
+                assert_eq!(flipped as usize, new, "each box flips once");
+            }
+            Happening::Tell => self.tell(),
+            Happening::Reset => {
+                // As the shell: the commit in flight ends, refused, and all flips are told before.
+                self.finish(false);
+                self.tell();
+                self.ledger.forget();
+                self.told.clear();
+                self.durable.clear();
+            }
+        }
+    }
+
+    fn check(&mut self, offset: u32) {
+        let Some(place) = self.gate.enter() else { return };
+        let session = self.asked.len() as u32;
+        self.asked.push(offset);
+        let batch = &mut self.batch;
+        let joins = |offset| match batch {
+            Some((offsets, true)) => {
+                offsets.push(offset);
+                true
+            }
+            _ => false,
+        };
+        let asker = Asker { offset: Offset(offset), session, place };
+        self.ledger.check(asker, joins, &self.stats);
+    }
+
+    fn finish(&mut self, durable: bool) {
+        let Some((offsets, _)) = self.batch.take() else { return };
+        if durable {
+            self.durable.extend(offsets.iter().map(|offset| offset.0));
+        }
+        let refused = self.ledger.finish(durable, &self.stats);
+        assert!(!durable || refused.is_empty(), "who is durable is not refused");
+        for asker in refused {
+            let told = self.fates.insert(asker.session, Fate::Refused);
+            assert_eq!(told, None, "answered once");
+        }
+    }
+
+    fn tell(&mut self) {
+        self.placed.clear();
+        let Some(news) = self.ledger.take_news() else { return };
+        for id in &news.flipped {
+            assert!(self.told.insert(id.get() - 1), "told once");
+            assert!(self.durable.contains(&(id.get() - 1)), "told before it was durable");
+        }
+        for (id, session) in &news.already {
+            assert!(self.told.contains(&(id.get() - 1)), "its flip comes first");
+            assert_eq!(self.asked[*session as usize], id.get() - 1);
+            assert_eq!(self.fates.insert(*session, Fate::Told), None, "answered once");
+        }
+        self.placed = news.places;
+    }
+
+    fn checked(&self) -> BTreeSet<u32> {
+        (0..BOXES).filter(|offset| self.ledger.bitmap().contains(Offset(*offset))).collect()
+    }
+
+    /// Every check is somewhere, once, and holds a place as long as it is.
+    fn account(&self) {
+        assert!(self.checked().is_subset(&self.durable), "checked and not durable");
+        assert!(self.told.is_subset(&self.checked()));
+        let held = self.stats.shard_queue.get();
+        assert!(held as usize <= PLACES);
+        assert_eq!(held == 0, self.gate.is_free(), "the gauge counts the places");
+    }
+
+    fn come_to_rest(&mut self) {
+        for _ in 0..=PLACES {
+            self.finish(true);
+            self.happen(Happening::Begin(3));
+        }
+        self.finish(true);
+        self.tell();
+        self.tell();
+        assert!(self.ledger.is_idle() && self.ledger.has_no_news());
+        assert!(self.gate.is_free(), "every place was given back");
+        assert_eq!(self.told, self.checked(), "everything that flipped was told");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_check_is_lost_or_answered_twice(happenings in happenings()) {
+        let mut scene = Scene::new();
+        for happening in happenings {
+            scene.happen(happening);
+            scene.account();
+        }
+        scene.come_to_rest();
+        let refused = scene.fates.values().filter(|fate| **fate == Fate::Refused).count() as u64;
+        let committed = scene.stats.checks_committed.get();
+        let alone = scene.fates.len() as u64 - refused;
+        // Of each committed check its own flip is the answer, or it came too late; both at once it cannot be.
+        prop_assert!(committed + refused + scene.stats.checks_duplicate.get() >= scene.asked.len() as u64);
+        prop_assert_eq!(alone, scene.stats.checks_duplicate.get(), "who came too late was told so");
+    }
+}
+
+#[test]
+fn a_check_that_is_overtaken_is_told_with_the_flip_and_not_refused_with_its_batch() {
+    let mut scene = Scene::new();
+    scene.happen(Happening::Check(7));
+    scene.happen(Happening::Begin(5));
+    scene.happen(Happening::Learn(vec![7]));
+    scene.happen(Happening::Finish(false));
+    assert!(scene.fates.is_empty(), "the store's refusal concerns nobody any more");
+    scene.happen(Happening::Tell);
+    assert_eq!(scene.fates[&0], Fate::Told);
+    assert_eq!(scene.told, BTreeSet::from([7]));
+}
