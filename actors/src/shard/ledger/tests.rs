@@ -147,6 +147,7 @@ impl Scene {
         let refused = self.ledger.finish(durable, &self.stats);
         assert!(!durable || refused.is_empty(), "who is durable is not refused");
         for asker in refused {
+            assert!(!self.ledger.bitmap().contains(asker.offset), "refused, and checked by now");
             let told = self.fates.insert(asker.session, Fate::Refused);
             assert_eq!(told, None, "answered once");
         }
