@@ -17,7 +17,7 @@ use actors::{
     board::grouped,
     node::Node,
     protocol::Close,
-    stats::Stats,
+    stats::Metrics,
     store::{StoreError, StoreState},
 };
 use anyhow::{Context, Result, bail};
@@ -77,14 +77,14 @@ pub struct Application {
 }
 
 /// Opens the store and loads the board.
-async fn load(settings: &Settings, stats: &Arc<Stats>) -> Result<(Opened, Arc<Node>)> {
+async fn load(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(Opened, Arc<Node>)> {
     let began = Instant::now();
     let store = Opened::open(settings).await?;
-    let node = Node::start(settings.node(), store.store(), stats.clone()).await?;
+    let node = Node::start(settings.node(), store.store(), metrics.clone()).await?;
     info!(
         "loaded {} with {} checked in {:.0} ms",
-        node.board,
-        grouped(stats.announced.get().unsigned_abs()),
+        node.main().board,
+        grouped(node.main().stats.announced.get().unsigned_abs()),
         began.elapsed().as_secs_f64() * 1e3
     );
     Ok((store, node))
@@ -102,8 +102,8 @@ impl Application {
     pub async fn build(settings: &Settings) -> Result<Option<Self>> {
         // First: a cluster may be waited for long.
         let mut signals = Signals::new()?;
-        let stats = Arc::new(Stats::default());
-        telemetry::count_panics(stats.clone());
+        let metrics = Arc::new(Metrics::default());
+        telemetry::count_panics(metrics.clone());
         // Ports first: a port in use is found before a large board is loaded.
         let listeners = async {
             let players = listen("server.address", &settings.server.address).await?;
@@ -127,7 +127,7 @@ impl Application {
         };
         let connections_max = connections_within_descriptors(settings, workers)?;
 
-        let loaded = try_join(load(settings, &stats), load_page(settings));
+        let loaded = try_join(load(settings, &metrics), load_page(settings));
         let ((store, node), page) = tokio::select! {
             loaded = loaded => loaded?,
             (signal, _) = signals.next() => {
@@ -136,7 +136,7 @@ impl Application {
             }
         };
         let http_connections = Gauge::default();
-        let registry = telemetry::registry(&stats, &store, &http_connections, connections_max);
+        let registry = telemetry::registry(&metrics, &store, &http_connections, connections_max);
         let server = &settings.server;
         let admission = Admission::new(server, connections_max);
         let keep_alive = Duration::from_secs(server.keep_alive_s);
@@ -245,18 +245,18 @@ async fn come_to_rest(
         // Newcomers are still accepted, to be told 503 and when to come back.
         node.drain(Close::GOING_AWAY).await;
         let mut check = tokio::time::interval(Duration::from_millis(10));
-        while node.stats.connections_now() > 0 {
+        while node.connections_now() > 0 {
             check.tick().await;
         }
     };
     if tokio::time::timeout_at(deadline, rest).await.is_err() {
-        let left = node.stats.connections_now();
+        let left = node.connections_now();
         warn!("{left} sessions did not end in time and were cut");
     }
     // The store first: once it is closed, nothing can be lost by whatever else takes long. All the time that is
     // left is its own: a file that was lost is made again before the end.
     let saved = tokio::time::timeout_at(end, node.stop()).await.unwrap_or_else(|_| {
-        if let StoreState::Down(reason) = node.store().state() {
+        if let StoreState::Down(reason) = node.main().store().state() {
             return Err(StoreError::Unavailable(reason));
         }
         warn!("the store did not close in time; it recovers at the next start");
@@ -280,7 +280,7 @@ async fn watch_descriptors(node: Arc<Node>) {
     loop {
         check.tick().await;
         let Some(open) = usage::descriptors_open() else { return };
-        let players = node.stats.connections_now();
+        let players = node.connections_now();
         match watch.look(open) {
             None => {}
             Some(usage::Descriptors::Short) => warn!(

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actors::stats::Stats;
+use actors::stats::Metrics;
 use prometheus_client::{
     metrics::{gauge::Gauge, info::Info},
     registry::Registry,
@@ -14,9 +14,9 @@ use crate::{logging, store::Opened, usage::Process};
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BILLION_COMMIT"), ")");
 
 /// Counts every panic, wherever it is caught, and logs where it came from.
-pub fn count_panics(stats: Arc<Stats>) {
+pub fn count_panics(metrics: Arc<Metrics>) {
     std::panic::set_hook(Box::new(move |panic| {
-        stats.panics.inc();
+        metrics.panics.inc();
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let message = panic.payload_as_str().unwrap_or("no message");
         let thread = std::thread::current();
@@ -28,7 +28,7 @@ pub fn count_panics(stats: Arc<Stats>) {
 /// The registry that `/metrics` encodes. Names get the prefix `billion_`, but for those that every
 /// process has.
 pub fn registry(
-    stats: &Stats,
+    metrics: &Metrics,
     store: &Opened,
     http_connections: &Gauge,
     connections_max: usize,
@@ -38,7 +38,7 @@ pub fn registry(
     let r = registry.sub_registry_with_prefix("billion");
     let version = [("version", env!("CARGO_PKG_VERSION")), ("commit", env!("BILLION_COMMIT"))];
     r.register("build", "Version of the server and commit it was built from", Info::new(version));
-    let s = stats;
+    let s = metrics;
     r.register("connections", "WebSocket sessions open now", s.connections.clone());
     let places = Gauge::<i64>::default();
     places.set(connections_max.try_into().unwrap_or(i64::MAX));

@@ -23,6 +23,7 @@ use actors::{
     node::Node,
     protocol::Version,
     session::{Connection, Session},
+    table::Table,
     worker::Worker,
 };
 use log::debug;
@@ -32,6 +33,7 @@ use tokio::net::TcpStream;
 use crate::{
     admission::{Admission, Permit, Stranger},
     client_address::{Hearsay, TrustedProxies},
+    routes::query::table,
 };
 
 /// Marks requests that came through the upgrade service, whose socket can be taken over.
@@ -45,8 +47,8 @@ struct Grant {
 
 /// What a granted socket is for.
 enum Purpose {
-    /// A player's session.
-    Play(Version),
+    /// A player's session on a board.
+    Play(Version, Arc<Table>),
     /// The conformance suite.
     #[cfg(feature = "echo")]
     Echo,
@@ -62,7 +64,10 @@ pub async fn connect(
         Ok(version) => version,
         Err(response) => return response,
     };
-    decide(&request, &node, &admission, Purpose::Play(version))
+    match table(request.query_string(), &node) {
+        Ok(table) => decide(&request, &table.clone(), &admission, Purpose::Play(version, table)),
+        Err(response) => response,
+    }
 }
 
 /// `GET /echo`: the same framing with an echo behind it.
@@ -72,7 +77,7 @@ pub async fn echo(
     node: web::Data<Node>,
     admission: web::Data<Admission>,
 ) -> impl Responder {
-    decide(&request, &node, &admission, Purpose::Echo)
+    decide(&request, node.main(), &admission, Purpose::Echo)
 }
 
 fn query_version(query: &str) -> Result<Version, HttpResponse> {
@@ -92,30 +97,30 @@ fn query_version(query: &str) -> Result<Version, HttpResponse> {
 
 fn decide(
     request: &HttpRequest,
-    node: &Node,
+    table: &Table,
     admission: &Arc<Admission>,
     purpose: Purpose,
 ) -> HttpResponse {
     if let Err(response) = check_handshake(request) {
-        node.stats.refused("handshake");
+        table.stats.refused("handshake");
         return response;
     }
     if admission.is_closed() {
-        node.stats.refused("draining");
+        table.stats.refused("draining");
         return retry_later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away\n");
     }
     let address = client_address(request, admission.trusted_proxies());
     let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
     if let Err(stranger) = admission.allows(&origins, header(request, header::HOST)) {
         debug!("{address} was refused: {stranger}");
-        node.stats.refused("origin");
+        table.stats.refused("origin");
         return forbidden(&stranger);
     }
     let permit = match admission.admit(address) {
         Ok(permit) => permit,
         Err(status) => {
             debug!("{address} was refused: too many connections ({status})");
-            node.stats.refused("connections");
+            table.stats.refused("connections");
             return retry_later(status, "too many connections\n");
         }
     };
@@ -230,9 +235,10 @@ pub async fn upgrade(
         return Ok(());
     }
     match purpose {
-        Purpose::Play(version) => {
+        Purpose::Play(version, table) => {
             let permit = Box::new(permit);
-            Session::start_on(worker, Connection { stream, unread, version, permit });
+            let desk = worker.desk(&table);
+            Session::start_at(desk, Connection { stream, unread, version, permit });
         }
         #[cfg(feature = "echo")]
         Purpose::Echo => {

@@ -22,7 +22,7 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, ActorFuture, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::{
     sync::{oneshot, watch},
@@ -38,7 +38,7 @@ use crate::{
     board::{Board, BoxId},
     interval::every,
     link::{SessionLink, ToSession},
-    messages::{BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard, PulseMade},
+    messages::{BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard, Leave, PulseMade},
     settings::BroadcasterSettings,
     stats::Stats,
     vital::Vital,
@@ -216,7 +216,7 @@ impl Actor for Broadcaster {
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(self.settings.mailbox);
         ctx.spawn(Pacer);
-        every(ctx, self.settings.pulse_interval, Self::pulse);
+        every(ctx, self.settings.pulse_interval, |broadcaster: &mut Self, _| broadcaster.pulse());
     }
 }
 
@@ -386,6 +386,14 @@ impl Handler<Drain> for Broadcaster {
     }
 }
 
+impl Handler<Leave> for Broadcaster {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -401,7 +409,7 @@ mod tests {
         let census = Census::of(&board, [&bitmap]);
         let (publisher, overview) = watch::channel(Arc::new(census.overview(&board)));
         let settings = crate::tests::settings().broadcaster;
-        let vital = Vital::new("the broadcaster", Arc::default());
+        let vital = Vital::new("the broadcaster", Arc::default(), Arc::default());
         let stats = Arc::default();
         (Broadcaster::new(settings, stats, board, census, publisher, vital), overview)
     }

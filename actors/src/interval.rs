@@ -10,12 +10,12 @@ use actix::{Actor, AsyncContext, Context};
 pub(crate) fn every<A>(
     ctx: &mut Context<A>,
     period: Duration,
-    mut work: impl FnMut(&mut A) + 'static,
+    mut work: impl FnMut(&mut A, &mut Context<A>) + 'static,
 ) where
     A: Actor<Context = Context<A>>,
 {
     ctx.run_later(period, move |actor, ctx| {
-        work(actor);
+        work(actor, ctx);
         every(ctx, period, work);
     });
 }
@@ -34,7 +34,7 @@ mod tests {
         type Context = Context<Self>;
 
         fn started(&mut self, ctx: &mut Self::Context) {
-            every(ctx, PERIOD, |ticking: &mut Self| ticking.0.set(ticking.0.get() + 1));
+            every(ctx, PERIOD, |ticking: &mut Self, _| ticking.0.set(ticking.0.get() + 1));
         }
     }
 

@@ -13,8 +13,8 @@
 //!   then flips their bits and tells the [`broadcaster`].
 //! - The broadcaster numbers flips, encodes a batch once and hands it to one hub per [`worker`]
 //!   thread, which hands it to that thread's sessions.
-//! - A [`node`] starts and wires all of them, a [`worker`] what lives on one HTTP thread; [`stats`] counts;
-//!   [`operator`] copies a board in use.
+//! - A [`table`] is a board in play, with its shards and its broadcaster; a [`node`] has one or more of them, and each
+//!   HTTP [`worker`] thread a desk for each. [`stats`] counts; [`operator`] copies a board in use.
 //!
 //! A box goes from unchecked to checked once, so the board is a grow-only set: merging is OR,
 //! repeating is harmless, order does not matter. Every queue is bounded, with its overflow action
@@ -26,6 +26,7 @@ pub mod messages;
 pub mod link;
 pub mod wires;
 pub mod limits;
+pub mod rules;
 pub mod settings;
 pub mod session;
 pub mod shard;
@@ -35,6 +36,7 @@ pub mod worker;
 pub mod stats;
 pub mod clock;
 pub mod vital;
+pub mod table;
 pub mod node;
 pub mod operator;
 mod interval;

@@ -55,13 +55,13 @@ pub struct LearnBoxes(pub Vec<Offset>);
 #[rtype(result = "Words")]
 pub struct ReadWords;
 
-/// node → shard: the board was reset: end the commit in flight, pass on what you have flipped,
+/// table → shard: the board was reset: end the commit in flight, pass on what you have flipped,
 /// then forget every box. The answer comes when all is forgotten.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct ForgetBoxes;
 
-/// node → broadcaster: every shard has forgotten its boxes: announce what there is, then begin
+/// table → broadcaster: every shard has forgotten its boxes: announce what there is, then begin
 /// again at 0. The answer comes when every hub has ended its sessions.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -73,13 +73,13 @@ pub struct ForgetBoard;
 #[rtype(result = "()")]
 pub struct BoardForgotten;
 
-/// node → shard: copy these boxes, all of them the shard's, for an export. At most one tile, so that a
+/// table → shard: copy these boxes, all of them the shard's, for an export. At most one tile, so that a
 /// copy takes a microsecond of the shard's time and not milliseconds.
 #[derive(Message)]
 #[rtype(result = "Bytes")]
 pub struct ReadTile(pub BoxRange);
 
-/// node → shard: an import has made these boxes durable; the answer says how many were new here, and
+/// table → shard: an import has made these boxes durable; the answer says how many were new here, and
 /// comes when everybody was handed them, which paces the import.
 #[derive(Message)]
 #[rtype(result = "u32")]
@@ -90,7 +90,7 @@ pub struct MergeBoxes {
     pub generation: Generation,
 }
 
-/// node → hub, shard, broadcaster: answer when everything accepted so far has been passed on; a hub
+/// table → hub, shard, broadcaster: answer when everything accepted so far has been passed on; a hub
 /// answers for its thread's checks.
 #[derive(Message)]
 #[rtype(result = "()")]
@@ -118,7 +118,12 @@ pub struct FlushBatch(pub Arc<Batch>);
 #[rtype(result = "()")]
 pub struct PulseMade(pub Arc<Pulse>);
 
-/// node → hub: end every session.
+/// table → shard, broadcaster, hub: the board is closed: end, a hub when its last session has.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave;
+
+/// table → hub: end every session.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct EndSessions(pub Close);

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use crate::{
     board::{Offset, ShardIndex},
     messages::{MergeBoxes, ReadTile},
-    node::Node,
     store::StoreError,
+    table::Table,
 };
 
-impl Node {
+impl Table {
     /// The bits of tile `tile` as they are now: every box that was acknowledged before this was called,
     /// and none that is not durable, because a bit flips only after the store has it. `None` if there
     /// is no such tile, or its shard has ended.

@@ -147,6 +147,10 @@ impl Close {
     pub const RANGE_REVERSED: Self = Self::new(1008, "range reversed");
     /// A range of more boxes than one request may ask for.
     pub const RANGE_TOO_LONG: Self = Self::new(1008, "range too long");
+    /// The board takes no checks.
+    pub const READ_ONLY: Self = Self::new(1008, "read-only board");
+    /// The box is set aside.
+    pub const RESERVED: Self = Self::new(1008, "reserved box");
     /// The connection would have to wait too long for its next token.
     pub const RATE: Self = Self::new(1008, "rate limit");
     /// Above the message size limit.

@@ -48,7 +48,7 @@ use crate::{
     settings::SessionSettings,
     shard::gate::NoRoom,
     stats::{Counted, Stats},
-    worker::{Worker, downlink::Downlink},
+    worker::{desk::Desk, downlink::Downlink},
 };
 
 /// A socket to be turned into a session, and what came with it.
@@ -65,7 +65,7 @@ pub struct Connection {
 
 /// The actor of one WebSocket.
 pub struct Session {
-    worker: Rc<Worker>,
+    desk: Rc<Desk>,
     link: Arc<SessionLink>,
     downlink: Rc<Downlink>,
     conversation: Conversation,
@@ -81,17 +81,17 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts a session on this thread.
-    pub fn start_on(worker: Rc<Worker>, connection: Connection) {
-        let stats = &worker.node.stats;
+    /// Starts a session on this thread, at the desk of the board that it plays on.
+    pub fn start_at(desk: Rc<Desk>, connection: Connection) {
+        let stats = &desk.table.stats;
         stats.connections_opened.inc();
         let counted = Counted::one(&stats.connections);
         Self::create(|ctx| {
-            ctx.set_mailbox_capacity(worker.node.settings.session.mailbox);
-            let (inbox, now_s) = (ctx.address().recipient(), worker.node.clock.now_s());
+            ctx.set_mailbox_capacity(desk.node.settings.session.mailbox);
+            let (inbox, now_s) = (ctx.address().recipient(), desk.node.clock.now_s());
             let link = Arc::new(SessionLink::new(inbox, connection.version, now_s));
             Self {
-                worker,
+                desk,
                 downlink: Rc::new(Downlink::new(link.clone(), connection.stream)),
                 link,
                 conversation: Conversation::new(connection.version),
@@ -106,11 +106,11 @@ impl Session {
     }
 
     fn settings(&self) -> &SessionSettings {
-        &self.worker.node.settings.session
+        &self.desk.node.settings.session
     }
 
     fn stats(&self) -> &Stats {
-        &self.worker.node.stats
+        &self.desk.table.stats
     }
 
     fn limits(&self) -> Limits {
@@ -119,35 +119,34 @@ impl Session {
     }
 
     fn now_ns(&self) -> u64 {
-        self.worker.node.clock.now_ns()
+        self.desk.node.clock.now_ns()
     }
 
     fn set_deadline(&self, after: Option<Duration>) {
         // One second more than asked: the clock counts whole seconds.
         let deadline_s =
-            after.map_or(0, |after| self.worker.node.clock.now_s() + whole_seconds(after) + 1);
+            after.map_or(0, |after| self.desk.node.clock.now_s() + whole_seconds(after) + 1);
         self.link.set_deadline(deadline_s);
     }
 
     /// Takes one message of the client as far as it goes now.
     fn accept(&mut self, message: ClientMessage) {
         let (limits, now_ns) = (self.limits(), self.now_ns());
-        let stats = &self.worker.node.stats;
+        let stats = &self.desk.table.stats;
         let effect = self.conversation.accept(message, &limits, now_ns, stats);
         self.perform(effect);
     }
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Ask(request) => {
-                self.be_found(request);
-                self.ask(request);
-            }
-            Effect::Refuse(id, Refusal::Rate) => {
-                // Not asked yet: of an earlier check of the same box the answer is still to come.
-                self.stats().refused(Refusal::Rate.label());
-                self.downlink.say(refused_frame(id.get(), Refusal::Rate));
-            }
+            Effect::Ask(request) => match self.refusal(request) {
+                Some((id, reason)) => self.turn_away(id, reason),
+                None => {
+                    self.be_found(request);
+                    self.ask(request);
+                }
+            },
+            Effect::Refuse(id, Refusal::Rate) => self.turn_away(id, Refusal::Rate),
             Effect::Refuse(id, reason) => self.refuse(id, reason),
             Effect::Close(close) => {
                 let reason = if close == Close::RATE { Refusal::Rate } else { Refusal::Busy };
@@ -162,7 +161,7 @@ impl Session {
     /// after it.
     fn be_found(&self, request: Request) {
         let Some(mut view) = self.downlink.view() else { return };
-        let roster = &self.worker.roster;
+        let roster = &self.desk.roster;
         match request {
             Request::Check(id) => {
                 view.asked(id);
@@ -179,25 +178,25 @@ impl Session {
     fn ask(&mut self, request: Request) {
         if self.offer(request).is_err() {
             let (limits, now_ns) = (self.limits(), self.now_ns());
-            let stats = &self.worker.node.stats;
+            let stats = &self.desk.table.stats;
             self.conversation.found_no_room(request, &limits, now_ns, stats);
         }
     }
 
     /// One attempt to put a request on its way to its shard.
     fn offer(&self, request: Request) -> Result<(), NoRoom> {
-        let node = &self.worker.node;
+        let table = &self.desk.table;
         match request {
             Request::Check(id) => {
-                let (shard, offset) = node.board.locate(id);
-                self.worker.courier.carry(shard, offset, &self.link)
+                let (shard, offset) = table.board.locate(id);
+                self.desk.courier.carry(shard, offset, &self.link)
             }
             Request::Range(range, sequence) => {
-                let (shard, _) = node.board.locate(range.first());
+                let (shard, _) = table.board.locate(range.first());
                 let session = self.link.clone();
                 let read = ReadRange { range, sequence, session, begun: None };
                 // A shard that is gone takes the node down; until then the session just waits.
-                node.shard(shard).ranges.try_send(read).map_err(|_full| NoRoom::Mailbox)
+                table.shard(shard).ranges.try_send(read).map_err(|_full| NoRoom::Mailbox)
             }
         }
     }
@@ -208,8 +207,8 @@ impl Session {
             Request::Check(id) => id,
             Request::Range(range, _) => range.first(),
         };
-        let node = &self.worker.node;
-        let gate = &node.shard(node.board.locate(id).0).gate;
+        let table = &self.desk.table;
+        let gate = &table.shard(table.board.locate(id).0).gate;
         // Twice: once it is known who waits, nobody can make room unnoticed. What lacks may have changed.
         for _ in 0..2 {
             match self.offer(request) {
@@ -219,6 +218,24 @@ impl Session {
             }
         }
         Poll::Pending
+    }
+
+    /// Whether the rules of the board forbid what is to be asked.
+    fn refusal(&self, request: Request) -> Option<(BoxId, Refusal)> {
+        let Request::Check(id) = request else { return None };
+        self.desk.table.rules.refuses(id).map(|reason| (id, reason))
+    }
+
+    /// Refuses a check that was not asked yet: of an earlier one of the same box the answer is still to come.
+    fn turn_away(&mut self, id: BoxId, reason: Refusal) {
+        self.stats().refused(reason.label());
+        match reason {
+            _ if self.link.version() == Version::V2 => {
+                self.downlink.say(refused_frame(id.get(), reason));
+            }
+            Refusal::Reserved => self.close(Close::RESERVED),
+            _ => self.close(Close::READ_ONLY),
+        }
     }
 
     /// Tells a `v=2` client that its check was not taken, unless it was answered by now.
@@ -323,15 +340,15 @@ impl Session {
     /// The outbox is empty again: tell the total, and ask again for what may have been missed.
     fn resync(&mut self) {
         self.stats().resyncs.inc();
-        self.downlink.caught_up(self.worker.roster.settled());
+        self.downlink.caught_up(self.desk.roster.settled());
         let Some(view) = self.downlink.view() else { return };
-        let board = &self.worker.node.board;
+        let board = &self.desk.table.board;
         let own = view.unanswered().iter().filter_map(|id| board.box_id(*id));
         self.conversation.resync(view.ranges().iter().copied(), own);
     }
 
     /// The client is not silent: it spoke, or it was us who did not listen.
     fn heard(&self) {
-        self.link.heard(self.worker.node.clock.now_s());
+        self.link.heard(self.desk.node.clock.now_s());
     }
 }

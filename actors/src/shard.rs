@@ -19,8 +19,8 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorFuture, AsyncContext, Context, Handler, MessageResult, ResponseFuture,
-    dev::SendError, fut::wrap_future,
+    Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, MessageResult,
+    ResponseFuture, dev::SendError, fut::wrap_future,
 };
 use bytes::BytesMut;
 use tokio::sync::oneshot;
@@ -34,8 +34,8 @@ use crate::{
     board::{Board, Offset, ShardIndex},
     link::{SessionLink, ToSession},
     messages::{
-        BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, MergeBoxes, ReadRange, ReadTile,
-        ReadWords,
+        BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, Leave, MergeBoxes, ReadRange,
+        ReadTile, ReadWords,
     },
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
     settings::ShardSettings,
@@ -412,5 +412,13 @@ impl Handler<Drain> for Shard {
             // An error means the shard is gone, and with it what it had to pass on.
             let _ = all_drained.await;
         })
+    }
+}
+
+impl Handler<Leave> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
+        ctx.stop();
     }
 }

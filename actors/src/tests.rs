@@ -1,5 +1,6 @@
 //! Actors together, over real sockets and a store that does what a test wants of it.
 
+mod boards;
 mod courier;
 mod delivery;
 mod refusals;
@@ -26,9 +27,8 @@ use crate::{
     protocol::{Close, Version},
     session::{Connection, Session, frame::FrameLimits},
     settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
-    stats::Stats,
     store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
-    worker::Worker,
+    worker::{Worker, desk::Desk},
 };
 
 /// A store in memory whose commits wait for permission, and fail or panic on demand.
@@ -54,7 +54,11 @@ pub(crate) const FREELY: usize = 1_000_000;
 
 impl TestStore {
     pub(crate) fn new(boxes: u32, shards: u32, permits: usize) -> Arc<Self> {
-        let board = Board::new("test", boxes, shards).expect("a legal board");
+        Self::named("test", boxes, shards, permits)
+    }
+
+    pub(crate) fn named(name: &str, boxes: u32, shards: u32, permits: usize) -> Arc<Self> {
+        let board = Board::new(name, boxes, shards).expect("a legal board");
         let words = board.shard_indexes().map(|shard| vec![0; words_for(board.boxes_in(shard))]);
         Arc::new(Self {
             words: Mutex::new(words.collect()),
@@ -153,14 +157,27 @@ pub(crate) fn settings() -> NodeSettings {
     }
 }
 
-/// Runs a test in a node of its own.
+/// Runs a test in a node of its own, at a desk for its main board.
 pub(crate) fn run<F: Future>(
+    settings: NodeSettings,
+    store: &Arc<TestStore>,
+    test: impl FnOnce(std::rc::Rc<Desk>) -> F,
+) -> F::Output {
+    run_node(settings, store, async |worker| {
+        let desk = worker.desk(worker.node.main());
+        // The worker keeps it for as long as the board is in play.
+        test(desk).await
+    })
+}
+
+/// Runs a test in a node of its own.
+pub(crate) fn run_node<F: Future>(
     settings: NodeSettings,
     store: &Arc<TestStore>,
     test: impl FnOnce(std::rc::Rc<Worker>) -> F,
 ) -> F::Output {
     actix::System::new().block_on(async {
-        let node = Node::start(settings, store.clone(), Arc::new(Stats::default()));
+        let node = Node::start(settings, store.clone(), Arc::default());
         test(Worker::start(node.await.expect("the node starts"))).await
     })
 }
@@ -168,22 +185,22 @@ pub(crate) fn run<F: Future>(
 pub(crate) struct Client(TcpStream);
 
 impl Client {
-    pub(crate) async fn connect(worker: &std::rc::Rc<Worker>, version: Version) -> Self {
-        let mut client = Self::start(worker, version).await;
+    pub(crate) async fn connect(desk: &std::rc::Rc<Desk>, version: Version) -> Self {
+        let mut client = Self::start(desk, version).await;
         assert_eq!(client.frame().await.len(), 4, "greeted with the total");
         client
     }
 
     /// Connected, with buffers as small as a session's, and not greeted yet.
-    async fn start(worker: &std::rc::Rc<Worker>, version: Version) -> Self {
+    async fn start(desk: &std::rc::Rc<Desk>, version: Version) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (stream, _) = accepted.expect("accepted");
-        let size = worker.node.settings.session.send_buffer_bytes;
+        let size = desk.node.settings.session.send_buffer_bytes;
         socket2::SockRef::from(&stream).set_send_buffer_size(size).expect("a legal size");
         let connection = Connection { stream, unread: Vec::new(), version, permit: Box::new(()) };
-        Session::start_on(worker.clone(), connection);
+        Session::start_at(desk.clone(), connection);
         let client = client.expect("connected");
         socket2::SockRef::from(&client).set_recv_buffer_size(size).expect("a legal size");
         Self(client)
@@ -235,10 +252,10 @@ async fn eventually(what: &str, condition: impl Fn() -> bool) {
 #[test]
 fn a_stalled_store_stops_the_writers_and_not_the_readers() {
     let store = TestStore::new(1000, 1, 0);
-    run(settings(), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut writer = Client::connect(&worker, Version::Plain).await;
-        let mut reader = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut writer = Client::connect(&desk, Version::Plain).await;
+        let mut reader = Client::connect(&desk, Version::Plain).await;
         for id in 1..=30 {
             writer.send(&[id]).await;
         }
@@ -262,15 +279,15 @@ fn who_waits_too_long_for_a_full_shard_is_turned_away() {
     let store = TestStore::new(1000, 1, 0);
     let mut settings = settings();
     settings.session.shard_wait_timeout = Duration::from_millis(50);
-    run(settings, &store, async |worker| {
-        let mut scoped = Client::connect(&worker, Version::V2).await;
+    run(settings, &store, async |desk| {
+        let mut scoped = Client::connect(&desk, Version::V2).await;
         for id in 1..=6 {
             scoped.send(&[id]).await;
         }
         for id in 5..=6_u8 {
             assert_eq!(scoped.frame().await, [id, 0, 0, 0, 2], "refused: busy, and it stays");
         }
-        let mut plain = Client::connect(&worker, Version::Plain).await;
+        let mut plain = Client::connect(&desk, Version::Plain).await;
         plain.send(&[7]).await;
         let close = plain.frame().await;
         assert_eq!((&close[..2], &close[2..]), (&1013_u16.to_be_bytes()[..], &b"busy"[..]));
@@ -284,10 +301,10 @@ fn who_waits_too_long_for_a_full_shard_is_turned_away() {
 #[test]
 fn while_a_check_is_pending_the_public_update_is_the_one_answer() {
     let store = TestStore::new(1000, 1, 0);
-    run(settings(), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut first = Client::connect(&worker, Version::Plain).await;
-        let mut second = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut first = Client::connect(&desk, Version::Plain).await;
+        let mut second = Client::connect(&desk, Version::Plain).await;
         first.send(&[7]).await;
         eventually("the first check", || store.commits.load(Ordering::SeqCst) == 1).await;
         second.send(&[7]).await;
@@ -316,9 +333,9 @@ fn while_a_check_is_pending_the_public_update_is_the_one_answer() {
 fn a_failed_commit_refuses_everybody_in_it_and_flips_nothing() {
     let store = TestStore::new(1000, 1, FREELY);
     store.failing.store(true, Ordering::SeqCst);
-    run(settings(), &store, async |worker| {
-        let mut scoped = Client::connect(&worker, Version::V2).await;
-        let mut plain = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let mut scoped = Client::connect(&desk, Version::V2).await;
+        let mut plain = Client::connect(&desk, Version::Plain).await;
         scoped.send(&[9]).await;
         assert_eq!(scoped.frame().await, [9, 0, 0, 0, 1]);
         plain.send(&[9]).await;
@@ -334,8 +351,8 @@ fn a_failed_commit_refuses_everybody_in_it_and_flips_nothing() {
 #[test]
 fn what_the_store_learns_by_itself_is_announced_once() {
     let store = TestStore::new(300_000, 2, FREELY);
-    run(settings(), &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
         client.send(&[200_001]).await;
         assert_eq!(client.ids(1).await, [200_001]);
         let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
@@ -360,10 +377,10 @@ fn what_the_store_learns_by_itself_is_announced_once() {
 #[test]
 fn another_nodes_check_of_a_pending_box_is_answered_once() {
     let store = TestStore::new(1000, 1, 0);
-    run(settings(), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut first = Client::connect(&worker, Version::Plain).await;
-        let mut second = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut first = Client::connect(&desk, Version::Plain).await;
+        let mut second = Client::connect(&desk, Version::Plain).await;
         first.send(&[7]).await;
         eventually("the first check is with the store", || stats.shard_queue.get() == 1).await;
         second.send(&[7]).await;
@@ -385,15 +402,15 @@ fn another_nodes_check_of_a_pending_box_is_answered_once() {
 #[test]
 fn a_reset_forgets_every_box_and_ends_every_session() {
     let store = TestStore::new(250_000, 2, 1);
-    run(settings(), &store, async |worker| {
-        let node = worker.node.clone();
-        let mut scoped = Client::connect(&worker, Version::V2).await;
-        let mut plain = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let node = desk.node.clone();
+        let mut scoped = Client::connect(&desk, Version::V2).await;
+        let mut plain = Client::connect(&desk, Version::Plain).await;
         plain.send(&[5]).await;
         assert_eq!(plain.ids(1).await, [5]);
         // On its way to the old board while that is reset.
         scoped.send(&[7]).await;
-        eventually("a commit in flight", || node.stats.shard_queue.get() == 1).await;
+        eventually("a commit in flight", || desk.table.stats.shard_queue.get() == 1).await;
         let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
         assert_eq!(feed.snapshot(ShardIndex(0)).await.expect("the shard is there")[0], 1 << 4);
         let reset = tokio::spawn(feed.reset());
@@ -409,9 +426,9 @@ fn a_reset_forgets_every_box_and_ends_every_session() {
                 (&1012_u16.to_be_bytes()[..], &b"board reset"[..])
             );
         }
-        assert_eq!((node.stats.announced.get(), node.overview().total), (0, 0));
+        assert_eq!((desk.table.stats.announced.get(), node.main().overview().total), (0, 0));
         assert_eq!(feed.snapshot(ShardIndex(0)).await.expect("the shard is there")[0], 0);
-        let mut newcomer = Client::connect(&worker, Version::Plain).await;
+        let mut newcomer = Client::connect(&desk, Version::Plain).await;
         newcomer.send(&[1, 100]).await;
         assert_eq!(newcomer.frame().await[4..], [0; 13]);
         newcomer.send(&[7]).await;
@@ -423,12 +440,12 @@ fn a_reset_forgets_every_box_and_ends_every_session() {
 #[test]
 fn a_merge_that_a_reset_overtakes_adds_nothing() {
     let store = TestStore::new(1000, 1, 0);
-    run(settings(), &store, async |worker| {
-        let node = worker.node.clone();
+    run(settings(), &store, async |desk| {
+        let node = desk.node.clone();
         let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
         let merging = tokio::task::spawn_local({
             let node = node.clone();
-            async move { node.merge(ShardIndex(0), vec![Offset(3)]).await }
+            async move { node.main().merge(ShardIndex(0), vec![Offset(3)]).await }
         });
         // Lets the merge go to the store, where it waits.
         tokio::task::yield_now().await;
@@ -453,9 +470,9 @@ fn a_pulse_tells_everybody_on_v2_what_changed_anywhere() {
     let store = TestStore::new(300_000, 2, FREELY);
     let mut settings = settings();
     settings.broadcaster.pulse_interval = Duration::from_millis(20);
-    run(settings, &store, async |worker| {
-        let mut plain = Client::connect(&worker, Version::Plain).await;
-        let mut scoped = Client::connect(&worker, Version::V2).await;
+    run(settings, &store, async |desk| {
+        let mut plain = Client::connect(&desk, Version::Plain).await;
+        let mut scoped = Client::connect(&desk, Version::V2).await;
         for id in [100_001, 100_002, 300_000] {
             plain.send(&[id]).await;
         }
@@ -468,7 +485,7 @@ fn a_pulse_tells_everybody_on_v2_what_changed_anywhere() {
             assert!(total >= seen.values().sum(), "tiles are told with the boxes they count");
         }
         assert_eq!(seen.into_iter().collect::<Vec<_>>(), [(1, 2), (2, 1)]);
-        let overview = worker.node.overview();
+        let overview = desk.node.main().overview();
         assert_eq!((overview.total, &overview.checked[..]), (3, &[0, 2, 1][..]));
         let mut told = plain.ids(3).await;
         told.sort_unstable();
@@ -482,34 +499,37 @@ fn a_pulse_tells_everybody_on_v2_what_changed_anywhere() {
 fn a_board_is_counted_when_it_is_loaded() {
     let store = TestStore::new(300_000, 2, FREELY);
     store.words.lock().expect("unpoisoned")[1][0] = 0b1011;
-    run(settings(), &store, async |worker| {
-        assert_eq!(worker.node.overview().checked[..], [0, 0, 3]);
-        assert_eq!(worker.node.stats.announced.get(), 3);
+    run(settings(), &store, async |desk| {
+        assert_eq!(desk.node.main().overview().checked[..], [0, 0, 3]);
+        assert_eq!(desk.table.stats.announced.get(), 3);
     });
 }
 
 #[test]
 fn what_an_operator_merges_is_announced_once_and_durable_first() {
     let store = TestStore::new(300_000, 2, 0);
-    run(settings(), &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
-        let node = worker.node.clone();
+    run(settings(), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
+        let node = desk.node.clone();
         let offsets = vec![Offset(0), Offset(9), Offset(9)];
         let merge = actix::spawn(async move {
-            let first = node.merge(ShardIndex(1), offsets.clone()).await;
-            (first.expect("stored"), node.merge(ShardIndex(1), offsets).await.expect("stored"))
+            let first = node.main().merge(ShardIndex(1), offsets.clone()).await;
+            (
+                first.expect("stored"),
+                node.main().merge(ShardIndex(1), offsets).await.expect("stored"),
+            )
         });
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let tile = worker.node.read_tile(2).await.expect("a tile");
+        let tile = desk.node.main().read_tile(2).await.expect("a tile");
         assert!(tile.iter().all(|byte| *byte == 0), "nothing flips before the store has it");
         store.permits.add_permits(FREELY);
         assert_eq!(client.ids(2).await, [200_001, 200_010]);
         assert_eq!(merge.await.expect("no panic"), (2, 0), "new the first time only");
-        let tile = worker.node.read_tile(2).await.expect("a tile");
+        let tile = desk.node.main().read_tile(2).await.expect("a tile");
         assert_eq!((tile.len(), &tile[..3]), (12_500, &[1, 2, 0][..]));
         client.send(&[7]).await;
         assert_eq!(client.ids(1).await, [7], "nothing else came in between");
-        assert_eq!(worker.node.read_tile(3).await, None, "past the end");
+        assert_eq!(desk.node.main().read_tile(3).await, None, "past the end");
     });
 }
 
@@ -518,32 +538,38 @@ fn a_merge_waits_until_everybody_was_handed_its_boxes() {
     let store = TestStore::new(300_000, 2, FREELY);
     let mut settings = settings();
     settings.broadcaster.interval = Duration::from_millis(200);
-    run(settings, &store, async |worker| {
-        let node = &worker.node;
+    run(settings, &store, async |desk| {
+        let node = &desk.node;
         let began = Instant::now();
         for round in 0..4 {
-            assert_eq!(node.merge(ShardIndex(0), vec![Offset(round)]).await.expect("stored"), 1);
-            assert_eq!(node.stats.announced.get(), i64::from(round) + 1);
+            assert_eq!(
+                node.main().merge(ShardIndex(0), vec![Offset(round)]).await.expect("stored"),
+                1
+            );
+            assert_eq!(desk.table.stats.announced.get(), i64::from(round) + 1);
         }
         // The pace allows flushes at 0, 90, 280 and 470 ms.
         assert!(began.elapsed() >= Duration::from_millis(470), "one flush each");
         store.failing.store(true, Ordering::Relaxed);
-        assert!(node.merge(ShardIndex(0), vec![Offset(99)]).await.is_err());
-        assert_eq!(node.stats.announced.get(), 4, "what is not stored is not told");
+        assert!(node.main().merge(ShardIndex(0), vec![Offset(99)]).await.is_err());
+        assert_eq!(desk.table.stats.announced.get(), 4, "what is not stored is not told");
         store.failing.store(false, Ordering::Relaxed);
         node.begin_draining();
-        assert!(node.merge(ShardIndex(0), vec![Offset(99)]).await.is_err(), "not while stopping");
+        assert!(
+            node.main().merge(ShardIndex(0), vec![Offset(99)]).await.is_err(),
+            "not while stopping"
+        );
     });
 }
 
 #[test]
 fn a_shard_that_panics_is_reported_and_the_others_go_on() {
     let store = TestStore::new(300_000, 2, FREELY);
-    run(settings(), &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
         store.panicking.store(true, Ordering::SeqCst);
         client.send(&[1]).await;
-        let fatal = tokio::time::timeout(Duration::from_secs(20), worker.node.fatal.wait()).await;
+        let fatal = tokio::time::timeout(Duration::from_secs(20), desk.node.fatal.wait()).await;
         assert_eq!(fatal.expect("reported"), "shard 0");
         store.panicking.store(false, Ordering::SeqCst);
         client.send(&[200_001]).await;
@@ -554,16 +580,16 @@ fn a_shard_that_panics_is_reported_and_the_others_go_on() {
 #[test]
 fn draining_commits_and_announces_before_it_says_goodbye() {
     let store = TestStore::new(1000, 1, 0);
-    run(settings(), &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
         for id in 1..=3 {
             client.send(&[id]).await;
         }
-        let stats = worker.node.stats.clone();
+        let stats = desk.table.stats.clone();
         eventually("the checks are with the shard", || stats.shard_queue.get() == 3).await;
-        let node = worker.node.clone();
+        let node = desk.node.clone();
         let drained = actix::spawn(async move { node.drain(Close::GOING_AWAY).await });
-        eventually("draining", || worker.node.is_draining()).await;
+        eventually("draining", || desk.node.is_draining()).await;
         client.send(&[4]).await;
         store.permits.add_permits(FREELY);
         drained.await.expect("it drains");

@@ -54,17 +54,21 @@ impl Fatal {
 pub struct Vital {
     what: String,
     fatal: Arc<Fatal>,
+    /// What it is part of is being closed: from then on it may end.
+    ending: Arc<AtomicBool>,
 }
 
 impl Vital {
-    /// Reports to `fatal` that `what` has ended.
-    pub(crate) fn new(what: impl Into<String>, fatal: Arc<Fatal>) -> Self {
-        Self { what: what.into(), fatal }
+    /// Reports to `fatal` that `what` has ended, unless it is `ending` by then.
+    pub(crate) fn new(what: impl Into<String>, fatal: Arc<Fatal>, ending: Arc<AtomicBool>) -> Self {
+        Self { what: what.into(), fatal, ending }
     }
 }
 
 impl Drop for Vital {
     fn drop(&mut self) {
-        self.fatal.raise(&self.what);
+        if !self.ending.load(Ordering::Acquire) {
+            self.fatal.raise(&self.what);
+        }
     }
 }

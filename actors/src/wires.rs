@@ -11,7 +11,8 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 use crate::{
     messages::{
         BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndSessions, FlushBatch, ForgetBoard,
-        ForgetBoxes, Join, LearnBoxes, MergeBoxes, PulseMade, ReadRange, ReadTile, ReadWords,
+        ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange, ReadTile,
+        ReadWords,
     },
     shard::gate::Gate,
 };
@@ -37,6 +38,8 @@ pub struct ShardLink {
     pub merges: Recipient<MergeBoxes>,
     /// Before the end.
     pub drain: Recipient<Drain>,
+    /// After the end.
+    pub leave: Recipient<Leave>,
 }
 
 impl ShardLink {
@@ -51,7 +54,8 @@ impl ShardLink {
             + Handler<ForgetBoxes>
             + Handler<ReadTile>
             + Handler<MergeBoxes>
-            + Handler<Drain>,
+            + Handler<Drain>
+            + Handler<Leave>,
     {
         Self {
             gate,
@@ -63,6 +67,7 @@ impl ShardLink {
             tiles: addr.clone().recipient(),
             merges: addr.clone().recipient(),
             drain: addr.clone().recipient(),
+            leave: addr.clone().recipient(),
         }
     }
 }
@@ -81,6 +86,8 @@ pub struct BroadcasterLink {
     pub forget: Recipient<ForgetBoard>,
     /// Before the end.
     pub drain: Recipient<Drain>,
+    /// After the end.
+    pub leave: Recipient<Leave>,
 }
 
 impl BroadcasterLink {
@@ -91,13 +98,15 @@ impl BroadcasterLink {
             + Handler<BoxesChecked>
             + Handler<AttachHub>
             + Handler<ForgetBoard>
-            + Handler<Drain>,
+            + Handler<Drain>
+            + Handler<Leave>,
     {
         Arc::new(Self {
             news: addr.clone().recipient(),
             attach: addr.clone().recipient(),
             forget: addr.clone().recipient(),
             drain: addr.clone().recipient(),
+            leave: addr.clone().recipient(),
         })
     }
 }
@@ -117,6 +126,8 @@ pub struct HubLink {
     pub drain: Recipient<Drain>,
     /// At the end.
     pub end: Recipient<EndSessions>,
+    /// After the end.
+    pub leave: Recipient<Leave>,
 }
 
 impl HubLink {
@@ -129,7 +140,8 @@ impl HubLink {
             + Handler<PulseMade>
             + Handler<BoardForgotten>
             + Handler<Drain>
-            + Handler<EndSessions>,
+            + Handler<EndSessions>
+            + Handler<Leave>,
     {
         Arc::new(Self {
             join: addr.clone().recipient(),
@@ -138,6 +150,7 @@ impl HubLink {
             forget: addr.clone().recipient(),
             drain: addr.clone().recipient(),
             end: addr.clone().recipient(),
+            leave: addr.clone().recipient(),
         })
     }
 }

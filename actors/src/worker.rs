@@ -1,6 +1,7 @@
-//! What lives on one HTTP worker thread: its hub, its courier, and what they share with its sessions.
+//! What lives on one HTTP worker thread: for each board in play a [`Desk`], and what all of them share.
 
 pub(crate) mod courier;
+pub mod desk;
 pub(crate) mod downlink;
 mod heartbeat;
 mod hub;
@@ -8,65 +9,44 @@ mod pulses;
 pub(crate) mod roster;
 pub mod viewers;
 
-use std::{cell::RefCell, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
-use actix::{Actor, AsyncContext};
+use self::desk::{Desk, Scratch};
+use crate::{node::Node, table::Table};
 
-use self::{
-    courier::Courier,
-    hub::{Hub, HubParts},
-    roster::Roster,
-};
-use crate::{node::Node, vital::Vital, wires::HubLink};
-
-/// What the sessions of one worker thread share.
+/// One HTTP worker thread.
 pub struct Worker {
     /// The node.
     pub node: Arc<Node>,
-    /// The thread's hub.
-    pub(crate) hub: Arc<HubLink>,
-    /// What that and its sessions share.
-    pub(crate) roster: Rc<Roster>,
-    /// Takes its sessions' checks to the shards.
-    pub(crate) courier: Rc<Courier>,
-    /// Where sockets are read into, one at a time.
-    pub(crate) read_buffer: RefCell<Box<[u8]>>,
-    /// Positions of the updates that concern the session at hand.
-    pub(crate) picked: RefCell<Vec<u32>>,
+    /// By the names of their boards.
+    desks: RefCell<HashMap<String, Rc<Desk>>>,
+    scratch: Rc<Scratch>,
 }
 
 impl Worker {
-    /// Starts this thread's hub, which attaches itself to the broadcaster.
+    /// Of this thread, without a desk yet.
     pub fn start(node: Arc<Node>) -> Rc<Self> {
-        let roster = Rc::<Roster>::default();
-        let (shards, stats) = (node.directory().clone(), node.stats.clone());
-        let (settings, clock) = (node.settings, node.clock);
-        let courier = Courier::new(shards, settings.shards.gather, clock.began());
-        let parts = HubParts {
-            settings: settings.hub,
-            clock,
-            broadcaster: node.broadcaster().clone(),
-            stats,
-            roster: roster.clone(),
-            courier: courier.clone(),
-            vital: Vital::new("a hub", node.fatal.clone()),
-        };
-        let mut link = None;
-        Hub::create(|ctx| {
-            let own = HubLink::new(&ctx.address());
-            link = Some(own.clone());
-            Hub::new(parts, own)
+        let scratch = Rc::new(Scratch::new(node.settings.session.read_buffer_bytes));
+        Rc::new(Self { node, desks: RefCell::default(), scratch })
+    }
+
+    /// This thread's desk for a board; opened for the first who asks, and given up when the board is closed.
+    pub fn desk(self: &Rc<Self>, table: &Arc<Table>) -> Rc<Desk> {
+        let mut desks = self.desks.borrow_mut();
+        let known = desks.get(table.board.name()).filter(|desk| Arc::ptr_eq(&desk.table, table));
+        if let Some(desk) = known {
+            return desk.clone();
+        }
+        let desk = Desk::open(self.node.clone(), table.clone(), self.scratch.clone());
+        desks.insert(table.board.name().to_owned(), desk.clone());
+        let (worker, closing) = (Rc::downgrade(self), Rc::downgrade(&desk));
+        let closed = table.closed();
+        actix::spawn(async move {
+            closed.await;
+            if let Some(worker) = worker.upgrade() {
+                worker.desks.borrow_mut().retain(|_, desk| closing.as_ptr() != Rc::as_ptr(desk));
+            }
         });
-        let hub = link.expect("a context is made at once");
-        node.add_hub(hub.clone());
-        let buffer = vec![0; node.settings.session.read_buffer_bytes].into_boxed_slice();
-        Rc::new(Self {
-            node,
-            hub,
-            roster,
-            courier,
-            read_buffer: RefCell::new(buffer),
-            picked: RefCell::new(Vec::new()),
-        })
+        desk
     }
 }

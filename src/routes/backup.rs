@@ -14,7 +14,7 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use actors::{board::counted, node::Node};
+use actors::{board::counted, node::Node, table::Table};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::Deserialize;
@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use self::merging::Merging;
-use super::query::switch;
+use super::query::{switch, table};
 use crate::backup::{
     Header, MEDIA_TYPE, Summary, bytes_max,
     encoder::Encoder,
@@ -77,7 +77,7 @@ impl Operations {
 
 /// An export on its way.
 struct Exporting {
-    node: web::Data<Node>,
+    table: Arc<Table>,
     encoder: Encoder,
     /// Bytes to be sent before the next tile is read.
     out: Vec<u8>,
@@ -130,14 +130,18 @@ pub async fn export(
     if let Some(refusal) = refuse_pages(&request).or_else(|| operations.refuse_another(&meant)) {
         return refusal;
     }
+    let table = match table(request.query_string(), &node) {
+        Ok(table) => table,
+        Err(response) => return response,
+    };
     let Ok(permit) = operations.exports.clone().try_acquire_owned() else {
         return refuse(StatusCode::TOO_MANY_REQUESTS, "too many exports are running: try again");
     };
     let mut out = Vec::new();
-    let header = Header::now(node.board.name(), node.board.boxes());
-    log::info!("export of {} begins", node.board);
+    let header = Header::now(table.board.name(), table.board.boxes());
+    log::info!("export of {} begins", table.board);
     let encoder = Encoder::begin(header, &mut out);
-    let exporting = Exporting { node, encoder, out, tile: 0, _permit: permit };
+    let exporting = Exporting { table, encoder, out, tile: 0, _permit: permit };
     let body = stream::unfold(Some(exporting), |exporting| async {
         let exporting = exporting?;
         Some(match piece(exporting).await {
@@ -151,11 +155,11 @@ pub async fn export(
 
 /// The next bytes, and what comes after them.
 async fn piece(mut exporting: Exporting) -> io::Result<(Bytes, Option<Exporting>)> {
-    let tiles = exporting.node.board.tiles();
+    let tiles = exporting.table.board.tiles();
     while exporting.tile < tiles {
         let numbers = exporting.tile..(exporting.tile + PIECE_TILES).min(tiles);
         exporting.tile = numbers.end;
-        let read = numbers.clone().map(|tile| exporting.node.read_tile(tile));
+        let read = numbers.clone().map(|tile| exporting.table.read_tile(tile));
         for (tile, bits) in numbers.zip(join_all(read).await) {
             let bits = bits.ok_or_else(|| io::Error::other("a shard has ended"))?;
             exporting.encoder.tile(tile, &bits, &mut exporting.out);
@@ -205,7 +209,11 @@ pub async fn import(
         Ok(any_name) => any_name,
         Err(told) => return refuse_unread(StatusCode::BAD_REQUEST, told.trim_end()),
     };
-    let most = bytes_max(node.board.boxes());
+    let table = match table(request.query_string(), &node) {
+        Ok(table) => table,
+        Err(response) => return response,
+    };
+    let most = bytes_max(table.board.boxes());
     if declared(&request).is_some_and(|declared| declared > most) {
         return refuse_unread(StatusCode::PAYLOAD_TOO_LARGE, &too_long(most));
     }
@@ -224,14 +232,14 @@ pub async fn import(
         Ok(received) => received,
         Err(Refusal(status, reason)) => return refuse(status, &reason),
     };
-    if let Some(reason) = misfit(&summary.header, &node, any_name) {
+    if let Some(reason) = misfit(&summary.header, &table, any_name) {
         return refuse(StatusCode::CONFLICT, &reason);
     }
     let boxes = counted(summary.checked.into(), "box", "boxes");
     let tiles = counted(summary.tiles.into(), "tile", "tiles");
     log::info!("import of {boxes} in {tiles} begins");
     let (lines, received) = mpsc::channel(LINES);
-    let merging = Merging::new(node, wishes.rate, summary, lines);
+    let merging = Merging::new(table, wishes.rate, summary, lines);
     actix_web::rt::spawn(async move {
         merging.run(file).await;
         drop(permit);
@@ -272,8 +280,8 @@ fn too_long(most: u64) -> String {
     format!("no backup of this board is longer than {most} bytes")
 }
 
-fn misfit(header: &Header, node: &Node, any_name: bool) -> Option<String> {
-    let board = &node.board;
+fn misfit(header: &Header, table: &Table, any_name: bool) -> Option<String> {
+    let board = &table.board;
     if header.boxes != board.boxes() {
         return Some(format!(
             "the backup is of a board of {} boxes, but this server's has {}",

@@ -35,7 +35,7 @@ pub async fn readyz(
         Err(told) => return HttpResponse::BadRequest().content_type("text/plain").body(told),
     };
     let dead = node.fatal.get();
-    let (store, store_problem) = match node.store().state() {
+    let (store, store_problem) = match node.main().store().state() {
         StoreState::Up => ("up", None),
         StoreState::Down(reason) => ("down", Some(reason.to_string())),
     };

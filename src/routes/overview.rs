@@ -1,20 +1,27 @@
 //! `GET /overview`: how full every tile is, from memory.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use actors::{broadcaster::census::Overview, node::Node};
+use actors::{broadcaster::census::Overview, node::Node, table::Table};
 
-use super::encoded::{Effort, Encoded};
+use super::{
+    encoded::{Effort, Encoded},
+    query,
+};
 
-/// The latest overview as it is sent. It changes at most once a second, however many ask.
+/// The latest overviews as they are sent, by board. Each changes at most once a second, however many ask.
 #[derive(Debug, Default)]
-pub struct Latest(Mutex<Option<(Arc<Overview>, Arc<Encoded>)>>);
+pub struct Latest(Mutex<BTreeMap<String, (Arc<Overview>, Arc<Encoded>)>>);
 
 impl Latest {
-    fn encoded(&self, overview: Arc<Overview>) -> Arc<Encoded> {
+    fn encoded(&self, table: &Table, node: &Node) -> Arc<Encoded> {
+        let overview = table.overview();
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((of, encoded)) = &*latest
+        if let Some((of, encoded)) = latest.get(table.board.name())
             && Arc::ptr_eq(of, &overview)
         {
             return encoded.clone();
@@ -24,16 +31,21 @@ impl Latest {
         let bytes = overview.encode();
         let encoded = Encoded::new("application/octet-stream", "no-cache", Effort::Quick, bytes);
         let encoded = Arc::new(encoded);
-        *latest = Some((overview, encoded.clone()));
+        // Boards that were closed are forgotten.
+        latest.retain(|name, _| node.table(name).is_some());
+        latest.insert(table.board.name().to_owned(), (overview, encoded.clone()));
         encoded
     }
 }
 
-/// `GET /overview`: the encoded [`Overview`], at most a second old.
+/// `GET /overview`: the encoded [`Overview`] of the main board, or of `?board=NAME`, at most a second old.
 pub async fn overview(
     request: HttpRequest,
     node: web::Data<Node>,
     latest: web::Data<Latest>,
 ) -> HttpResponse {
-    latest.encoded(node.overview()).respond(&request)
+    match query::table(request.query_string(), &node) {
+        Ok(table) => latest.encoded(&table, &node).respond(&request),
+        Err(response) => response,
+    }
 }

@@ -122,13 +122,14 @@ pub async fn index(
 ) -> impl Responder {
     let page = page.into_inner();
     let rendered = page.clone().current().await;
-    let html = match rendered.and_then(|now| now.render(&page.settings, &page.base, &node.board)) {
-        Ok(html) => html,
-        Err(problem) => {
-            log::error!("{problem:#}");
-            return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
-        }
-    };
+    let html =
+        match rendered.and_then(|now| now.render(&page.settings, &page.base, &node.main().board)) {
+            Ok(html) => html,
+            Err(problem) => {
+                log::error!("{problem:#}");
+                return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
+            }
+        };
     // Weak: the same page is sent in several compressed forms.
     let tag =
         EntityTag::new_weak(format!("{:08x}-{:x}", crc32c::crc32c(html.as_bytes()), html.len()));

@@ -1,4 +1,28 @@
-//! Switches in a query, in every spelling that people use.
+//! What a query says: switches in every spelling that people use, and which board is meant.
+
+use std::sync::Arc;
+
+use actix_web::HttpResponse;
+use actors::{node::Node, table::Table};
+
+/// The board in play that `board=NAME` in `query` names, or the main one.
+///
+/// # Errors
+/// The answer if there is none of that name: 404; or if several are named: 400.
+pub fn table(query: &str, node: &Node) -> Result<Arc<Table>, HttpResponse> {
+    let told = |mut response: actix_web::HttpResponseBuilder, text: &'static str| {
+        response.content_type("text/plain; charset=utf-8").body(text)
+    };
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    let mut names = pairs.filter(|(key, _)| key == "board").map(|(_, name)| name);
+    match (names.next(), names.next()) {
+        (None, _) => Ok(node.main().clone()),
+        (Some(name), None) => node
+            .table(&name)
+            .ok_or_else(|| told(HttpResponse::NotFound(), "no board of that name is in play\n")),
+        _ => Err(told(HttpResponse::BadRequest(), "one board at a time: board=NAME\n")),
+    }
+}
 
 /// Whether `name` is switched on in `query`; not, if it is not there.
 ///

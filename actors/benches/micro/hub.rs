@@ -54,7 +54,7 @@ pub fn group(criterion: &mut Criterion) {
         bencher.iter(|| {
             let offset = Offset(next.next().expect("there is no end"));
             // Ready when the hub has handed it out.
-            let merged = node.merge(ShardIndex(0), vec![offset]);
+            let merged = node.main().merge(ShardIndex(0), vec![offset]);
             assert_eq!(futures_executor::block_on(merged).expect("the store takes it"), 1);
         });
     });
@@ -90,14 +90,15 @@ fn serve(
         let store = Arc::new(Willing(board));
         let node = Node::start(settings(), store, Arc::default()).await.expect("the node starts");
         let worker = Worker::start(node.clone());
+        let desk = worker.desk(node.main());
         for socket in sockets {
             socket.set_nonblocking(true).expect("it is open");
             let stream = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
             let (version, permit) = (Version::Plain, Box::new(()));
             let connection = Connection { stream, unread: Vec::new(), version, permit };
-            Session::start_on(worker.clone(), connection);
+            Session::start_at(desk.clone(), connection);
         }
-        let hub = &worker.node.stats;
+        let hub = &desk.table.stats;
         while hub.bytes_sent.get() < (SESSIONS * 6) as u64 {
             // Each is greeted with 6 bytes once it is on its hub's list.
             tokio::task::yield_now().await;

@@ -45,7 +45,7 @@ impl Session {
             self.stats().batches_dropped.inc();
             return;
         }
-        let (mut picked, mut tally) = (self.worker.picked.borrow_mut(), Tally::default());
+        let (mut picked, mut tally) = (self.desk.scratch.picked.borrow_mut(), Tally::default());
         if let Some(frames) = self.downlink.take(Told::Batch(batch, None), &mut picked, &mut tally)
         {
             self.downlink.say(frames);
@@ -59,7 +59,7 @@ impl Session {
         // 16 ranges may fill the outbox, and a pulse behind them would begin another one.
         let fits = self.downlink.load() <= self.settings().outbox_bytes;
         if self.downlink.is_open() && !self.downlink.is_lagging() && fits {
-            let (mut picked, mut tally) = (self.worker.picked.borrow_mut(), Tally::default());
+            let (mut picked, mut tally) = (self.desk.scratch.picked.borrow_mut(), Tally::default());
             let told = Told::Pulse(total, frame);
             if let Some(frame) = self.downlink.take(told, &mut picked, &mut tally) {
                 self.downlink.say(frame);
@@ -100,7 +100,7 @@ impl Session {
 
     fn deadline_passed(&mut self, ctx: &mut Context<Self>) {
         // The client may have drained since the hub looked, or been told goodbye with a new deadline.
-        if !self.link.deadline_passed(self.worker.node.clock.now_s()) {
+        if !self.link.deadline_passed(self.desk.node.clock.now_s()) {
             return;
         }
         match self.downlink.phase() {

@@ -29,9 +29,9 @@ impl Actor for Session {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        self.worker.roster.announce(&self.downlink);
+        self.desk.roster.announce(&self.downlink);
         // Waiting here costs only this session; its first message is the Welcome.
-        let joined = self.worker.hub.join.send(Join(self.link.clone())).into_actor(self);
+        let joined = self.desk.hub.join.send(Join(self.link.clone())).into_actor(self);
         ctx.spawn(joined.map(|joined, _, ctx| {
             if joined.is_err() {
                 ctx.stop();
@@ -148,7 +148,7 @@ impl Session {
             && self.conversation.outstanding() + self.downlink.ranges()
                 < settings.ranges_outstanding
             && self.downlink.load() <= settings.outbox_bytes
-            && !self.worker.node.is_draining()
+            && !self.desk.table.is_draining()
     }
 
     /// Pending when the socket has nothing more, or must not be read now.
@@ -173,8 +173,8 @@ impl Session {
                 return Ok(Poll::Ready(()));
             }
             *reads += 1;
-            let worker = self.worker.clone();
-            let mut buffer = worker.read_buffer.borrow_mut();
+            let scratch = self.desk.scratch.clone();
+            let mut buffer = scratch.read_buffer.borrow_mut();
             let received = poll_receive(self.downlink.stream(), task, &mut buffer)?;
             let Poll::Ready(received) = received else { return Ok(Poll::Pending) };
             self.heard();
@@ -226,7 +226,7 @@ impl Session {
     fn act_on(&mut self, event: Event<'_>) {
         match event {
             Event::Message(MessageKind::Binary, payload) => {
-                match ClientMessage::decode(&self.worker.node.board, payload) {
+                match ClientMessage::decode(&self.desk.table.board, payload) {
                     Ok(message) => self.accept(message),
                     Err(violation) => {
                         self.stats().refused("message");
@@ -249,7 +249,7 @@ impl Session {
     ) -> Result<Poll<()>, Gone> {
         while *reads < READS_PER_TURN {
             *reads += 1;
-            let mut buffer = self.worker.read_buffer.borrow_mut();
+            let mut buffer = self.desk.scratch.read_buffer.borrow_mut();
             if poll_receive(self.downlink.stream(), task, &mut buffer)?.is_pending() {
                 return Ok(Poll::Pending);
             }
@@ -263,7 +263,7 @@ impl Drop for Session {
         let view = self.downlink.view();
         let ranges = view.as_ref().map_or(&[][..], |view| view.ranges());
         self.downlink.end();
-        self.worker.roster.leave(&self.downlink, ranges);
+        self.desk.roster.leave(&self.downlink, ranges);
         if self.downlink.is_playing() {
             self.stats().closed("none");
         }

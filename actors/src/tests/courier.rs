@@ -6,7 +6,7 @@ use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
     protocol::{Close, Version},
     settings::NodeSettings,
-    worker::Worker,
+    worker::desk::Desk,
 };
 
 /// Longer than any test: what is held goes for another reason than the tick.
@@ -24,9 +24,9 @@ fn roomy(gather: Duration) -> NodeSettings {
 #[test]
 fn the_first_check_after_quiet_goes_at_once_and_the_next_ones_wait_for_each_other() {
     let store = TestStore::new(1000, 1, FREELY);
-    run(roomy(NEVER), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(roomy(NEVER), &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut client = Client::connect(&desk, Version::Plain).await;
         client.send(&[1]).await;
         assert_eq!(client.ids(1).await, [1]);
         for id in 2..=4 {
@@ -37,7 +37,7 @@ fn the_first_check_after_quiet_goes_at_once_and_the_next_ones_wait_for_each_othe
         assert_eq!(client.frame().await[4], 1, "ranges do not wait, and nothing else is checked");
         assert_eq!(store.commits.load(Ordering::SeqCst), 1);
         // Before a node rests it does what it has accepted.
-        let node = worker.node.clone();
+        let node = desk.node.clone();
         let drained = actix::spawn(async move { node.drain(Close::GOING_AWAY).await });
         assert_eq!(client.ids(3).await, [2, 3, 4]);
         drained.await.expect("it drains");
@@ -51,8 +51,8 @@ fn checks_of_many_ticks_are_told_once_and_in_order() {
     let mut settings = roomy(Duration::from_millis(20));
     settings.broadcaster.interval = Duration::from_millis(20);
     settings.broadcaster.gather = Duration::from_millis(3);
-    run(settings, &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(settings, &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
         for id in 1..=50 {
             client.send(&[id]).await;
             // Over several ticks.
@@ -60,7 +60,7 @@ fn checks_of_many_ticks_are_told_once_and_in_order() {
         }
         let expected: Vec<u32> = (1..=50).collect();
         assert_eq!(client.ids(50).await, expected);
-        let stats = worker.node.stats.clone();
+        let stats = desk.table.stats.clone();
         eventually("nothing is held", || stats.shard_queue.get() == 0).await;
     });
 }
@@ -68,29 +68,29 @@ fn checks_of_many_ticks_are_told_once_and_in_order() {
 #[test]
 fn a_flood_does_not_wait_for_a_tick() {
     let store = TestStore::new(10_000, 1, FREELY);
-    run(roomy(NEVER), &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(roomy(NEVER), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
         // One at once, 1,024 together, and one that is held.
         for id in 1..=1026 {
             client.send(&[id]).await;
         }
         let expected: Vec<u32> = (1..=1025).collect();
         assert_eq!(client.ids(1025).await, expected);
-        let stats = worker.node.stats.clone();
+        let stats = desk.table.stats.clone();
         eventually("the last one is held", || stats.shard_queue.get() == 1).await;
         assert_eq!(store.commits.load(Ordering::SeqCst), 2);
     });
 }
 
 /// A client whose boxes 1, 2 and 3 are with the store, which has begun with none of them.
-async fn three_of_a_batch(worker: &Rc<Worker>, store: &TestStore) -> Client {
+async fn three_of_a_batch(desk: &Rc<Desk>, store: &TestStore) -> Client {
     store.lazy.store(true, Ordering::SeqCst);
-    let mut client = Client::connect(worker, Version::V2).await;
+    let mut client = Client::connect(desk, Version::V2).await;
     client.send(&[1]).await;
     eventually("the store is asked", || store.commits.load(Ordering::SeqCst) == 1).await;
     client.send(&[2]).await;
     client.send(&[3]).await;
-    let stats = &worker.node.stats;
+    let stats = &desk.table.stats;
     eventually("all are with the shard", || stats.shard_queue.get() == 3).await;
     // The shard answers this after it has taken the checks before it.
     client.send(&[1, 8]).await;
@@ -101,8 +101,8 @@ async fn three_of_a_batch(worker: &Rc<Worker>, store: &TestStore) -> Client {
 #[test]
 fn a_check_joins_the_batch_that_the_store_has_not_begun_with() {
     let store = TestStore::new(1000, 1, 0);
-    run(roomy(Duration::ZERO), &store, async |worker| {
-        let mut client = three_of_a_batch(&worker, &store).await;
+    run(roomy(Duration::ZERO), &store, async |desk| {
+        let mut client = three_of_a_batch(&desk, &store).await;
         store.permits.add_permits(1);
         assert_eq!(client.ids(3).await, [1, 2, 3]);
         assert_eq!(store.commits.load(Ordering::SeqCst), 1, "with the one permit there is");
@@ -113,8 +113,8 @@ fn a_check_joins_the_batch_that_the_store_has_not_begun_with() {
 fn who_has_joined_a_batch_is_refused_with_it() {
     let store = TestStore::new(1000, 1, 0);
     store.failing.store(true, Ordering::SeqCst);
-    run(roomy(Duration::ZERO), &store, async |worker| {
-        let mut client = three_of_a_batch(&worker, &store).await;
+    run(roomy(Duration::ZERO), &store, async |desk| {
+        let mut client = three_of_a_batch(&desk, &store).await;
         store.failing.store(false, Ordering::SeqCst);
         store.permits.add_permits(FREELY);
         for id in 1..=3 {
@@ -128,27 +128,27 @@ fn who_has_joined_a_batch_is_refused_with_it() {
 #[test]
 fn a_reset_forgets_what_is_held() {
     let store = TestStore::new(1000, 1, FREELY);
-    run(roomy(NEVER), &store, async |worker| {
-        let node = worker.node.clone();
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(roomy(NEVER), &store, async |desk| {
+        let node = desk.node.clone();
+        let mut client = Client::connect(&desk, Version::Plain).await;
         client.send(&[1]).await;
         assert_eq!(client.ids(1).await, [1]);
         client.send(&[2]).await;
-        eventually("a check is held", || node.stats.shard_queue.get() == 1).await;
+        eventually("a check is held", || desk.table.stats.shard_queue.get() == 1).await;
         let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
         feed.reset().await;
         assert_eq!(client.frame().await[..2], 1012_u16.to_be_bytes());
-        assert_eq!(node.stats.shard_queue.get(), 0);
+        assert_eq!(desk.table.stats.shard_queue.get(), 0);
         node.drain(Close::GOING_AWAY).await;
         assert_eq!(store.commits.load(Ordering::SeqCst), 1, "it was meant for the old board");
     });
 }
 
 /// Has a shard take nothing, and a client send checks to it until one of them finds no room; how many it sent.
-async fn overfill(worker: &Worker, store: &TestStore, client: &mut Client) -> u32 {
+async fn overfill(desk: &Desk, store: &TestStore, client: &mut Client) -> u32 {
     store.blocking.store(true, Ordering::SeqCst);
     let mut sent = 0;
-    while worker.node.stats.sessions_paused.get() == 0 {
+    while desk.table.stats.sessions_paused.get() == 0 {
         assert!(sent < 5000, "its mailbox has one place");
         sent += 1;
         client.send(&[sent]).await;
@@ -169,11 +169,11 @@ fn narrow() -> NodeSettings {
 #[test]
 fn a_shard_that_takes_nothing_keeps_back_its_own_checks_only() {
     let store = TestStore::new(400_000, 2, FREELY);
-    run(narrow(), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut stopped = Client::connect(&worker, Version::Plain).await;
-        let mut other = Client::connect(&worker, Version::Plain).await;
-        let sent = overfill(&worker, &store, &mut stopped).await;
+    run(narrow(), &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut stopped = Client::connect(&desk, Version::Plain).await;
+        let mut other = Client::connect(&desk, Version::Plain).await;
+        let sent = overfill(&desk, &store, &mut stopped).await;
         // This one's shard is on another thread.
         other.send(&[200_001]).await;
         for client in [&mut other, &mut stopped] {
@@ -191,15 +191,15 @@ fn a_shard_that_takes_nothing_keeps_back_its_own_checks_only() {
 #[test]
 fn a_node_comes_to_rest_though_a_shard_died_with_checks_before_its_door() {
     let store = TestStore::new(400_000, 2, FREELY);
-    run(narrow(), &store, async |worker| {
-        let mut stopped = Client::connect(&worker, Version::Plain).await;
-        let mut other = Client::connect(&worker, Version::Plain).await;
-        overfill(&worker, &store, &mut stopped).await;
+    run(narrow(), &store, async |desk| {
+        let mut stopped = Client::connect(&desk, Version::Plain).await;
+        let mut other = Client::connect(&desk, Version::Plain).await;
+        overfill(&desk, &store, &mut stopped).await;
         store.panicking.store(true, Ordering::SeqCst);
         store.blocking.store(false, Ordering::SeqCst);
-        let fatal = tokio::time::timeout(Duration::from_secs(20), worker.node.fatal.wait()).await;
+        let fatal = tokio::time::timeout(Duration::from_secs(20), desk.node.fatal.wait()).await;
         assert_eq!(fatal.expect("reported"), "shard 0");
-        let drained = worker.node.drain(Close::GOING_AWAY);
+        let drained = desk.node.drain(Close::GOING_AWAY);
         tokio::time::timeout(Duration::from_secs(20), drained).await.expect("it drains");
         // Behind what shard 0 had announced before.
         while other.frame().await.len() == 8 {}

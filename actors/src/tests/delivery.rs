@@ -11,7 +11,7 @@ use crate::{
     broadcaster::census::Pulse,
     messages::{CheckBoxes, Drain, LearnBoxes, PulseMade, ReadTile, ReadWords},
     protocol::Version,
-    worker::Worker,
+    worker::desk::Desk,
 };
 
 /// The numbers of a frame.
@@ -29,10 +29,10 @@ async fn learn(store: &Arc<TestStore>, ids: impl Iterator<Item = u32>) {
 #[test]
 fn a_v2_session_hears_of_what_it_looks_at_and_of_its_own_checks() {
     let store = TestStore::new(400_000, 1, FREELY);
-    run(settings(), &store, async |worker| {
-        let mut watcher = Client::connect(&worker, Version::V2).await;
-        let mut elsewhere = Client::connect(&worker, Version::V2).await;
-        let mut plain = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let mut watcher = Client::connect(&desk, Version::V2).await;
+        let mut elsewhere = Client::connect(&desk, Version::V2).await;
+        let mut plain = Client::connect(&desk, Version::Plain).await;
         watcher.send(&[100_001, 200_000]).await;
         assert_eq!(words(&watcher.frame().await)[0], 100_001);
         elsewhere.send(&[1, 8]).await;
@@ -53,8 +53,8 @@ fn a_v2_session_hears_of_what_it_looks_at_and_of_its_own_checks() {
 #[test]
 fn what_is_out_of_view_is_not_told_any_more() {
     let store = TestStore::new(2_000_000, 1, FREELY);
-    run(settings(), &store, async |worker| {
-        let mut watcher = Client::connect(&worker, Version::V2).await;
+    run(settings(), &store, async |desk| {
+        let mut watcher = Client::connect(&desk, Version::V2).await;
         for tile in 0..17 {
             watcher.send(&[tile * 100_000 + 1, tile * 100_000 + 40]).await;
             assert_eq!(words(&watcher.frame().await)[0], tile * 100_000 + 1);
@@ -67,28 +67,28 @@ fn what_is_out_of_view_is_not_told_any_more() {
 #[test]
 fn sessions_that_end_are_forgotten() {
     let store = TestStore::new(1_000, 1, FREELY);
-    run(settings(), &store, async |worker| {
-        let mut stays = Client::connect(&worker, Version::V2).await;
+    run(settings(), &store, async |desk| {
+        let mut stays = Client::connect(&desk, Version::V2).await;
         stays.send(&[1, 100]).await;
         stays.frame().await;
         for version in [Version::V2, Version::Plain] {
-            let mut leaves = Client::connect(&worker, version).await;
+            let mut leaves = Client::connect(&desk, version).await;
             leaves.send(&[1, 100]).await;
             leaves.frame().await;
             drop(leaves);
         }
-        eventually("they have ended", || worker.node.stats.connections.get() == 1).await;
+        eventually("they have ended", || desk.table.stats.connections.get() == 1).await;
         learn(&store, [7].into_iter()).await;
         assert_eq!(stays.ids(1).await, [7]);
         drop(stays);
-        eventually("all have ended", || worker.node.stats.connections.get() == 0).await;
-        assert!(worker.roster.find(|| vec![0], 1_000_000).is_empty(), "nobody looks there");
+        eventually("all have ended", || desk.table.stats.connections.get() == 0).await;
+        assert!(desk.roster.find(|| vec![0], 1_000_000).is_empty(), "nobody looks there");
     });
 }
 
 /// Announces everything up to box `last` in batches of 500, as far as it was not.
-async fn announce(worker: &Rc<Worker>, store: &Arc<TestStore>, last: u32) {
-    let stats = &worker.node.stats;
+async fn announce(desk: &Rc<Desk>, store: &Arc<TestStore>, last: u32) {
+    let stats = &desk.table.stats;
     loop {
         let announced = u32::try_from(stats.announced.get()).expect("few");
         if announced >= last {
@@ -107,18 +107,18 @@ fn a_client_that_falls_behind_hears_everything_in_its_order() {
     settings.session.outbox_bytes = 10_000_000;
     settings.session.mailbox = 4096;
     settings.session.send_buffer_bytes = 32_768;
-    run(settings, &store, async |worker| {
-        let mut slow = Client::connect(&worker, Version::Plain).await;
+    run(settings, &store, async |desk| {
+        let mut slow = Client::connect(&desk, Version::Plain).await;
         let mut told = 0;
         for last in [100, 30_000, 30_100, 60_000] {
-            announce(&worker, &store, last).await;
+            announce(&desk, &store, last).await;
             // The first time nothing waits, then most of it does.
             while told < last {
                 told += 1;
                 assert_eq!(words(&slow.frame().await), [told, told]);
             }
         }
-        assert_eq!(worker.node.stats.lags.get(), 0);
+        assert_eq!(desk.table.stats.lags.get(), 0);
     });
 }
 
@@ -128,16 +128,16 @@ fn a_v2_client_that_lagged_is_told_the_total_of_now() {
     let mut settings = settings();
     settings.session.outbox_bytes = 20_000;
     settings.session.send_buffer_bytes = 4096;
-    run(settings, &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut slow = Client::connect(&worker, Version::V2).await;
+    run(settings, &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut slow = Client::connect(&desk, Version::V2).await;
         slow.send(&[1, 100_000]).await;
         let mut frame = slow.frame().await;
         assert_eq!(frame.len(), 12_504);
         let mut last = 0;
         while stats.lags.get() == 0 {
             last += 500;
-            announce(&worker, &store, last).await;
+            announce(&desk, &store, last).await;
         }
         // Out of its view, so that it hears nothing of these.
         learn(&store, 150_001..=150_500).await;
@@ -167,8 +167,8 @@ fn a_client_is_read_again_when_its_checks_are_answered() {
     let mut settings = settings();
     settings.session.checks_outstanding = 3;
     settings.shards.queue_checks = 1_000;
-    run(settings, &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::V2).await;
+    run(settings, &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::V2).await;
         for id in 1..=200 {
             client.send(&[id]).await;
         }
@@ -181,16 +181,16 @@ fn a_client_is_read_again_when_its_checks_are_answered() {
 #[test]
 fn a_pulse_goes_along_with_a_batch_and_is_told_once() {
     let store = TestStore::new(1000, 1, FREELY);
-    run(settings(), &store, async |worker| {
-        let writes = || worker.node.stats.socket_writes.get();
-        let mut looks = Client::connect(&worker, Version::V2).await;
-        let mut idles = Client::connect(&worker, Version::V2).await;
-        let mut checks = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let writes = || desk.table.stats.socket_writes.get();
+        let mut looks = Client::connect(&desk, Version::V2).await;
+        let mut idles = Client::connect(&desk, Version::V2).await;
+        let mut checks = Client::connect(&desk, Version::Plain).await;
         looks.send(&[1, 8]).await;
         assert_eq!(looks.frame().await.len(), 9);
         // It counts a box whose update is still to come.
         let pulse = Pulse { sequence: 1, total: 1, players: 1, tiles: vec![(2, 1)] };
-        worker.hub.pulses.send(PulseMade(Arc::new(pulse))).await.expect("the hub is there");
+        desk.hub.pulses.send(PulseMade(Arc::new(pulse))).await.expect("the hub is there");
 
         let before = writes();
         checks.send(&[5]).await;
@@ -212,16 +212,16 @@ fn a_pulse_goes_along_with_a_batch_and_is_told_once() {
 fn a_mailbox_is_bounded_by_its_capacity_and_its_one_set_of_recipients() {
     let store = TestStore::new(1000, 1, FREELY);
     store.blocking.store(true, Ordering::SeqCst);
-    run(settings(), &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(settings(), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
         client.send(&[1]).await;
         // From here on the shard's thread is held.
         eventually("a commit", || store.commits.load(Ordering::SeqCst) == 1).await;
-        let shard = worker.node.shard(ShardIndex(0));
+        let shard = desk.table.shard(ShardIndex(0));
         let empty = || CheckBoxes(Vec::new());
         let taken = (0..1000).take_while(|_| shard.checks.try_send(empty()).is_ok()).count();
         assert_eq!(taken, settings().shards.mailbox);
-        let tile = worker.node.board.tile(0).expect("the board has a tile");
+        let tile = desk.table.board.tile(0).expect("the board has a tile");
         let one_more = || {
             [
                 shard.words.try_send(ReadWords).is_ok(),

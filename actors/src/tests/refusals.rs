@@ -7,7 +7,7 @@ use crate::{
     limits::Rate,
     protocol::{Close, Version},
     settings::NodeSettings,
-    worker::Worker,
+    worker::desk::Desk,
 };
 
 /// Shards of the board.
@@ -23,12 +23,12 @@ fn roomy(checks: usize) -> NodeSettings {
     settings
 }
 
-fn refused(worker: &Worker, reason: &'static str) -> u64 {
-    worker.node.stats.refusals.get_or_create(&[("reason", reason)]).get()
+fn refused(desk: &Desk, reason: &'static str) -> u64 {
+    desk.table.stats.refusals.get(reason)
 }
 
-fn closed(worker: &Worker, close: Close) -> u64 {
-    worker.node.stats.connections_closed.get_or_create(&[("code", close.label())]).get()
+fn closed(desk: &Desk, close: Close) -> u64 {
+    desk.table.stats.connections_closed.get(close.label())
 }
 
 /// More refusals than its mailbox holds made a session lag, and a lagging one asked for every unanswered check
@@ -38,9 +38,9 @@ fn each_refused_check_is_answered_counted_and_asked_for_once() {
     for checks in [1, 10, 100, 1000, 10_000] {
         let store = TestStore::new(SHARDS * 100_000, SHARDS, 0);
         store.failing.store(true, Ordering::SeqCst);
-        run(roomy(checks), &store, async |worker| {
-            let stats = worker.node.stats.clone();
-            let mut client = Client::connect(&worker, Version::V2).await;
+        run(roomy(checks), &store, async |desk| {
+            let stats = desk.table.stats.clone();
+            let mut client = Client::connect(&desk, Version::V2).await;
             let mut waits: BTreeSet<u32> = (0..checks as u32)
                 .map(|check| 1 + check % SHARDS * 100_000 + check / SHARDS)
                 .collect();
@@ -61,7 +61,7 @@ fn each_refused_check_is_answered_counted_and_asked_for_once() {
             // Whatever came behind the last refusal would be before this.
             client.send(&[1, 8]).await;
             assert_eq!(client.frame().await.len(), 9);
-            assert_eq!(refused(&worker, "storage"), checks as u64);
+            assert_eq!(refused(&desk, "storage"), checks as u64);
             assert_eq!((stats.lags.get(), stats.resyncs.get()), (0, 0));
             assert_eq!(store.asked.load(Ordering::SeqCst), checks, "asked for once each");
         });
@@ -72,9 +72,9 @@ fn each_refused_check_is_answered_counted_and_asked_for_once() {
 fn a_plain_client_whose_checks_are_refused_is_one_refusal_and_one_close() {
     let store = TestStore::new(SHARDS * 100_000, SHARDS, 0);
     store.failing.store(true, Ordering::SeqCst);
-    run(roomy(100), &store, async |worker| {
-        let stats = worker.node.stats.clone();
-        let mut client = Client::connect(&worker, Version::Plain).await;
+    run(roomy(100), &store, async |desk| {
+        let stats = desk.table.stats.clone();
+        let mut client = Client::connect(&desk, Version::Plain).await;
         for id in 1..=100 {
             client.send(&[id * 3999]).await;
         }
@@ -82,7 +82,7 @@ fn a_plain_client_whose_checks_are_refused_is_one_refusal_and_one_close() {
         store.permits.add_permits(FREELY);
         assert_eq!(client.frame().await[2..], b"storage unavailable"[..]);
         eventually("all of them to be refused", || stats.shard_queue.get() == 0).await;
-        assert_eq!((refused(&worker, "storage"), closed(&worker, Close::STORAGE)), (1, 1));
+        assert_eq!((refused(&desk, "storage"), closed(&desk, Close::STORAGE)), (1, 1));
     });
 }
 
@@ -92,8 +92,8 @@ fn a_check_that_found_no_room_or_came_too_fast_is_counted_once() {
     let mut settings = settings();
     settings.session.shard_wait_timeout = std::time::Duration::from_millis(50);
     settings.session.checks = Rate::new(0.001, 5);
-    run(settings, &store, async |worker| {
-        let mut client = Client::connect(&worker, Version::V2).await;
+    run(settings, &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::V2).await;
         for id in 1..=7 {
             client.send(&[id]).await;
         }
@@ -101,6 +101,6 @@ fn a_check_that_found_no_room_or_came_too_fast_is_counted_once() {
         for id in [6, 7] {
             assert_eq!(client.frame().await, [id, 0, 0, 0, 4], "over the rate");
         }
-        assert_eq!((refused(&worker, "busy"), refused(&worker, "rate")), (1, 2));
+        assert_eq!((refused(&desk, "busy"), refused(&desk, "rate")), (1, 2));
     });
 }

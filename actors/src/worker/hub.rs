@@ -33,13 +33,16 @@ use crate::{
     clock::{Clock, whole_seconds},
     interval::every,
     link::ToSession,
-    messages::{BoardForgotten, Drain, EndSessions, FlushBatch, Join, PulseMade},
+    messages::{BoardForgotten, Drain, EndSessions, FlushBatch, Join, Leave, PulseMade},
     protocol::{Close, Version},
     settings::HubSettings,
     stats::{Stats, Tally},
     vital::Vital,
     wires::{AttachHub, BroadcasterLink, HubLink},
 };
+
+/// Between two looks at the clients of all sessions.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Sessions handed a batch before the thread's other tasks get a turn. Latency at 5,000 listeners
 /// halved with 64 compared with one uninterrupted walk.
@@ -85,6 +88,8 @@ pub struct Hub {
     joined: usize,
     /// Set once the node says goodbye: who joins after that is told at once.
     ended: Option<Close>,
+    /// Ends with its last session.
+    leaving: bool,
     _vital: Vital,
 }
 
@@ -119,6 +124,7 @@ impl Hub {
             pulses: Pulses::default(),
             joined: 0,
             ended: None,
+            leaving: false,
             _vital: parts.vital,
         }
     }
@@ -224,8 +230,13 @@ impl Actor for Hub {
             }
             Err(_) => ctx.stop(),
         }));
-        every(ctx, Duration::from_secs(1), Self::tick);
-        every(ctx, PULSE_SLOT, |hub: &mut Self| hub.tell_pulses(Instant::now()));
+        every(ctx, TICK, |hub: &mut Self, ctx| {
+            hub.tick();
+            if hub.leaving && hub.plain.is_empty() && hub.scoped.is_empty() {
+                ctx.stop();
+            }
+        });
+        every(ctx, PULSE_SLOT, |hub: &mut Self, _| hub.tell_pulses(Instant::now()));
     }
 }
 
@@ -366,6 +377,19 @@ impl Handler<EndSessions> for Hub {
     fn handle(&mut self, EndSessions(end): EndSessions, _: &mut Self::Context) {
         self.ended = Some(end);
         self.end_all(end);
+    }
+}
+
+impl Handler<Leave> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, _: Leave, _: &mut Self::Context) {
+        self.leaving = true;
+        // Who came when the others had been told to end.
+        if self.ended.is_none() {
+            self.ended = Some(Close::GOING_AWAY);
+            self.end_all(Close::GOING_AWAY);
+        }
     }
 }
 

@@ -5,13 +5,13 @@
 use std::{
     fs::File,
     io::BufReader,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use actix_web::web;
 use actors::{
     board::{Offset, ShardIndex, counted},
-    node::Node,
+    table::Table,
 };
 use bytes::Bytes;
 use serde_json::json;
@@ -33,7 +33,7 @@ const READ_BYTES: usize = 256 * 1024;
 
 /// A merge and what it has done so far.
 pub struct Merging {
-    node: web::Data<Node>,
+    table: Arc<Table>,
     rate: u32,
     summary: Summary,
     lines: mpsc::Sender<Bytes>,
@@ -57,15 +57,10 @@ enum Ended {
 
 impl Merging {
     /// A merge of the backup that `summary` describes, of which `lines` are told.
-    pub fn new(
-        node: web::Data<Node>,
-        rate: u32,
-        summary: Summary,
-        lines: mpsc::Sender<Bytes>,
-    ) -> Self {
+    pub fn new(table: Arc<Table>, rate: u32, summary: Summary, lines: mpsc::Sender<Bytes>) -> Self {
         let now = Instant::now();
         Self {
-            node,
+            table,
             rate,
             summary,
             lines,
@@ -107,10 +102,10 @@ impl Merging {
         let mut reader = Reader::open(source).map_err(|error| failed(&error))?;
         let mut bits = Vec::new();
         while let Some(number) = reader.next(&mut bits).map_err(|error| failed(&error))? {
-            let known = self.node.read_tile(number).await;
+            let known = self.table.read_tile(number).await;
             let known = known.ok_or_else(|| failed(&"a shard has ended"))?;
-            let range = self.node.board.tile(number).expect("a tile that was read");
-            let (shard, start) = self.node.board.locate(range.first());
+            let range = self.table.board.tile(number).expect("a tile that was read");
+            let (shard, start) = self.table.board.locate(range.first());
             if shard != self.shard {
                 self.send_batch().await?;
                 self.shard = shard;
@@ -147,12 +142,12 @@ impl Merging {
         }
         let boxes = batch.len() as u32;
         // Nobody is disturbed while nobody is there.
-        if self.rate > 0 && self.node.stats.connections_now() > 0 {
+        if self.rate > 0 && self.table.stats.connections_now() > 0 {
             tokio::time::sleep_until(self.due.into()).await;
             let gap = Duration::from_secs_f64(f64::from(boxes) / f64::from(self.rate));
             self.due = self.due.max(Instant::now()) + gap;
         }
-        let merged = self.node.merge(self.shard, batch).await;
+        let merged = self.table.merge(self.shard, batch).await;
         self.added += u64::from(merged.map_err(|error| Ended::Failed(error.to_string()))?);
         self.tell().await
     }

@@ -7,18 +7,23 @@ use std::{
     time::Duration,
 };
 
-use actors::stats::{ByReason, Reason};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
     metrics::{
         counter::Counter,
+        family::Family,
         gauge::{ConstGauge, Gauge},
         histogram::Histogram,
     },
     registry::Registry,
 };
 use tokio::runtime::Handle;
+
+/// Labels of a count that is split by reason, result or sender.
+type Reason = [(&'static str, &'static str); 1];
+
+type ByReason = Family<Reason, Counter>;
 
 /// Time between two attempts of anything that failed.
 pub const PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,305 @@
+//! A board in play: its geometry, rules, store, shards, broadcaster and census, and the hubs that hand its news out.
+//!
+//! A node has one or more. They share its threads and its clock and know nothing of each other: each is opened,
+//! drained, reset and closed by itself.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicBool, AtomicU32, Ordering},
+};
+
+use actix::{Actor, Arbiter, ArbiterHandle};
+use futures_util::future::{join_all, try_join_all};
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::{
+    board::{Board, Generation, Offset, ShardIndex},
+    broadcaster::{
+        Broadcaster,
+        census::{Census, Overview},
+    },
+    messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords},
+    protocol::Close,
+    rules::Rules,
+    settings::NodeSettings,
+    shard::{Shard, ShardParts, bitmap::Bitmap, gate::Gate},
+    stats::Stats,
+    store::{BoxFuture, Feed, Store, StoreError, Words},
+    vital::{Fatal, Vital},
+    wires::{BroadcasterLink, HubLink, ShardDirectory, ShardLink},
+};
+
+/// Why a board could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store returned something else than the shard's boxes.
+    #[error("the store returned a bitmap that does not fit shard {0} of the {1}")]
+    Misfit(u32, Board),
+    /// There is one of that name.
+    #[error("there is a board '{0}' already")]
+    Taken(String),
+}
+
+/// The threads that boards share: one for broadcasters, one or more for shards.
+#[derive(Debug)]
+pub(crate) struct Threads {
+    broadcasters: Arbiter,
+    shards: Vec<Arbiter>,
+}
+
+impl Threads {
+    /// As many for shards as `shards`, at least one.
+    pub(crate) fn start(shards: usize) -> Self {
+        let shards = (0..shards.max(1)).map(|_| Arbiter::new()).collect();
+        Self { broadcasters: Arbiter::new(), shards }
+    }
+
+    fn of_shard(&self, index: ShardIndex) -> ArbiterHandle {
+        self.shards[index.index() % self.shards.len()].handle()
+    }
+
+    /// Ends all of them.
+    pub(crate) fn stop(&self) {
+        self.broadcasters.stop();
+        for shards in &self.shards {
+            shards.stop();
+        }
+    }
+}
+
+/// What a board in play is made from.
+pub(crate) struct TableParts<'p> {
+    pub(crate) settings: NodeSettings,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) rules: Arc<dyn Rules>,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) threads: &'p Threads,
+    pub(crate) fatal: &'p Arc<Fatal>,
+}
+
+/// A board in play.
+pub struct Table {
+    /// Its geometry.
+    pub board: Arc<Board>,
+    /// Its counters.
+    pub stats: Arc<Stats>,
+    /// Which checks it takes.
+    pub rules: Arc<dyn Rules>,
+    store: Arc<dyn Store>,
+    shards: ShardDirectory,
+    broadcaster: Arc<BroadcasterLink>,
+    overview: watch::Receiver<Arc<Overview>>,
+    hubs: Mutex<Vec<Arc<HubLink>>>,
+    draining: AtomicBool,
+    /// Its actors may end.
+    ending: Arc<AtomicBool>,
+    closed: watch::Sender<bool>,
+    /// [`Generation`] of the board, raised when a reset begins.
+    generation: Arc<AtomicU32>,
+}
+
+/// Passes what the store says to the shards, and a reset to everybody.
+struct FeedToTable {
+    shards: ShardDirectory,
+    broadcaster: Arc<BroadcasterLink>,
+    generation: Arc<AtomicU32>,
+}
+
+impl Feed for FeedToTable {
+    fn learned(&self, shard: ShardIndex, offsets: Vec<Offset>) -> BoxFuture<()> {
+        let Some(shards) = self.shards.get() else { return Box::pin(async {}) };
+        let taken = shards[shard.index()].learned.send(LearnBoxes(offsets));
+        Box::pin(async move {
+            // A shard that is gone takes the node down.
+            let _ = taken.await;
+        })
+    }
+
+    fn snapshot(&self, shard: ShardIndex) -> BoxFuture<Option<Words>> {
+        let Some(shards) = self.shards.get() else { return Box::pin(async { None }) };
+        let words = shards[shard.index()].words.send(ReadWords);
+        Box::pin(async move { words.await.ok() })
+    }
+
+    fn reset(&self) -> BoxFuture<()> {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        let shards = self.shards.get().into_iter().flatten();
+        let shards = join_all(shards.map(|shard| shard.forget.send(ForgetBoxes)));
+        let broadcaster = self.broadcaster.clone();
+        Box::pin(async move {
+            // What is gone takes the node down. The order matters: the last flips of the old board
+            // reach the broadcaster before it forgets them.
+            shards.await;
+            let _ = broadcaster.forget.send(ForgetBoard).await;
+        })
+    }
+}
+
+impl Table {
+    /// Loads the board from its store and starts the shards and the broadcaster.
+    pub(crate) async fn open(parts: TableParts<'_>) -> Result<Arc<Self>, OpenError> {
+        let TableParts { settings, store, rules, stats, threads, fatal } = parts;
+        let board = Arc::new(store.board().clone());
+        let ending = Arc::new(AtomicBool::new(false));
+        let vital = |what: String| Vital::new(what, fatal.clone(), ending.clone());
+
+        let loads = board.shard_indexes().map(|shard| store.load(shard));
+        let mut bitmaps = Vec::new();
+        for (shard, words) in board.shard_indexes().zip(try_join_all(loads).await?) {
+            let bitmap = Bitmap::from_words(words, board.boxes_in(shard))
+                .ok_or_else(|| OpenError::Misfit(shard.0, (*board).clone()))?;
+            bitmaps.push(bitmap);
+        }
+        let census = Census::of(&board, &bitmaps);
+        // Here, because the broadcaster begins on its own thread, maybe after this is first read.
+        stats.announced.set(i64::from(census.total()));
+        let (publisher, overview) = watch::channel(Arc::new(census.overview(&board)));
+
+        let broadcaster = {
+            let (stats, board) = (stats.clone(), board.clone());
+            let vital = vital("the broadcaster".to_owned());
+            let addr = Broadcaster::start_in_arbiter(&threads.broadcasters.handle(), move |_| {
+                Broadcaster::new(settings.broadcaster, stats, board, census, publisher, vital)
+            });
+            BroadcasterLink::new(&addr)
+        };
+        let shards = ShardDirectory::default();
+        let mut links = Vec::new();
+        for (index, bitmap) in board.shard_indexes().zip(bitmaps) {
+            let gate = Arc::new(Gate::new(settings.shards.queue_checks, stats.shard_queue.clone()));
+            let parts = ShardParts {
+                index,
+                board: board.clone(),
+                settings: settings.shards,
+                stats: stats.clone(),
+                store: store.clone(),
+                broadcaster: broadcaster.clone(),
+                directory: shards.clone(),
+                gate: gate.clone(),
+                bitmap,
+                vital: vital(format!("shard {}", index.0)),
+            };
+            let addr =
+                Shard::start_in_arbiter(&threads.of_shard(index), move |_| Shard::new(parts));
+            links.push(ShardLink::new(&addr, gate));
+        }
+        // Set once, here: nobody else has the directory yet.
+        let _ = shards.set(links);
+        let generation = Arc::new(AtomicU32::new(0));
+        store.feed(Arc::new(FeedToTable {
+            shards: shards.clone(),
+            broadcaster: broadcaster.clone(),
+            generation: generation.clone(),
+        }));
+        Ok(Arc::new(Self {
+            board,
+            stats,
+            rules,
+            store,
+            shards,
+            broadcaster,
+            overview,
+            hubs: Mutex::default(),
+            draining: AtomicBool::new(false),
+            ending,
+            closed: watch::channel(false).0,
+            generation,
+        }))
+    }
+
+    /// How to reach a shard.
+    pub fn shard(&self, index: ShardIndex) -> &ShardLink {
+        &self.shards.get().expect("set before the board is in play")[index.index()]
+    }
+
+    /// Which board this is, of those that resets have made.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation::after(self.generation.load(Ordering::Acquire))
+    }
+
+    /// How to reach all of the shards.
+    pub(crate) fn directory(&self) -> &ShardDirectory {
+        &self.shards
+    }
+
+    /// How to reach the broadcaster.
+    pub(crate) fn broadcaster(&self) -> &Arc<BroadcasterLink> {
+        &self.broadcaster
+    }
+
+    /// A hub of this board must not end before the board does.
+    pub(crate) fn vital_hub(&self, fatal: &Arc<Fatal>) -> Vital {
+        Vital::new("a hub", fatal.clone(), self.ending.clone())
+    }
+
+    /// A worker has a hub now.
+    pub(crate) fn add_hub(&self, hub: Arc<HubLink>) {
+        self.hubs.lock().expect("nothing panics under this lock").push(hub);
+    }
+
+    fn hubs(&self) -> Vec<Arc<HubLink>> {
+        self.hubs.lock().expect("nothing panics under this lock").clone()
+    }
+
+    /// The store, for its state.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// How full every tile is, at most a second old.
+    pub fn overview(&self) -> Arc<Overview> {
+        self.overview.borrow().clone()
+    }
+
+    /// Whether it is being brought to rest: no client is read any more.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Stops reading the present sessions.
+    pub(crate) fn begin_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Commits and announces everything that was accepted, then ends every session with `close`.
+    /// Returns when the closes have been queued; sessions end by themselves after that.
+    pub(crate) async fn drain(&self, close: Close) {
+        self.begin_draining();
+        let hubs = self.hubs();
+        // An error means that actor is gone already, with what it had to pass on.
+        join_all(hubs.iter().map(|hub| hub.drain.send(Drain))).await;
+        let shards = self.shards.get().into_iter().flatten();
+        join_all(shards.map(|shard| shard.drain.send(Drain))).await;
+        let _ = self.broadcaster.drain.send(Drain).await;
+        join_all(hubs.iter().map(|hub| hub.end.send(EndSessions(close)))).await;
+    }
+
+    /// Closes the store. From here on its actors may end.
+    pub(crate) async fn close_store(&self) -> Result<(), StoreError> {
+        self.ending.store(true, Ordering::Release);
+        self.store.close().await
+    }
+
+    /// Has its actors end: shards and broadcaster at once, each hub when its last session has.
+    pub(crate) async fn end(&self) {
+        let shards = self.shards.get().into_iter().flatten();
+        join_all(shards.map(|shard| shard.leave.send(Leave))).await;
+        let _ = self.broadcaster.leave.send(Leave).await;
+        join_all(self.hubs().iter().map(|hub| hub.leave.send(Leave))).await;
+        self.stats.forget();
+        self.closed.send_replace(true);
+    }
+
+    /// Waits until it has been closed.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + use<> {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // The sender's end is one, too.
+            let _ = closed.wait_for(|closed| *closed).await;
+        }
+    }
+}
