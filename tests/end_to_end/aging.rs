@@ -1,9 +1,7 @@
 //! What becomes of a server over time: an even load, with people who come and go, and the server's own
 //! account of what it uses. Five minutes beside all other tests, or an hour in the long form.
 
-use std::process::Command;
-
-use crate::harness::{long, server::Setup};
+use crate::harness::{long, server::Setup, swarm};
 
 /// Small, so that memory does not grow because the board fills; tiles for those who watch some.
 const BOXES: u32 = 1_600_000;
@@ -40,7 +38,7 @@ fn load() -> [&'static str; 14] {
 #[test]
 fn memory_and_descriptors_stay_the_same_while_people_come_and_go() {
     let server = Setup::new(BOXES, 4).start();
-    let output = Command::new(env!("CARGO_BIN_EXE_swarm"))
+    let output = swarm::command()
         .args(["soak", "--url", &format!("ws://{}", server.address)])
         .args(["--admin", &server.admin.to_string(), "--pid", &server.pid().to_string()])
         .args(["--boxes", &BOXES.to_string(), "--exclusive", "true", "--threads", "1"])

@@ -3,12 +3,12 @@
 
 use xtask::bench::{Programs, cluster, crowd, fanout};
 
-use crate::harness::cluster::shared;
+use crate::harness::{cluster::shared, swarm};
 
 fn programs() -> Programs {
     Programs {
         billion: env!("CARGO_BIN_EXE_billion").into(),
-        swarm: env!("CARGO_BIN_EXE_swarm").into(),
+        swarm: swarm::program(),
         plain: env!("CARGO_BIN_EXE_baseline_plain").into(),
         naive: env!("CARGO_BIN_EXE_baseline_naive").into(),
         page: env!("CARGO_MANIFEST_DIR").into(),

@@ -5,13 +5,14 @@ use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    process::{Command, Output},
+    process::Output,
 };
 
 use crate::harness::{
     client::{Client, Told, handshake},
     eventually,
     server::{Response, Server, Setup, request},
+    swarm,
 };
 
 /// Of the boards on which `swarm` plays.
@@ -139,7 +140,8 @@ fn connections_that_say_nothing_are_given_up_and_keep_nobody_out() {
 fn a_crowd_that_was_cut_off_comes_back_and_nobody_who_stayed_notices() {
     let server = Setup::new(BOXES, 4).start();
     for how in [&["--by", "reset"][..], &["--by", "end", "--v2"]] {
-        let figures = swarm(&["storm", "--listeners", "400", "--hold", "0.5"], how, &server);
+        let figures =
+            swarm_figures(&["storm", "--listeners", "400", "--hold", "0.5"], how, &server);
         assert_eq!(figures["cuts"], 3, "{figures}");
         assert_eq!(figures["back_min"], 400, "{figures}");
         assert_eq!(figures["turned_away"], 0, "{figures}");
@@ -159,7 +161,7 @@ fn a_crowd_that_was_cut_off_comes_back_and_nobody_who_stayed_notices() {
 #[test]
 fn places_of_a_crowd_that_was_cut_off_are_free_again() {
     let server = Setup::new(BOXES, 4).with("SERVER__MAX_CONNECTIONS", 204).start();
-    let figures = swarm(&["storm", "--listeners", "200"], &["--hold", "0.2"], &server);
+    let figures = swarm_figures(&["storm", "--listeners", "200"], &["--hold", "0.2"], &server);
     assert_eq!(figures["back_min"], 200, "{figures}");
     eventually("all have gone", || (server.metric("billion_connections ") == 0.0).then_some(()));
     let players: Vec<_> = (0..204).map(|_| server.client()).collect();
@@ -181,12 +183,12 @@ fn a_load_that_the_limiter_holds_back_is_told_so() {
         assert!(output.stdout.is_empty(), "no figures that mean nothing");
     }
     let slow = ["fanout", "--listeners", "5", "--rate", "20", "--checkers", "4"];
-    let figures = swarm(&slow, &["--seconds", "1", "--warmup", "1"], &limited());
+    let figures = swarm_figures(&slow, &["--seconds", "1", "--warmup", "1"], &limited());
     assert!(figures["checks_sent_in_all"].as_u64() > Some(0), "below the limit all is well");
 }
 
 /// Runs `swarm` against a server nobody else plays on; its figures, once its books balance.
-fn swarm(command: &[&str], more: &[&str], server: &Server) -> serde_json::Value {
+fn swarm_figures(command: &[&str], more: &[&str], server: &Server) -> serde_json::Value {
     let output = swarm_output(command, more, server);
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}\n{}", server.log());
@@ -195,7 +197,7 @@ fn swarm(command: &[&str], more: &[&str], server: &Server) -> serde_json::Value 
 }
 
 fn swarm_output(command: &[&str], more: &[&str], server: &Server) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_swarm"))
+    swarm::command()
         .args(command)
         .args(more)
         .args(["--url", &format!("ws://{}", server.address)])

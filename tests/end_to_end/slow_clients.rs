@@ -7,7 +7,6 @@ use std::{
     collections::BTreeSet,
     io::Read,
     net::TcpStream,
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,7 +22,7 @@ use crate::harness::{
     client::{Client, Told, checked},
     eventually, long,
     server::{Server, Setup},
-    within,
+    swarm, within,
 };
 
 /// Sixteen tiles: all that a `v=2` client can look at.
@@ -96,7 +95,7 @@ impl Dripping {
 fn readers(server: &Server, seconds: u32) -> f64 {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let report = folder.path().join("report.json");
-    let output = Command::new(env!("CARGO_BIN_EXE_swarm"))
+    let output = swarm::command()
         .args(["fanout", "--url", &format!("ws://{}", server.address)])
         .args(["--boxes", &BOXES.to_string(), "--listeners", "1000", "--checkers", "4"])
         .args(["--rate", "2000", "--seconds", &seconds.to_string(), "--warmup", "1"])

@@ -11,6 +11,7 @@ pub mod nginx;
 pub mod painting;
 pub mod proxy;
 pub mod server;
+pub mod swarm;
 
 use std::{
     net::SocketAddr,
