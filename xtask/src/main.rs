@@ -4,6 +4,7 @@ mod steps;
 mod tools;
 mod checks;
 mod circles;
+mod deny;
 mod page;
 mod axe;
 mod tally;
@@ -33,8 +34,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs everything that has to pass: format, lints, layers, the page's types and
-    /// modules, tests, WebSocket conformance
+    /// Runs everything that has to pass: format, lints, layers, licences and sources of all crates, the
+    /// page's types and modules, tests, WebSocket conformance
     ///
     /// Begins with the programs that the tests need: as root on Debian it installs those that are missing,
     /// whose names it prints first, without starting any service; elsewhere it says what to install. Ends
@@ -48,6 +49,8 @@ enum Command {
     },
     /// What continuous integration runs: `test` in its short form
     Ci,
+    /// Only the licences, versions and sources of the crates that everything is built on
+    Deny,
     /// Only the page's types and the tests of its modules
     Page,
     /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
@@ -118,6 +121,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { long, filter } if filter.is_empty() => everything(&workspace, long),
         Command::Test { long, filter } => some_tests(&workspace, long, &filter),
         Command::Ci => everything(&workspace, false),
+        Command::Deny => only_deny(&workspace),
         Command::Page => only_page(&workspace),
         Command::Conformance => only_conformance(&workspace),
         Command::Image => only_image(&workspace),
@@ -145,6 +149,7 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
         steps.run("lints", || checks::lints(workspace));
         steps.run("layers", || checks::layers(workspace));
         steps.run("circles", || circles::check(&workspace.root.join("actors/src")));
+        steps.run("deny", || deny::check(workspace));
         steps.count("page", || page::check(workspace));
         if steps.run("build", || cargo_test::build(workspace)) {
             steps.count("tests", || cargo_test::run(workspace, Selection { long, filter: &[] }));
@@ -177,6 +182,14 @@ fn timed_page(workspace: &Workspace) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::FOR_TESTS)) {
         steps.count("page", || cargo_test::timed(workspace));
+    }
+    steps.finish()
+}
+
+fn only_deny(workspace: &Workspace) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::FOR_DENY)) {
+        steps.run("deny", || deny::check(workspace));
     }
     steps.finish()
 }

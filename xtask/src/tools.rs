@@ -75,10 +75,10 @@ const REDIS_CLI: Tool =
 const OPENSSL: Tool =
     tool(Found::Program("openssl"), "to make a certificate", Source::Debian("openssl"));
 const PYTHON: Tool =
-    tool(Found::Program("python3"), "for suites from PyPI", Source::Debian("python3"));
+    tool(Found::Program("python3"), "for tools from PyPI", Source::Debian("python3"));
 const VENV: Tool = tool(
     Found::Running(&["python3", "-c", "import venv, ensurepip"]),
-    "for suites from PyPI",
+    "for tools from PyPI",
     Source::Debian("python3-venv"),
 );
 const RUSTFMT: Tool = tool(
@@ -103,6 +103,8 @@ pub const FOR_TESTS: [Tool; 13] = [
 pub const FOR_REDIS: [Tool; 2] = [REDIS, REDIS_CLI];
 /// For nodes on a Redis Cluster.
 pub const FOR_CLUSTER: [Tool; 6] = [COMPILER, HEADERS, MAKE, REDIS, REDIS_CLI, NGINX];
+/// For judging the crates that we build on.
+pub const FOR_DENY: [Tool; 2] = [PYTHON, VENV];
 /// For the page without a browser.
 pub const FOR_PAGE: [Tool; 2] = [TYPES, NODE];
 /// For the conformance suite alone.
