@@ -95,7 +95,7 @@ pub struct SettingsArguments {
     #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::Other)]
     pub address: Option<String>,
 
-    /// Where /metrics, /healthz and /readyz are served (admin.address)
+    /// Where operators reach /metrics, health, /export and /import, which checks boxes (admin.address)
     #[arg(long, value_name = "ADDRESS", value_hint = ValueHint::Other)]
     pub admin_address: Option<String>,
 

@@ -27,12 +27,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::timeout;
 
 use crate::{
-    admin::{self, Admin},
+    admin::{self, Admin, backup},
     admission::Admission,
     http,
     listen::{BACKLOG, listen, reached},
     logging,
-    routes::{backup, page},
+    routes::page,
     settings::Settings,
     signals::Signals,
     store::Opened,

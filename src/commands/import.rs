@@ -24,9 +24,9 @@ use super::{
     WrongArgument, cluster::ClusterBoard, interrupt, progress::Progress, remote::Remote, source,
 };
 use crate::{
+    admin::backup::RATE_DEFAULT,
     arguments::SettingsArguments,
     backup::{Summary, reader::Reader},
-    routes::backup::RATE_DEFAULT,
     settings::Settings,
     store::embedded::{
         disk::unpublished,

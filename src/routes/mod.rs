@@ -1,11 +1,9 @@
-//! Everything the server answers over plain HTTP, on its two listeners.
+//! What players' listener answers over plain HTTP, and health, which both listeners answer.
 
 pub mod assets;
-pub mod backup;
 pub mod encoded;
 pub mod health;
 pub mod methods;
-pub mod metrics;
 pub mod missing;
 pub mod overview;
 pub mod page;

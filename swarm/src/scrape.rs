@@ -29,10 +29,15 @@ pub(crate) fn fetch(address: &str) -> Result<String> {
     }
 }
 
-/// The value without labels that has this whole name.
+/// The value that has this whole name, and no label but maybe the board's; of several boards the sum.
 pub(crate) fn value(answer: &str, name: &str) -> Option<f64> {
-    let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
-    value.trim().parse().ok()
+    let values = answer.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let of_a_board =
+            || rest.strip_prefix("{board=\"")?.split_once("\"} ").map(|(_, value)| value);
+        rest.strip_prefix(' ').or_else(of_a_board)?.trim().parse::<f64>().ok()
+    });
+    values.reduce(|sum, value| sum + value)
 }
 
 #[cfg(test)]
@@ -45,6 +50,9 @@ mod tests {
             "HTTP/1.1 200 OK\r\n\r\n# TYPE a counter\na_total_b 1\na_total{x=\"y\"} 2\na_total 3\n";
         assert_eq!(value(answer, "a_total"), Some(3.0));
         assert_eq!(value(answer, "b_total"), None);
+        let boards =
+            "a{board=\"x\"} 3\na{board=\"y\"} 4\na{board=\"x\",code=\"1\"} 9\na_b{board=\"x\"} 7\n";
+        assert_eq!(value(boards, "a"), Some(7.0), "of both boards");
         assert_eq!(counter("127.0.0.1:1", "a_total"), None, "nobody listens there");
     }
 }

@@ -340,6 +340,9 @@ fn the_command_line_explains_itself() {
     {
         assert!(help.printed().contains(word), "{word} in {}", help.printed());
     }
+    let (_, admin) = help.printed().split_once("--admin-address").expect("the flag");
+    let admin = admin.split("\n      --").next().expect("what it is for");
+    assert!(admin.contains("checks boxes"), "that it can write: {admin}");
     let version = setup.run(&["--version"]);
     let numbered = concat!("billion ", env!("CARGO_PKG_VERSION"), " (");
     assert!(version.printed().starts_with(numbered), "{}", version.printed());

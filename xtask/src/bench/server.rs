@@ -86,7 +86,12 @@ impl Server {
     /// with labels are until they count something.
     pub fn metric(&self, name: &str) -> Result<f64> {
         let (_, body) = get(self.admin, "/metrics")?;
-        let value = body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = body.lines().find_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            // A node has one board here.
+            let of_the_board = || Some(rest.strip_prefix("{board=\"")?.split_once("\"} ")?.1);
+            rest.strip_prefix(' ').or_else(of_the_board)
+        });
         value.map_or(Ok(0.), |value| value.parse().context("a metric is a number"))
     }
 

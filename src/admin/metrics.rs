@@ -1,4 +1,4 @@
-//! `/metrics` on the admin listener, as OpenMetrics for those who ask for it and as Prometheus' older text
+//! `/metrics`, as OpenMetrics for those who ask for it and as Prometheus' older text
 //! format for all others: Telegraf, Go's expfmt and many agents give up at what only OpenMetrics has.
 
 use actix_web::{HttpRequest, HttpResponse, http::header, web};

@@ -1,5 +1,5 @@
-//! `GET /export` and `POST /import` on the admin listener: a backup of the running board, and boxes
-//! merged into it. For operators; whoever reaches this listener may check boxes, never uncheck one.
+//! `GET /export` and `POST /import`: a backup of the running board, and boxes merged into it. Whoever reaches
+//! this listener may check boxes, never uncheck one.
 
 use std::{
     fs::File,
@@ -24,13 +24,16 @@ use tokio::{
 };
 
 use self::merging::Merging;
-use super::query::{switch, table};
-use crate::backup::{
-    Header, MEDIA_TYPE, Summary, bytes_max,
-    encoder::Encoder,
-    reader::{BadBackup, Reader},
+use super::refuse;
+use crate::{
+    backup::{
+        Header, MEDIA_TYPE, Summary, bytes_max,
+        encoder::Encoder,
+        reader::{BadBackup, Reader},
+    },
+    routes::query::{switch, table},
+    store::Identity,
 };
-use crate::store::Identity;
 
 mod merging;
 
@@ -108,12 +111,8 @@ impl Operations {
 
 /// `GET /store?file=NAME`: the identity of the file that is open, for who meant the store of that name. What is
 /// at that name may be another file: this server has then lost its own.
-pub async fn store(
-    request: HttpRequest,
-    meant: web::Query<Meant>,
-    operations: web::Data<Operations>,
-) -> HttpResponse {
-    if let Some(refusal) = refuse_pages(&request).or_else(|| operations.refuse_another(&meant)) {
+pub async fn store(meant: web::Query<Meant>, operations: web::Data<Operations>) -> HttpResponse {
+    if let Some(refusal) = operations.refuse_another(&meant) {
         return refusal;
     }
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body((operations.store)())
@@ -127,7 +126,7 @@ pub async fn export(
     node: web::Data<Node>,
     operations: web::Data<Operations>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_pages(&request).or_else(|| operations.refuse_another(&meant)) {
+    if let Some(refusal) = operations.refuse_another(&meant) {
         return refusal;
     }
     let table = match table(request.query_string(), &node) {
@@ -201,7 +200,7 @@ pub async fn import(
     node: web::Data<Node>,
     operations: web::Data<Operations>,
 ) -> HttpResponse {
-    if let Some(refusal) = refuse_browsers(&request) {
+    if let Some(refusal) = refuse_other_media(&request) {
         return refusal;
     }
     // Whether a backup of a board of another name will do.
@@ -250,26 +249,14 @@ pub async fn import(
     HttpResponse::Ok().content_type("application/x-ndjson").streaming(body)
 }
 
-/// A page of another site can make an operator's browser send requests to this listener. It cannot
-/// name this media type without asking first, which is answered with 405, and it sends its origin.
-fn refuse_browsers(request: &HttpRequest) -> Option<HttpResponse> {
-    if let Some(refusal) = refuse_pages(request) {
-        return Some(refusal);
-    }
+/// Refuses what is not said to be a backup. A page of another site cannot name this media type without asking first,
+/// which the guard refuses as well.
+fn refuse_other_media(request: &HttpRequest) -> Option<HttpResponse> {
     let media = request.headers().get(header::CONTENT_TYPE);
     (media.is_none_or(|media| media.as_bytes() != MEDIA_TYPE.as_bytes())).then(|| {
         let text = format!("send a backup with Content-Type: {MEDIA_TYPE}");
         refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text)
     })
-}
-
-/// Refuses what a page of another site makes a browser ask: it names its origin, or says so
-/// (Fetch Metadata, `Sec-Fetch-Site`).
-fn refuse_pages(request: &HttpRequest) -> Option<HttpResponse> {
-    let site = request.headers().get("sec-fetch-site").map(header::HeaderValue::as_bytes);
-    let by_a_page = site.is_some_and(|site| site != b"none");
-    (by_a_page || request.headers().contains_key(header::ORIGIN))
-        .then(|| refuse(StatusCode::FORBIDDEN, "not for browsers"))
 }
 
 fn declared(request: &HttpRequest) -> Option<u64> {
@@ -375,9 +362,4 @@ fn refuse_unread(status: StatusCode, reason: &str) -> HttpResponse {
     let mut response = refuse(status, reason);
     response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
     response
-}
-
-fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
-    log::info!("refused: {reason}");
-    HttpResponse::build(status).content_type("text/plain").body(format!("{reason}\n"))
 }

@@ -1,0 +1,87 @@
+//! The operators' listener: metrics, health, copies of the board, boxes merged into it.
+//!
+//! Metrics and health answer whoever gets here, by whatever name: load balancers and scrapers use all kinds. All
+//! else stands behind the guard of [`door`], also a handler that is added to [`for_operators`].
+
+pub mod backup;
+mod door;
+mod metrics;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_server::Server;
+use actix_web::{App, HttpResponse, HttpServer, Scope, guard, http::StatusCode, web};
+use actors::node::Node;
+use anyhow::Result;
+use prometheus_client::registry::Registry;
+
+use crate::{
+    admission::Admission,
+    routes::{
+        health,
+        methods::{allowing, get_or_head},
+    },
+};
+
+/// What the listener serves, and to whom.
+pub struct Admin {
+    /// The node that is asked about.
+    pub node: Arc<Node>,
+    /// Whether it takes newcomers.
+    pub admission: Arc<Admission>,
+    /// Its metrics.
+    pub registry: Registry,
+    /// Export and import.
+    pub operations: backup::Operations,
+    /// `admin.hosts`.
+    pub hosts: Vec<String>,
+    /// Longest time a connection may be idle.
+    pub keep_alive: Duration,
+}
+
+/// Serves operators on one thread.
+///
+/// # Errors
+/// If the listener cannot be used.
+pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
+    let Admin { node, admission, registry, operations, hosts, keep_alive } = admin;
+    let (node, admission) = (web::Data::from(node), web::Data::from(admission));
+    let registry = web::Data::new(registry);
+    let (operations, hosts) = (web::Data::new(operations), web::Data::new(door::Hosts(hosts)));
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(registry.clone())
+            .app_data(node.clone())
+            .app_data(admission.clone())
+            .app_data(operations.clone())
+            .app_data(hosts.clone())
+            .service(get_or_head("/metrics", metrics::metrics))
+            .service(get_or_head("/healthz", health::healthz))
+            .service(get_or_head("/readyz", health::readyz))
+            .service(door::guarded(for_operators()))
+    });
+    Ok(server.keep_alive(keep_alive).workers(1).disable_signals().listen(listener)?.run())
+}
+
+/// Whatever reads the board or writes to it, and every path that does not exist.
+fn for_operators() -> Scope {
+    let export = web::route().guard(guard::Get()).to(backup::export);
+    let import = web::route().guard(guard::Post()).to(backup::import);
+    web::scope("")
+        .service(allowing("GET, OPTIONS", "/export").route(export))
+        .service(allowing("POST, OPTIONS", "/import").route(import))
+        .service(get_or_head("/store", backup::store))
+        .default_service(web::to(nothing_here))
+}
+
+async fn nothing_here() -> HttpResponse {
+    HttpResponse::NotFound()
+        .content_type("text/plain; charset=utf-8")
+        .body("operators find /metrics, /healthz, /readyz, /store, /export and /import here\n")
+}
+
+/// Refuses an operator's request, and logs that.
+fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
+    log::info!("refused: {reason}");
+    HttpResponse::build(status).content_type("text/plain").body(format!("{reason}\n"))
+}
