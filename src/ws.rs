@@ -255,12 +255,11 @@ pub async fn upgrade(
 /// limit of ours would ever act.
 fn prepare_socket(stream: &TcpStream, worker: &Worker) -> std::io::Result<()> {
     let session = &worker.node.settings.session;
-    let hub = &worker.node.settings.hub;
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     // The kernel doubles what it is told, to have room for its own bookkeeping (socket(7)).
     socket.set_send_buffer_size(session.send_buffer_bytes)?;
-    socket.set_tcp_user_timeout(Some(hub.idle_timeout.max(Duration::from_secs(1))))?;
+    socket.set_tcp_user_timeout(Some(worker.live().idle_timeout.max(Duration::from_secs(1))))?;
     Ok(())
 }
 

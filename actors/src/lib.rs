@@ -14,7 +14,8 @@
 //! - The broadcaster numbers flips, encodes a batch once and hands it to one hub per [`worker`]
 //!   thread, which hands it to that thread's sessions.
 //! - A [`table`] is a board in play, with its shards and its broadcaster; a [`node`] has one or more of them, and each
-//!   HTTP [`worker`] thread a desk for each. [`stats`] counts; [`operator`] copies a board in use.
+//!   HTTP [`worker`] thread a desk for each. [`stats`] counts; [`live`] has the settings that may change
+//!   meanwhile; [`operator`] copies a board in use.
 //!
 //! A box goes from unchecked to checked once, so the board is a grow-only set: merging is OR,
 //! repeating is harmless, order does not matter. Every queue is bounded, with its overflow action
@@ -26,6 +27,7 @@ pub mod messages;
 pub mod link;
 pub mod wires;
 pub mod limits;
+pub mod live;
 pub mod rules;
 pub mod settings;
 pub mod session;

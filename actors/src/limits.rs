@@ -34,10 +34,12 @@ pub struct TokenBucket {
 impl TokenBucket {
     /// Takes a token at `now_ns`, or says how long until there is one.
     pub fn take(&mut self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
-        let base = self.full_at_ns.max(now_ns);
+        // A bucket that was emptied at another rate lacks no more than all it holds at this one.
+        let base = self.full_at_ns.clamp(now_ns, now_ns.saturating_add(rate.burst_ns));
         let full_at = base.saturating_add(rate.token_ns);
         let missing = full_at - now_ns;
         if missing > rate.burst_ns {
+            self.full_at_ns = base;
             return Err(Duration::from_nanos(missing - rate.burst_ns));
         }
         self.full_at_ns = full_at;
@@ -82,6 +84,22 @@ mod tests {
         let mut bucket = TokenBucket::default();
         let passed = (0..10_000).filter(|ms| bucket.take(rate, ms * S / 1000).is_ok()).count();
         assert_eq!(passed, 20 + 99, "the burst, then ten a second for ten seconds");
+    }
+
+    /// A rate may change while a connection lasts. What it owed at the old one, which may be hours, would lock it out.
+    #[test]
+    fn a_bucket_owes_no_more_than_it_holds_at_the_present_rate() {
+        let (slow, fast) = (Rate::new(0.001, 20), Rate::new(10.0, 2));
+        let mut bucket = TokenBucket::default();
+        let taken = |bucket: &mut TokenBucket, rate, now| {
+            (0..1000).take_while(|_| bucket.take(rate, now).is_ok()).count()
+        };
+        assert_eq!(taken(&mut bucket, slow, S), 20);
+        assert_eq!(bucket.take(fast, S), Err(Duration::from_millis(100)), "empty, and no more");
+        assert_eq!(taken(&mut bucket, fast, 2 * S), 2);
+        assert_eq!(taken(&mut bucket, slow, 2 * S), 19, "what it lacks is next to nothing here");
+        assert_eq!(taken(&mut bucket, Rate::new(0.0, 0), 2 * S), 1000, "no limit");
+        assert_eq!(taken(&mut bucket, fast, 2 * S), 2, "nor anything owed");
     }
 
     #[test]

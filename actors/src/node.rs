@@ -9,9 +9,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
+use tokio::sync::watch;
 
 use crate::{
     clock::Clock,
+    live::LiveSettings,
     protocol::Close,
     rules::{Free, Rules},
     settings::NodeSettings,
@@ -27,6 +29,8 @@ const UNPOISONED: &str = "nothing panics under this lock";
 pub struct Node {
     /// Bounds and timings.
     pub settings: NodeSettings,
+    /// Those that may change, as they are now.
+    pub live: watch::Sender<LiveSettings>,
     /// Counters of all boards.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -60,6 +64,7 @@ impl Node {
         let tables = BTreeMap::from([(main.board.name().to_owned(), main.clone())]);
         Ok(Arc::new(Self {
             settings,
+            live: watch::Sender::new(settings.live),
             metrics,
             clock: Clock::start(),
             fatal,

@@ -41,6 +41,7 @@ use crate::{
     board::BoxId,
     clock::whole_seconds,
     link::SessionLink,
+    live::LiveSettings,
     messages::ReadRange,
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, put_refused_frame, refused_frame,
@@ -109,13 +110,18 @@ impl Session {
         &self.desk.node.settings.session
     }
 
+    /// Those that may have changed since they were last asked for.
+    fn live(&self) -> LiveSettings {
+        self.desk.live.now()
+    }
+
     fn stats(&self) -> &Stats {
         &self.desk.table.stats
     }
 
     fn limits(&self) -> Limits {
-        let SessionSettings { checks, ranges, shard_wait_timeout, .. } = *self.settings();
-        Limits { checks, ranges, patience: shard_wait_timeout }
+        let live = self.live();
+        Limits { checks: live.checks, ranges: live.ranges, patience: live.shard_wait_timeout }
     }
 
     fn now_ns(&self) -> u64 {
@@ -283,9 +289,8 @@ impl Session {
     fn end_with(&mut self, close: Bytes) {
         // One that drains gets what waits for it before the Close; its answer is timed from there.
         let was_lagging = self.downlink.close(close);
-        let settings = self.settings();
-        let time_to_drain =
-            if was_lagging { settings.close_timeout } else { settings.drain_timeout };
+        let live = self.live();
+        let time_to_drain = if was_lagging { live.close_timeout } else { live.drain_timeout };
         self.conversation.let_go();
         self.conversation.forget_answers();
         self.timer.disarm();
@@ -333,7 +338,7 @@ impl Session {
         let waiting = !self.downlink.is_drained();
         if self.downlink.is_open() && waiting != self.watched {
             self.watched = waiting;
-            self.set_deadline(waiting.then_some(self.settings().drain_timeout));
+            self.set_deadline(waiting.then_some(self.live().drain_timeout));
         }
     }
 

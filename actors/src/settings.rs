@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{limits::Rate, session::frame::FrameLimits};
+use crate::live::LiveSettings;
 
 /// The bounds and timings of every actor of a node.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +15,8 @@ pub struct NodeSettings {
     pub broadcaster: BroadcasterSettings,
     /// Of hubs.
     pub hub: HubSettings,
+    /// Those that may change, as they are at the start.
+    pub live: LiveSettings,
 }
 
 /// How sessions treat their clients.
@@ -32,18 +34,6 @@ pub struct SessionSettings {
     pub ranges_outstanding: usize,
     /// Own checks of a `v=2` session not yet answered; at the limit: the socket is not read.
     pub checks_outstanding: usize,
-    /// What a client may send.
-    pub frames: FrameLimits,
-    /// Checks a client may send.
-    pub checks: Rate,
-    /// Range requests a client may send.
-    pub ranges: Rate,
-    /// Longest wait for room in a shard.
-    pub shard_wait_timeout: Duration,
-    /// Longest time a client may take to drain its outbox.
-    pub drain_timeout: Duration,
-    /// Time for the closing handshake.
-    pub close_timeout: Duration,
 }
 
 /// How shards work.
@@ -88,8 +78,4 @@ pub const PULSE_INTERVAL: Duration = Duration::from_secs(1);
 pub struct HubSettings {
     /// Messages that may wait; full: a joining session and the broadcaster's flush wait.
     pub mailbox: usize,
-    /// Time between two Pings to one session.
-    pub ping_interval: Duration,
-    /// Silence after which a session is ended.
-    pub idle_timeout: Duration,
 }

@@ -3,6 +3,7 @@
 mod boards;
 mod courier;
 mod delivery;
+mod live;
 mod refusals;
 
 use std::{
@@ -23,6 +24,7 @@ use tokio::{
 use crate::{
     board::{Board, Offset, ShardIndex},
     limits::Rate,
+    live::LiveSettings,
     node::Node,
     protocol::{Close, Version},
     session::{Connection, Session, frame::FrameLimits},
@@ -127,12 +129,6 @@ pub(crate) fn settings() -> NodeSettings {
             read_buffer_bytes: 4096,
             ranges_outstanding: 16,
             checks_outstanding: 100,
-            frames: FrameLimits { message_bytes: 100, fragments: 4, text: false },
-            checks: Rate::new(0.0, 0),
-            ranges: Rate::new(0.0, 0),
-            shard_wait_timeout: Duration::from_secs(20),
-            drain_timeout: Duration::from_secs(20),
-            close_timeout: Duration::from_secs(2),
         },
         shards: ShardSettings {
             threads: 1,
@@ -149,8 +145,14 @@ pub(crate) fn settings() -> NodeSettings {
             // Never: a pulse comes when a test wants one.
             pulse_interval: Duration::from_secs(3600),
         },
-        hub: HubSettings {
-            mailbox: 16,
+        hub: HubSettings { mailbox: 16 },
+        live: LiveSettings {
+            frames: FrameLimits { message_bytes: 100, fragments: 4, text: false },
+            checks: Rate::new(0.0, 0),
+            ranges: Rate::new(0.0, 0),
+            shard_wait_timeout: Duration::from_secs(20),
+            drain_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(2),
             ping_interval: Duration::from_secs(50),
             idle_timeout: Duration::from_secs(60),
         },
@@ -278,7 +280,7 @@ fn a_stalled_store_stops_the_writers_and_not_the_readers() {
 fn who_waits_too_long_for_a_full_shard_is_turned_away() {
     let store = TestStore::new(1000, 1, 0);
     let mut settings = settings();
-    settings.session.shard_wait_timeout = Duration::from_millis(50);
+    settings.live.shard_wait_timeout = Duration::from_millis(50);
     run(settings, &store, async |desk| {
         let mut scoped = Client::connect(&desk, Version::V2).await;
         for id in 1..=6 {

@@ -11,8 +11,12 @@ pub mod viewers;
 
 use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
-use self::desk::{Desk, Scratch};
-use crate::{node::Node, table::Table};
+use self::desk::{Desk, DeskParts, Scratch};
+use crate::{
+    live::{LiveCopy, LiveSettings},
+    node::Node,
+    table::Table,
+};
 
 /// One HTTP worker thread.
 pub struct Worker {
@@ -20,6 +24,8 @@ pub struct Worker {
     pub node: Arc<Node>,
     /// By the names of their boards.
     desks: RefCell<HashMap<String, Rc<Desk>>>,
+    /// The thread's copy of the settings that may change.
+    live: Rc<LiveCopy>,
     scratch: Rc<Scratch>,
 }
 
@@ -27,7 +33,13 @@ impl Worker {
     /// Of this thread, without a desk yet.
     pub fn start(node: Arc<Node>) -> Rc<Self> {
         let scratch = Rc::new(Scratch::new(node.settings.session.read_buffer_bytes));
-        Rc::new(Self { node, desks: RefCell::default(), scratch })
+        let live = LiveCopy::new(node.live.subscribe());
+        Rc::new(Self { node, desks: RefCell::default(), live, scratch })
+    }
+
+    /// The settings that may change, as they are now.
+    pub fn live(&self) -> LiveSettings {
+        self.live.now()
     }
 
     /// This thread's desk for a board; opened for the first who asks, and given up when the board is closed.
@@ -37,7 +49,12 @@ impl Worker {
         if let Some(desk) = known {
             return desk.clone();
         }
-        let desk = Desk::open(self.node.clone(), table.clone(), self.scratch.clone());
+        let desk = Desk::open(DeskParts {
+            node: self.node.clone(),
+            table: table.clone(),
+            live: self.live.clone(),
+            scratch: self.scratch.clone(),
+        });
         desks.insert(table.board.name().to_owned(), desk.clone());
         let (worker, closing) = (Rc::downgrade(self), Rc::downgrade(&desk));
         let closed = table.closed();

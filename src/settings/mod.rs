@@ -22,6 +22,7 @@ use std::{fmt, path::PathBuf, time::Duration};
 use actors::{
     board::Board,
     limits::Rate,
+    live::LiveSettings,
     session::frame::FrameLimits,
     settings::{
         BroadcasterSettings, HubSettings, NodeSettings, PULSE_INTERVAL, SessionSettings,
@@ -272,7 +273,7 @@ impl Settings {
 
     /// What the actors need to know.
     pub fn node(&self) -> NodeSettings {
-        let (session, limiter) = (&self.session, &self.limiter);
+        let session = &self.session;
         NodeSettings {
             session: SessionSettings {
                 mailbox: session.mailbox,
@@ -281,16 +282,6 @@ impl Settings {
                 read_buffer_bytes: session.read_buffer_bytes,
                 ranges_outstanding: session.ranges_outstanding,
                 checks_outstanding: session.checks_outstanding,
-                frames: FrameLimits {
-                    message_bytes: session.message_bytes,
-                    fragments: session.fragments,
-                    text: false,
-                },
-                checks: Rate::new(limiter.limit, limiter.burst),
-                ranges: Rate::new(limiter.range_limit, limiter.range_burst),
-                shard_wait_timeout: Duration::from_millis(self.shards.wait_timeout_ms),
-                drain_timeout: Duration::from_secs(session.drain_timeout_s),
-                close_timeout: Duration::from_secs(session.close_timeout_s),
             },
             shards: ShardSettings {
                 threads: self.shards.threads,
@@ -310,11 +301,27 @@ impl Settings {
                 batch_updates: self.broadcaster.batch_updates,
                 pulse_interval: PULSE_INTERVAL,
             },
-            hub: HubSettings {
-                mailbox: self.hub.mailbox,
-                ping_interval: Duration::from_secs(session.ping_interval_s),
-                idle_timeout: Duration::from_secs(session.idle_timeout_s),
+            hub: HubSettings { mailbox: self.hub.mailbox },
+            live: self.live(),
+        }
+    }
+
+    /// What the actors follow while they run.
+    pub fn live(&self) -> LiveSettings {
+        let (session, limiter) = (&self.session, &self.limiter);
+        LiveSettings {
+            frames: FrameLimits {
+                message_bytes: session.message_bytes,
+                fragments: session.fragments,
+                text: false,
             },
+            checks: Rate::new(limiter.limit, limiter.burst),
+            ranges: Rate::new(limiter.range_limit, limiter.range_burst),
+            shard_wait_timeout: Duration::from_millis(self.shards.wait_timeout_ms),
+            drain_timeout: Duration::from_secs(session.drain_timeout_s),
+            close_timeout: Duration::from_secs(session.close_timeout_s),
+            ping_interval: Duration::from_secs(session.ping_interval_s),
+            idle_timeout: Duration::from_secs(session.idle_timeout_s),
         }
     }
 }

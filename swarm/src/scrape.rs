@@ -33,8 +33,7 @@ pub(crate) fn fetch(address: &str) -> Result<String> {
 pub(crate) fn value(answer: &str, name: &str) -> Option<f64> {
     let values = answer.lines().filter_map(|line| {
         let rest = line.strip_prefix(name)?;
-        let of_a_board =
-            || rest.strip_prefix("{board=\"")?.split_once("\"} ").map(|(_, value)| value);
+        let of_a_board = || rest.strip_prefix("{board=\"")?.split_once('"')?.1.strip_prefix("} ");
         rest.strip_prefix(' ').or_else(of_a_board)?.trim().parse::<f64>().ok()
     });
     values.reduce(|sum, value| sum + value)

@@ -15,6 +15,7 @@ use std::{
 use actors::{
     board::{Board, Offset, ShardIndex},
     limits::Rate,
+    live::LiveSettings,
     node::Node,
     protocol::Version,
     session::{Connection, Session, frame::FrameLimits},
@@ -150,12 +151,6 @@ fn settings() -> NodeSettings {
             read_buffer_bytes: 16_384,
             ranges_outstanding: 16,
             checks_outstanding: 4096,
-            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false },
-            checks: Rate::new(0., 0),
-            ranges: Rate::new(0., 0),
-            shard_wait_timeout: long,
-            drain_timeout: long,
-            close_timeout: long,
         },
         shards: ShardSettings {
             threads: 1,
@@ -171,7 +166,17 @@ fn settings() -> NodeSettings {
             batch_updates: 16_384,
             pulse_interval: long,
         },
-        hub: HubSettings { mailbox: 1024, ping_interval: long, idle_timeout: long },
+        hub: HubSettings { mailbox: 1024 },
+        live: LiveSettings {
+            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false },
+            checks: Rate::new(0., 0),
+            ranges: Rate::new(0., 0),
+            shard_wait_timeout: long,
+            drain_timeout: long,
+            close_timeout: long,
+            ping_interval: long,
+            idle_timeout: long,
+        },
     }
 }
 

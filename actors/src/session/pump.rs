@@ -91,7 +91,7 @@ impl Session {
                 }
                 if self.downlink.phase() == Phase::Closing {
                     self.downlink.discard();
-                    self.set_deadline(Some(self.settings().close_timeout));
+                    self.set_deadline(Some(self.live().close_timeout));
                     continue;
                 }
             }
@@ -203,7 +203,7 @@ impl Session {
 
     /// Acts on whole frames until one must wait; how many bytes are done with.
     fn interpret(&mut self, bytes: &mut [u8]) -> usize {
-        let limits = self.settings().frames;
+        let limits = self.live().frames;
         let mut decoder = std::mem::take(&mut self.decoder);
         let mut at = 0;
         while self.may_read() {

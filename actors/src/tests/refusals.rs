@@ -90,8 +90,8 @@ fn a_plain_client_whose_checks_are_refused_is_one_refusal_and_one_close() {
 fn a_check_that_found_no_room_or_came_too_fast_is_counted_once() {
     let store = TestStore::new(1000, 1, 0);
     let mut settings = settings();
-    settings.session.shard_wait_timeout = std::time::Duration::from_millis(50);
-    settings.session.checks = Rate::new(0.001, 5);
+    settings.live.shard_wait_timeout = std::time::Duration::from_millis(50);
+    settings.live.checks = Rate::new(0.001, 5);
     run(settings, &store, async |desk| {
         let mut client = Client::connect(&desk, Version::V2).await;
         for id in 1..=7 {

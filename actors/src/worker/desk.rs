@@ -9,7 +9,7 @@ use super::{
     hub::{Hub, HubParts},
     roster::Roster,
 };
-use crate::{node::Node, table::Table, wires::HubLink};
+use crate::{live::LiveCopy, node::Node, table::Table, wires::HubLink};
 
 /// Room that all sessions of a thread use in turn.
 pub(crate) struct Scratch {
@@ -27,6 +27,14 @@ impl Scratch {
     }
 }
 
+/// What a desk is made from.
+pub(crate) struct DeskParts {
+    pub(crate) node: Arc<Node>,
+    pub(crate) table: Arc<Table>,
+    pub(crate) live: Rc<LiveCopy>,
+    pub(crate) scratch: Rc<Scratch>,
+}
+
 /// What the sessions of one board on one worker thread share.
 pub struct Desk {
     /// The node.
@@ -37,6 +45,8 @@ pub struct Desk {
     pub(crate) hub: Arc<HubLink>,
     /// What that and its sessions share.
     pub(crate) roster: Rc<Roster>,
+    /// The thread's copy of the settings that may change.
+    pub(crate) live: Rc<LiveCopy>,
     /// Takes its sessions' checks to the shards.
     pub(crate) courier: Rc<Courier>,
     pub(crate) scratch: Rc<Scratch>,
@@ -44,13 +54,15 @@ pub struct Desk {
 
 impl Desk {
     /// Starts the hub, which attaches itself to the board's broadcaster.
-    pub(crate) fn open(node: Arc<Node>, table: Arc<Table>, scratch: Rc<Scratch>) -> Rc<Self> {
+    pub(crate) fn open(parts: DeskParts) -> Rc<Self> {
+        let DeskParts { node, table, live, scratch } = parts;
         let roster = Rc::<Roster>::default();
         let (settings, clock) = (node.settings, node.clock);
         let shards = table.directory().clone();
         let courier = Courier::new(shards, settings.shards.gather, clock.began());
         let parts = HubParts {
             settings: settings.hub,
+            live: live.clone(),
             clock,
             broadcaster: table.broadcaster().clone(),
             stats: table.stats.clone(),
@@ -66,6 +78,6 @@ impl Desk {
         });
         let hub = link.expect("a context is made at once");
         table.add_hub(hub.clone());
-        Rc::new(Self { node, table, hub, roster, courier, scratch })
+        Rc::new(Self { node, table, hub, roster, live, courier, scratch })
     }
 }

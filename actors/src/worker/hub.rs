@@ -33,6 +33,7 @@ use crate::{
     clock::{Clock, whole_seconds},
     interval::every,
     link::ToSession,
+    live::LiveCopy,
     messages::{BoardForgotten, Drain, EndSessions, FlushBatch, Join, Leave, PulseMade},
     protocol::{Close, Version},
     settings::HubSettings,
@@ -64,6 +65,7 @@ struct Member {
 /// The sessions of one worker thread.
 pub struct Hub {
     settings: HubSettings,
+    live: Rc<LiveCopy>,
     clock: Clock,
     broadcaster: Arc<BroadcasterLink>,
     /// Its own, until it is attached.
@@ -96,6 +98,7 @@ pub struct Hub {
 /// What a hub is made from.
 pub(super) struct HubParts {
     pub(super) settings: HubSettings,
+    pub(super) live: Rc<LiveCopy>,
     pub(super) clock: Clock,
     pub(super) broadcaster: Arc<BroadcasterLink>,
     pub(super) stats: Arc<Stats>,
@@ -109,6 +112,7 @@ impl Hub {
     pub(super) fn new(parts: HubParts, link: Arc<HubLink>) -> Self {
         Self {
             settings: parts.settings,
+            live: parts.live,
             clock: parts.clock,
             broadcaster: parts.broadcaster,
             link: Some(link),
@@ -146,8 +150,9 @@ impl Hub {
     /// Once a second: pings, timeouts and deadlines.
     fn tick(&mut self) {
         let now_s = self.clock.now_s();
-        let ping_s = whole_seconds(self.settings.ping_interval);
-        let idle_s = whole_seconds(self.settings.idle_timeout);
+        let live = self.live.now();
+        let ping_s = whole_seconds(live.ping_interval);
+        let idle_s = whole_seconds(live.idle_timeout);
         for member in self.plain.iter_mut().chain(&mut self.scoped) {
             let Some(downlink) = member.downlink.upgrade() else { continue };
             let link = &downlink.link;
