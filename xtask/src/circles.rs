@@ -175,7 +175,7 @@ fn way_back(imports: &Imports, start: &Module) -> Option<Vec<Module>> {
                 return Some(way);
             }
             if seen.insert(module) {
-                ways.push_back([&way[..], &[module.clone()]].concat());
+                ways.push_back([&way[..], std::slice::from_ref(module)].concat());
             }
         }
     }

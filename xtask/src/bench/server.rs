@@ -90,7 +90,7 @@ impl Server {
             let rest = line.strip_prefix(name)?;
             // A node has one board here.
             let of_the_board =
-                || Some(rest.strip_prefix("{board=\"")?.split_once('"')?.1.strip_prefix("} ")?);
+                || rest.strip_prefix("{board=\"")?.split_once('"')?.1.strip_prefix("} ");
             rest.strip_prefix(' ').or_else(of_the_board)
         });
         value.map_or(Ok(0.), |value| value.parse().context("a metric is a number"))
