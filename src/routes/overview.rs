@@ -13,9 +13,12 @@ use super::{
     query,
 };
 
+/// An overview, and what is sent of it.
+type Sent = (Arc<Overview>, Arc<Encoded>);
+
 /// The latest overviews as they are sent, by board. Each changes at most once a second, however many ask.
 #[derive(Debug, Default)]
-pub struct Latest(Mutex<BTreeMap<String, (Arc<Overview>, Arc<Encoded>)>>);
+pub struct Latest(Mutex<BTreeMap<String, Sent>>);
 
 impl Latest {
     fn encoded(&self, table: &Table, node: &Node) -> Arc<Encoded> {
