@@ -1,5 +1,5 @@
 //! Who may connect, and how many: origins of pages, and places of connections. The WebSocket route asks; a
-//! place is given back when its permit is dropped.
+//! place is given back when its permit is dropped. The rules may change; places are counted as ever.
 
 use std::{
     collections::HashMap,
@@ -23,75 +23,40 @@ const TOLD_CHARS_MAX: usize = 280;
 
 /// Who may connect, and how many.
 #[derive(Debug)]
-pub struct Admission {
+pub struct Rules {
     /// None: only the own page's.
     allowed_origins: Vec<Origin>,
     allow_missing_origin: bool,
     connections_max: usize,
+    /// 0: as many as one likes.
     per_address_max: usize,
     trusted_proxies: TrustedProxies,
-    closed: AtomicBool,
-    open: AtomicUsize,
-    /// By what [`counted_as`] makes of the client's address.
-    by_address: Mutex<HashMap<IpAddr, usize>>,
 }
 
-impl Admission {
-    /// The rules of `[server]`, for at most `connections_max` connections.
-    pub fn new(server: &settings::Server, connections_max: usize) -> Arc<Self> {
+impl Rules {
+    /// Those of `[server]`, for at most `connections_max` connections.
+    pub fn new(server: &settings::Server, connections_max: usize) -> Self {
         let validated = "validated when the settings were loaded";
         let trusted = server.trusted_proxies.iter();
         let trusted = trusted.map(|text| settings::network(text).expect(validated));
         let origins = server.allowed_origins.iter();
-        Arc::new(Self {
+        Self {
             allowed_origins: origins.map(|text| Origin::parse(text).expect(validated)).collect(),
             allow_missing_origin: server.allow_missing_origin,
             connections_max,
             per_address_max: server.max_connections_per_address,
             trusted_proxies: TrustedProxies::new(trusted),
-            closed: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
-            by_address: Mutex::default(),
-        })
+        }
+    }
+
+    /// Connections that may be open at once.
+    pub fn connections_max(&self) -> usize {
+        self.connections_max
     }
 
     /// Whose word about a client's address is taken.
     pub fn trusted_proxies(&self) -> &TrustedProxies {
         &self.trusted_proxies
-    }
-
-    /// From now on nobody else may connect; who has, is served as ever.
-    pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
-    }
-
-    /// Whether newcomers have to go elsewhere.
-    pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
-    }
-
-    /// Takes a place for a connection from `address`, until the permit is dropped.
-    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, StatusCode> {
-        let max = self.connections_max;
-        let enter = |open| (open < max).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_err() {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        let mut permit = Permit { admission: self.clone(), address: None };
-        if self.per_address_max == 0 {
-            return Ok(permit);
-        }
-        let address = counted_as(address);
-        let mut by_address = self.by_address.lock().expect("nothing panics under this lock");
-        let count = by_address.entry(address).or_default();
-        if *count >= self.per_address_max {
-            drop(by_address);
-            return Err(StatusCode::TOO_MANY_REQUESTS);
-        }
-        *count += 1;
-        drop(by_address);
-        permit.address = Some(address);
-        Ok(permit)
     }
 
     /// Whether a page may connect that says to be of `origins`, which has to be one, to the server that
@@ -130,6 +95,44 @@ impl Admission {
             }
         };
         Err(Stranger::Other { told: shortened(told), wanted })
+    }
+}
+
+/// The connections there are, and whether there may be more.
+#[derive(Debug, Default)]
+pub struct Admission {
+    closed: AtomicBool,
+    open: AtomicUsize,
+    /// By what [`counted_as`] makes of the client's address. Without a limit, too: there may be one tomorrow.
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+impl Admission {
+    /// From now on nobody else may connect; who has, is served as ever.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether newcomers have to go elsewhere.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Takes a place for a connection from `address`, until the permit is dropped, if the rules leave one.
+    pub fn admit(self: &Arc<Self>, address: IpAddr, rules: &Rules) -> Result<Permit, StatusCode> {
+        let enter = |open| (open < rules.connections_max).then_some(open + 1);
+        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_err() {
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        }
+        let address = counted_as(address);
+        let mut by_address = self.by_address.lock().expect("nothing panics under this lock");
+        let count = by_address.entry(address).or_default();
+        *count += 1;
+        let too_many = rules.per_address_max != 0 && *count > rules.per_address_max;
+        drop(by_address);
+        // Gives the place back if it is not handed on.
+        let permit = Permit { admission: self.clone(), address };
+        if too_many { Err(StatusCode::TOO_MANY_REQUESTS) } else { Ok(permit) }
     }
 }
 
@@ -180,20 +183,19 @@ fn counted_as(address: IpAddr) -> IpAddr {
 #[derive(Debug)]
 pub struct Permit {
     admission: Arc<Admission>,
-    /// Set where connections are counted by address.
-    address: Option<IpAddr>,
+    /// As it is counted.
+    address: IpAddr,
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.admission.open.fetch_sub(1, Ordering::AcqRel);
-        let Some(address) = self.address else { return };
         let mut by_address =
             self.admission.by_address.lock().expect("nothing panics under this lock");
-        if let Some(count) = by_address.get_mut(&address) {
+        if let Some(count) = by_address.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                by_address.remove(&address);
+                by_address.remove(&self.address);
             }
         }
     }
@@ -203,28 +205,25 @@ impl Drop for Permit {
 mod tests {
     use super::*;
 
-    fn admission(origins: &[&str], allow_missing: bool) -> Admission {
-        Admission {
+    fn rules(origins: &[&str], allow_missing: bool) -> Rules {
+        Rules {
             allowed_origins: origins.iter().filter_map(|text| Origin::parse(text)).collect(),
             allow_missing_origin: allow_missing,
             connections_max: 2,
             per_address_max: 1,
             trusted_proxies: TrustedProxies::default(),
-            closed: AtomicBool::new(false),
-            open: AtomicUsize::new(0),
-            by_address: Mutex::default(),
         }
     }
 
-    fn allows(admission: &Admission, origin: Option<&str>, host: Option<&str>) -> bool {
+    fn allows(rules: &Rules, origin: Option<&str>, host: Option<&str>) -> bool {
         let origin = origin.map(|origin| HeaderValue::from_str(origin).expect("legal"));
         let origins: Vec<_> = origin.iter().collect();
-        admission.allows(&origins, host).is_ok()
+        rules.allows(&origins, host).is_ok()
     }
 
     #[test]
     fn without_a_list_only_the_own_page_may_connect() {
-        let own = admission(&[], false);
+        let own = rules(&[], false);
         for (origin, host) in [
             ("http://localhost:8080", "localhost:8080"),
             ("https://Example.org", "example.org"),
@@ -256,12 +255,12 @@ mod tests {
         }
         assert!(!allows(&own, Some("http://localhost"), None));
         assert!(!allows(&own, None, Some("localhost:8080")));
-        assert!(allows(&admission(&[], true), None, Some("localhost:8080")));
+        assert!(allows(&rules(&[], true), None, Some("localhost:8080")));
     }
 
     #[test]
     fn a_list_is_matched_by_what_its_entries_mean() {
-        let listed = admission(&["https://a.example", "HTTPS://B.example:443/", "app://c"], false);
+        let listed = rules(&["https://a.example", "HTTPS://B.example:443/", "app://c"], false);
         for origin in ["https://a.example", "https://b.example", "app://c"] {
             assert!(allows(&listed, Some(origin), None), "{origin}");
         }
@@ -275,43 +274,60 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_came_and_what_would_do() {
-        let told = |admission: &Admission, origin: &'static str, host| {
+        let told = |rules: &Rules, origin: &'static str, host| {
             let origin = HeaderValue::from_static(origin);
-            admission.allows(&[&origin], host).expect_err("refused").to_string()
+            rules.allows(&[&origin], host).expect_err("refused").to_string()
         };
-        let own = told(&admission(&[], false), "https://evil.example", Some("play.example"));
+        let own = told(&rules(&[], false), "https://evil.example", Some("play.example"));
         assert!(own.starts_with("Origin \"https://evil.example\" may not connect: "), "{own}");
         assert!(own.contains("reached as \"play.example\""), "{own}");
-        let listed = told(&admission(&["https://a.example"], false), "null", Some("x"));
+        let listed = told(&rules(&["https://a.example"], false), "null", Some("x"));
         let wanted =
             "Origin \"null\" may not connect: server.allowed_origins has https://a.example";
         assert_eq!(listed, wanted);
         let long = HeaderValue::from_str(&"x".repeat(9000)).expect("legal");
-        let told = admission(&[], false).allows(&[&long], None).expect_err("refused").to_string();
+        let told = rules(&[], false).allows(&[&long], None).expect_err("refused").to_string();
         assert!(told.len() < 500, "{told}");
     }
 
     #[test]
     fn places_are_counted_and_given_back() {
-        let admission = Arc::new(admission(&[], false));
+        let (admission, rules) = (Arc::<Admission>::default(), rules(&[], false));
         let (a, b, c) = (IpAddr::from([1; 4]), IpAddr::from([2; 4]), IpAddr::from([3; 4]));
-        let first = admission.admit(a).expect("room");
-        assert_eq!(admission.admit(a).err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let second = admission.admit(b).expect("room");
-        assert_eq!(admission.admit(c).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        let first = admission.admit(a, &rules).expect("room");
+        assert_eq!(admission.admit(a, &rules).err(), Some(StatusCode::TOO_MANY_REQUESTS));
+        let second = admission.admit(b, &rules).expect("room");
+        assert_eq!(admission.admit(c, &rules).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
         drop((first, second));
-        assert!(admission.admit(a).is_ok());
+        assert!(admission.admit(a, &rules).is_ok());
+        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
+    }
+
+    #[test]
+    fn other_rules_count_those_who_are_there() {
+        let admission = Arc::<Admission>::default();
+        let (a, b) = (IpAddr::from([1; 4]), IpAddr::from([2; 4]));
+        let free = Rules { connections_max: 9, per_address_max: 0, ..rules(&[], false) };
+        let three: Vec<_> = (0..3).map(|_| admission.admit(a, &free).expect("room")).collect();
+        let two_each = Rules { per_address_max: 2, ..free };
+        assert_eq!(admission.admit(a, &two_each).err(), Some(StatusCode::TOO_MANY_REQUESTS));
+        let other = admission.admit(b, &two_each).expect("room");
+        let two = Rules { connections_max: 2, per_address_max: 0, ..two_each };
+        assert_eq!(admission.admit(b, &two).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
+        drop(three);
+        let again = admission.admit(a, &two).expect("room");
+        drop((other, again));
         assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
     }
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
-        let admission = Arc::new(admission(&[], false));
+        let (admission, rules) = (Arc::<Admission>::default(), rules(&[], false));
         let ip = |text: &str| text.parse().expect("an address");
-        let first = admission.admit(ip("2001:db8:0:1::1")).expect("room");
-        let neighbour = admission.admit(ip("2001:db8:0:1:ffff::2"));
+        let first = admission.admit(ip("2001:db8:0:1::1"), &rules).expect("room");
+        let neighbour = admission.admit(ip("2001:db8:0:1:ffff::2"), &rules);
         assert_eq!(neighbour.err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let elsewhere = admission.admit(ip("2001:db8:0:2::1")).expect("room");
+        let elsewhere = admission.admit(ip("2001:db8:0:2::1"), &rules).expect("room");
         drop((first, elsewhere));
         assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
     }

@@ -30,13 +30,16 @@ Settings, later places win:
   5. the environment, BILLION__SECTION__KEY, as in BILLION__SERVER__ADDRESS=:9000
   6. flags: first --set, then the others
 
+SIGHUP has a server read 2 and 3 again and take over what is live (--print-settings says what is).
+One that was started from a terminal ends instead, as on SIGTERM.
+
 RUST_LOG chooses what is logged (error, warn, info, debug), info by default. --check looks at
 the settings and the files they name; it tries no port and looks no name up.
 
 Examples:
   billion --address :9000 --data /var/lib/billion
   billion --set limiter.limit=5 --set shards.count=100
-  billion --check && systemctl restart billion
+  billion --check && systemctl reload billion
 
 Exit codes: 0 stopped as asked, or nothing wrong; 1 failed; 2 settings or flags are wrong.";
 
@@ -59,7 +62,7 @@ pub struct Arguments {
     #[arg(long)]
     pub check: bool,
 
-    /// Print every setting, its value and where it comes from, as TOML; secrets masked
+    /// Print every setting, its value, where it comes from and what changes it, as TOML; secrets masked
     #[arg(long, conflicts_with = "check")]
     pub print_settings: bool,
 }

@@ -38,6 +38,7 @@ use tokio::{io::ReadBuf, net::TcpStream, time::timeout};
 
 use crate::{
     admission::Admission,
+    live::Following,
     routes::{assets, health, methods::get_or_head, missing, overview, page},
     ws::{self, AppService},
 };
@@ -72,8 +73,8 @@ pub struct Shared {
     pub base: String,
     /// Longest time a connection may be idle.
     pub keep_alive: Duration,
-    /// Connections of a worker that may be idle: with more, each answer ends its connection.
-    pub kept_max: usize,
+    /// Settings that may change.
+    pub live: Following,
     /// Connections that are with HTTP now.
     pub connections: Gauge,
 }
@@ -184,7 +185,8 @@ impl Thread {
 /// Connections of one worker that are with HTTP.
 struct Places {
     taken: Cell<usize>,
-    kept_max: usize,
+    /// How many of them may be idle: with more, each answer ends its connection.
+    live: Following,
     /// Age from which on each answer is the last one, so that nobody holds a place for ever, and
     /// load balancers spread their connections anew now and then.
     old: Duration,
@@ -193,13 +195,13 @@ struct Places {
 
 impl Places {
     fn new(shared: &Shared) -> Self {
-        let (kept_max, old) = (shared.kept_max, shared.keep_alive);
-        Self { taken: Cell::new(0), kept_max, old, all_workers: shared.connections.clone() }
+        let (live, all_workers) = (shared.live.clone(), shared.connections.clone());
+        Self { taken: Cell::new(0), live, old: shared.keep_alive, all_workers }
     }
 
     /// Whether the connection that an answer goes to, opened so long ago, has to end with it.
     fn ends(&self, age: Duration) -> bool {
-        age >= self.old || self.taken.get() > self.kept_max
+        age >= self.old || self.taken.get() > self.live.now().kept_max
     }
 }
 
@@ -310,6 +312,7 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
     let app = App::new()
         .app_data(shared.node.clone())
         .app_data(shared.admission.clone())
+        .app_data(web::Data::new(shared.live.clone()))
         .app_data(shared.page.clone())
         .app_data(shared.overview.clone())
         // Resources, not routes: they answer another method with 405 instead of 404.

@@ -20,7 +20,7 @@ use actors::{
     stats::Metrics,
     store::{StoreError, StoreState},
 };
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use futures_util::future::try_join;
 use log::{info, warn};
 use prometheus_client::metrics::gauge::Gauge;
@@ -31,25 +31,19 @@ use crate::{
     admission::Admission,
     http,
     listen::{BACKLOG, listen, reached},
+    live::{Following, Live},
     logging,
+    reload::Reload,
+    room::Room,
     routes::page,
-    settings::Settings,
-    signals::Signals,
+    settings::{InForce, Settings, Sources},
+    signals::{Hangups, Signals},
     store::Opened,
     telemetry, usage,
 };
 
 /// Between two looks at how many files are open.
 const DESCRIPTOR_CHECK_INTERVAL: Duration = Duration::from_secs(3);
-
-/// Descriptors for everything but players: listeners, store, workers, page requests.
-const DESCRIPTORS_RESERVED: usize = 256;
-
-/// Descriptors that are open before anybody comes: so many …
-const DESCRIPTORS_OWN: usize = 26;
-
-/// … and so many for each worker and each thread of shards (both counted in /proc/self/fd).
-const DESCRIPTORS_PER_THREAD: usize = 4;
 
 /// Of the shutdown time, kept back for closing the store.
 const STORE_CLOSE_TIME: Duration = Duration::from_secs(1);
@@ -71,9 +65,10 @@ pub struct Application {
     admin_address: SocketAddr,
     node: Arc<Node>,
     admission: Arc<Admission>,
-    drain_delay: Duration,
-    shutdown_timeout: Duration,
+    live: Following,
     signals: Signals,
+    reload: Reload,
+    hangups: Option<Hangups>,
 }
 
 /// Opens the store and loads the board.
@@ -98,10 +93,15 @@ async fn load_page(settings: &Settings) -> Result<page::Page> {
 
 impl Application {
     /// Opens the store, loads the board, starts the actors and binds both listeners; `None` if a signal
-    /// came first.
-    pub async fn build(settings: &Settings) -> Result<Option<Self>> {
+    /// came first. The settings are those `in_force`, read from `sources`.
+    pub async fn build(
+        settings: &Settings,
+        in_force: InForce,
+        sources: Sources,
+    ) -> Result<Option<Self>> {
         // First: a cluster may be waited for long.
         let mut signals = Signals::new()?;
+        let hangups = signals.hangups();
         let metrics = Arc::new(Metrics::default());
         telemetry::count_panics(metrics.clone());
         // Ports first: a port in use is found before a large board is loaded.
@@ -125,7 +125,8 @@ impl Application {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             workers => workers,
         };
-        let connections_max = connections_within_descriptors(settings, workers)?;
+        let room = Room::make(settings, workers)?;
+        let live = Live::new(settings, &room);
 
         let loaded = try_join(load(settings, &metrics), load_page(settings));
         let ((store, node), page) = tokio::select! {
@@ -135,12 +136,13 @@ impl Application {
                 return Ok(None);
             }
         };
-        let http_connections = Gauge::default();
-        let registry = telemetry::registry(&metrics, &store, &http_connections, connections_max);
+        let (http_connections, connections_max) = (Gauge::default(), Gauge::default());
+        connections_max.set(telemetry::gauge_of(live.rules.connections_max()));
+        let registry = telemetry::registry(&metrics, &store, &http_connections, &connections_max);
+        let (sender, live) = Following::begin(live);
         let server = &settings.server;
-        let admission = Admission::new(server, connections_max);
+        let admission = Arc::<Admission>::default();
         let keep_alive = Duration::from_secs(server.keep_alive_s);
-        let descriptors = usage::descriptors_max().unwrap_or(usize::MAX);
         let shared = http::Shared {
             node: web::Data::from(node.clone()),
             admission: web::Data::from(admission.clone()),
@@ -149,7 +151,7 @@ impl Application {
             statics: settings.page.path.join("static"),
             base: server.base().to_owned(),
             keep_alive,
-            kept_max: http::kept_max(descriptors.saturating_sub(connections_max), workers),
+            live: live.clone(),
             connections: http_connections,
         };
         let players = Server::build()
@@ -161,13 +163,12 @@ impl Application {
             .run();
         let operations =
             backup::Operations::new(store.spool(settings), store.identity(), store.file(settings)?);
-        let hosts = settings.admin.hosts.clone();
         let operators = Admin {
             node: node.clone(),
             admission: admission.clone(),
             registry,
             operations,
-            hosts,
+            live: live.clone(),
             keep_alive,
         };
         Ok(Some(Self {
@@ -175,23 +176,26 @@ impl Application {
             admin: admin::serve(admin_listener, operators)?,
             address,
             admin_address,
-            node,
+            node: node.clone(),
             admission,
-            drain_delay: Duration::from_secs(server.drain_delay_s),
-            shutdown_timeout: Duration::from_secs(server.shutdown_timeout_s),
+            live,
             signals,
+            reload: Reload { sources, in_force, room, node, live: sender, connections_max },
+            hangups,
         }))
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.
     pub async fn run_until_stopped(self) -> Result<Stopped> {
-        let Self {
-            server, admin, node, admission, drain_delay, shutdown_timeout, mut signals, ..
-        } = self;
+        let Self { server, admin, node, admission, live, mut signals, reload, hangups, .. } = self;
         let (handle, admin_handle) = (server.handle(), admin.handle());
         actix_rt::spawn(server);
         actix_rt::spawn(admin);
         actix_rt::spawn(watch_descriptors(node.clone()));
+        // Apart from everything below: it may wait for a disk, which must not hold up a stop.
+        if let Some(hangups) = hangups {
+            actix_rt::spawn(reload.after_each(hangups));
+        }
         let (shown, from) = reached(self.address);
         info!("listening on http://{shown}{from}");
         let (shown, from) = reached(self.admin_address);
@@ -219,11 +223,12 @@ impl Application {
             std::process::exit(1);
         });
         admission.close();
+        let live = live.now();
         if stopped == Stopped::Asked {
             // Over at once if there is nothing left to be served by.
-            let _ = timeout(drain_delay, node.fatal.wait()).await;
+            let _ = timeout(live.drain_delay, node.fatal.wait()).await;
         }
-        let saved = come_to_rest(&node, &handle, &admin_handle, shutdown_timeout).await;
+        let saved = come_to_rest(&node, &handle, &admin_handle, live.shutdown_timeout).await;
         if let Err(error) = saved {
             logging::fatal(format_args!("a restart will not find all that was checked: {error}"));
             return Ok(Stopped::Failed);
@@ -293,27 +298,4 @@ async fn watch_descriptors(node: Arc<Node>) {
             }
         }
     }
-}
-
-/// Raises the limit of open files as far as it goes; how many players that leaves room for.
-fn connections_within_descriptors(settings: &Settings, workers: usize) -> Result<usize> {
-    let wanted = settings.server.max_connections;
-    let files = usage::raise_descriptors_max().unwrap_or(usize::MAX);
-    let threads = workers + settings.shards.threads;
-    let needed = DESCRIPTORS_OWN + DESCRIPTORS_PER_THREAD * threads;
-    let possible = files.saturating_sub(needed.max(DESCRIPTORS_RESERVED.min(files / 2)));
-    if possible == 0 {
-        bail!(
-            "only {files} files may be open, and {threads} threads of server.workers and \
-             shards.threads need {needed} before the first player comes: raise the limit with \
-             ulimit -n or LimitNOFILE, or take fewer threads"
-        );
-    }
-    if possible < wanted {
-        warn!(
-            "server.max_connections = {wanted}, but only {files} files may be open: taking \
-             {possible} players (raise the limit with ulimit -n or LimitNOFILE)"
-        );
-    }
-    Ok(wanted.min(possible))
 }

@@ -31,7 +31,7 @@ pub fn registry(
     metrics: &Metrics,
     store: &Opened,
     http_connections: &Gauge,
-    connections_max: usize,
+    connections_max: &Gauge,
 ) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Process));
@@ -40,9 +40,11 @@ pub fn registry(
     r.register("build", "Version of the server and commit it was built from", Info::new(version));
     let s = metrics;
     r.register("connections", "WebSocket sessions open now", s.connections.clone());
-    let places = Gauge::<i64>::default();
-    places.set(connections_max.try_into().unwrap_or(i64::MAX));
-    r.register("connections_max", "WebSocket sessions that may be open at once", places);
+    r.register(
+        "connections_max",
+        "WebSocket sessions that may be open at once",
+        connections_max.clone(),
+    );
     r.register("connections_opened", "Sessions ever started", s.connections_opened.clone());
     r.register(
         "connections_closed",
@@ -115,4 +117,9 @@ pub fn registry(
     );
     store.register(r);
     registry
+}
+
+/// A number as metrics have it.
+pub fn gauge_of(number: usize) -> i64 {
+    number.try_into().unwrap_or(i64::MAX)
 }

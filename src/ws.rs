@@ -31,8 +31,9 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    admission::{Admission, Permit, Stranger},
+    admission::{Admission, Permit, Rules, Stranger},
     client_address::{Hearsay, TrustedProxies},
+    live::Following,
     routes::query::table,
 };
 
@@ -59,13 +60,20 @@ pub async fn connect(
     request: HttpRequest,
     node: web::Data<Node>,
     admission: web::Data<Admission>,
+    live: web::Data<Following>,
 ) -> impl Responder {
     let version = match query_version(request.query_string()) {
         Ok(version) => version,
         Err(response) => return response,
     };
     match table(request.query_string(), &node) {
-        Ok(table) => decide(&request, &table.clone(), &admission, Purpose::Play(version, table)),
+        Ok(table) => decide(
+            &request,
+            &table.clone(),
+            &admission,
+            &live.now().rules,
+            Purpose::Play(version, table),
+        ),
         Err(response) => response,
     }
 }
@@ -76,8 +84,9 @@ pub async fn echo(
     request: HttpRequest,
     node: web::Data<Node>,
     admission: web::Data<Admission>,
+    live: web::Data<Following>,
 ) -> impl Responder {
-    decide(&request, node.main(), &admission, Purpose::Echo)
+    decide(&request, node.main(), &admission, &live.now().rules, Purpose::Echo)
 }
 
 fn query_version(query: &str) -> Result<Version, HttpResponse> {
@@ -99,6 +108,7 @@ fn decide(
     request: &HttpRequest,
     table: &Table,
     admission: &Arc<Admission>,
+    rules: &Rules,
     purpose: Purpose,
 ) -> HttpResponse {
     if let Err(response) = check_handshake(request) {
@@ -109,14 +119,14 @@ fn decide(
         table.stats.refused("draining");
         return retry_later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away\n");
     }
-    let address = client_address(request, admission.trusted_proxies());
+    let address = client_address(request, rules.trusted_proxies());
     let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
-    if let Err(stranger) = admission.allows(&origins, header(request, header::HOST)) {
+    if let Err(stranger) = rules.allows(&origins, header(request, header::HOST)) {
         debug!("{address} was refused: {stranger}");
         table.stats.refused("origin");
         return forbidden(&stranger);
     }
-    let permit = match admission.admit(address) {
+    let permit = match admission.admit(address, rules) {
         Ok(permit) => permit,
         Err(status) => {
             debug!("{address} was refused: too many connections ({status})");

@@ -19,9 +19,7 @@ use actix_web::{
 };
 
 use super::refuse;
-
-/// The names besides `localhost` under which operators ask: `admin.hosts`.
-pub struct Hosts(pub Vec<String>);
+use crate::live::Following;
 
 /// `handlers` behind the guard.
 pub fn guarded(handlers: Scope) -> impl HttpServiceFactory {
@@ -29,13 +27,13 @@ pub fn guarded(handlers: Scope) -> impl HttpServiceFactory {
 }
 
 async fn only_operators<B: MessageBody + 'static>(
-    hosts: web::Data<Hosts>,
+    live: web::Data<Following>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let headers = request.headers();
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let refusal = if !host.is_some_and(|host| is_known(host, &hosts.0)) {
+    let refusal = if !host.is_some_and(|host| is_known(host, &live.now().hosts)) {
         log::debug!("an operator's request for Host {host:?} was refused");
         HttpResponse::build(StatusCode::MISDIRECTED_REQUEST)
             .content_type("text/plain; charset=utf-8")
@@ -78,12 +76,15 @@ mod tests {
     };
 
     use super::*;
+    use crate::live::Live;
 
     #[actix_rt::test]
     async fn a_handler_that_knows_of_no_guard_is_guarded() {
         let handlers = web::scope("").route("/new", web::post().to(async || "done"));
-        let hosts = web::Data::new(Hosts(vec!["node-1".to_owned()]));
-        let app = init_service(App::new().app_data(hosts).service(guarded(handlers))).await;
+        let (_sender, live) =
+            Following::begin(Live { hosts: vec!["node-1".to_owned()], ..Live::any() });
+        let app = App::new().app_data(web::Data::new(live)).service(guarded(handlers));
+        let app = init_service(app).await;
         for (path, host, by_a_page, status) in [
             ("/new", Some("node-1:9090"), None, 200),
             ("/new", Some("node-1"), Some(("sec-fetch-site", "none")), 200),

@@ -17,6 +17,7 @@ use prometheus_client::registry::Registry;
 
 use crate::{
     admission::Admission,
+    live::Following,
     routes::{
         health,
         methods::{allowing, get_or_head},
@@ -33,8 +34,8 @@ pub struct Admin {
     pub registry: Registry,
     /// Export and import.
     pub operations: backup::Operations,
-    /// `admin.hosts`.
-    pub hosts: Vec<String>,
+    /// Settings that may change: `admin.hosts`.
+    pub live: Following,
     /// Longest time a connection may be idle.
     pub keep_alive: Duration,
 }
@@ -44,17 +45,17 @@ pub struct Admin {
 /// # Errors
 /// If the listener cannot be used.
 pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
-    let Admin { node, admission, registry, operations, hosts, keep_alive } = admin;
+    let Admin { node, admission, registry, operations, live, keep_alive } = admin;
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
     let registry = web::Data::new(registry);
-    let (operations, hosts) = (web::Data::new(operations), web::Data::new(door::Hosts(hosts)));
+    let (operations, live) = (web::Data::new(operations), web::Data::new(live));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(registry.clone())
             .app_data(node.clone())
             .app_data(admission.clone())
             .app_data(operations.clone())
-            .app_data(hosts.clone())
+            .app_data(live.clone())
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))

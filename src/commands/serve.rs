@@ -8,13 +8,14 @@ use super::{BAD_SETTINGS, check};
 use crate::{
     arguments::SettingsArguments,
     logging::fatal,
-    settings::Settings,
+    settings::{InForce, Settings},
     startup::{Application, Stopped},
 };
 
 /// Serves. 0: stopped as asked; 1: failed; 2: the settings are wrong.
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
-    let loaded = Settings::load(&arguments.sources());
+    let sources = arguments.sources();
+    let loaded = Settings::load(&sources);
     for notice in &loaded.notices {
         warn!("{notice}");
     }
@@ -22,12 +23,13 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     for problem in &problems {
         fatal(problem);
     }
+    let in_force = InForce::of(&loaded);
     let Ok(settings) = loaded.settings else { return ExitCode::from(BAD_SETTINGS) };
     if !problems.is_empty() {
         return ExitCode::from(BAD_SETTINGS);
     }
     let ran = actix_rt::System::new().block_on(async {
-        match Application::build(&settings).await? {
+        match Application::build(&settings, in_force, sources).await? {
             Some(application) => application.run_until_stopped().await,
             None => Ok(Stopped::Asked),
         }

@@ -1,11 +1,13 @@
-//! What every setting may be: its unit and its range, one entry a key, in the order of
-//! `settings.toml`. Judges single values; what two settings mean to each other is in `validate`.
+//! What every setting may be: its unit, its range and what it takes to change it, one entry a key, in the
+//! order of `settings.toml`. Judges single values; what two settings mean to each other is in `validate`.
 //!
 //! A test keeps this list, `settings.toml`, the struct and `docs/OPERATING.md` in step.
 
 use actors::board::SHARDS_MAX;
 use config::{Value, ValueKind};
 use strsim::osa_distance;
+
+use Change::{Live, Restart};
 
 use super::{
     redis,
@@ -72,6 +74,25 @@ pub enum Notation {
     Text,
 }
 
+/// What it takes to change a setting of a running server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Reading the settings again (SIGHUP).
+    Live,
+    /// Starting it again.
+    Restart,
+}
+
+impl Change {
+    /// What it is called in the documentation.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Restart => "restart",
+        }
+    }
+}
+
 /// One setting.
 #[derive(Debug)]
 pub struct Entry {
@@ -80,6 +101,8 @@ pub struct Entry {
     /// What the number counts, `–` if it is none.
     #[cfg_attr(not(test), expect(dead_code, reason = "compared with the documentation"))]
     pub unit: &'static str,
+    /// What it takes to change it.
+    pub change: Change,
     /// What it may be.
     pub form: Form,
 }
@@ -91,71 +114,71 @@ const WORKERS_MAX: u64 = 512;
 
 /// Every setting there is.
 pub const CATALOGUE: &[Entry] = &[
-    entry("server.address", "host:port", Form::Address),
-    entry("server.workers", "threads", Form::Whole(0, WORKERS_MAX)),
-    entry("server.allowed_origins", "–", Form::Origins),
-    entry("server.allow_missing_origin", "–", Form::Switch),
-    entry("server.max_connections", "connections", Form::Whole(1, 10_000_000)),
-    entry("server.max_connections_per_address", "connections", Form::Whole(0, 10_000_000)),
-    entry("server.trusted_proxies", "–", Form::Networks),
-    entry("server.base_path", "–", Form::Path),
-    entry("server.keep_alive_s", "s", Form::Whole(1, DAY_S)),
-    entry("server.drain_delay_s", "s", Form::Whole(0, DAY_S)),
-    entry("server.shutdown_timeout_s", "s", Form::Whole(2, DAY_S)),
-    entry("admin.address", "host:port", Form::Address),
-    entry("admin.hosts", "–", Form::Hosts),
-    entry("page.path", "–", Form::Text),
-    entry("page.reload", "–", Form::Switch),
-    entry("page.me_url", "–", Form::Link),
-    entry("page.coffee_url", "–", Form::Link),
-    entry("page.websocket_url", "–", Form::Socket),
-    entry("board.name", "–", Form::Name),
-    entry("board.boxes", "boxes", Form::Whole(1, MANY)),
-    entry("shards.count", "shards", Form::Whole(1, SHARDS_MAX as u64)),
-    entry("shards.threads", "threads", Form::Whole(1, 1024)),
-    entry("shards.mailbox", "messages", Form::Whole(1, MANY)),
-    entry("shards.queue_checks", "checks", Form::Whole(1, MANY)),
-    entry("shards.commit_checks", "checks", Form::Whole(1, MANY)),
-    entry("shards.gather_ms", "ms", Form::Whole(0, 1000)),
-    entry("shards.wait_timeout_ms", "ms", Form::Whole(1, DAY_S * 1000)),
-    entry("session.mailbox", "messages", Form::Whole(17, MANY)),
-    entry("session.outbox_bytes", "bytes", Form::Whole(1, MANY)),
-    entry("session.send_buffer_bytes", "bytes", Form::Whole(4096, 1 << 30)),
-    entry("session.read_buffer_bytes", "bytes", Form::Whole(64, 1 << 24)),
-    entry("session.ranges_outstanding", "ranges", Form::Whole(1, 16)),
-    entry("session.checks_outstanding", "checks", Form::Whole(1, MANY)),
-    entry("session.message_bytes", "bytes", Form::Whole(8, 1 << 20)),
-    entry("session.fragments", "fragments", Form::Whole(1, MANY)),
-    entry("session.ping_interval_s", "s", Form::Whole(1, DAY_S - 1)),
-    entry("session.idle_timeout_s", "s", Form::Whole(2, DAY_S)),
-    entry("session.drain_timeout_s", "s", Form::Whole(1, DAY_S)),
-    entry("session.close_timeout_s", "s", Form::Whole(1, DAY_S)),
-    entry("limiter.limit", "checks/s", Form::Rate),
-    entry("limiter.burst", "checks", Form::Whole(1, MANY)),
-    entry("limiter.range_limit", "ranges/s", Form::Rate),
-    entry("limiter.range_burst", "ranges", Form::Whole(1, MANY)),
-    entry("broadcaster.interval_ms", "ms", Form::Whole(0, 60_000)),
-    entry("broadcaster.mailbox", "messages", Form::Whole(1, MANY)),
-    entry("broadcaster.batch_updates", "updates", Form::Whole(1, MANY)),
-    entry("hub.mailbox", "messages", Form::Whole(1, MANY)),
-    entry("redis.addresses", "–", Form::RedisNodes),
-    entry("redis.addresses_remap", "–", Form::Remap),
-    entry("redis.username", "–", Form::Text),
-    entry("redis.password", "–", Form::Secret),
-    entry("redis.ca_file", "–", Form::Text),
-    entry("redis.connections", "connections", Form::Whole(1, 64)),
-    entry("redis.batch_checks", "checks", Form::Whole(1, 256)),
-    entry("redis.wait_replicas", "replicas", Form::Whole(0, 5)),
-    entry("redis.connect_timeout_ms", "ms", Form::Whole(10, 60_000)),
-    entry("redis.response_timeout_ms", "ms", Form::Whole(10, 60_000)),
-    entry("redis.commit_timeout_ms", "ms", Form::Whole(100, 600_000)),
-    entry("redis.start_timeout_s", "s", Form::Whole(1, DAY_S)),
-    entry("store.path", "–", Form::Folder),
-    entry("store.log_mib", "MiB", Form::Whole(1, 1 << 20)),
+    entry("server.address", "host:port", Restart, Form::Address),
+    entry("server.workers", "threads", Restart, Form::Whole(0, WORKERS_MAX)),
+    entry("server.allowed_origins", "–", Live, Form::Origins),
+    entry("server.allow_missing_origin", "–", Live, Form::Switch),
+    entry("server.max_connections", "connections", Live, Form::Whole(1, 10_000_000)),
+    entry("server.max_connections_per_address", "connections", Live, Form::Whole(0, 10_000_000)),
+    entry("server.trusted_proxies", "–", Live, Form::Networks),
+    entry("server.base_path", "–", Restart, Form::Path),
+    entry("server.keep_alive_s", "s", Restart, Form::Whole(1, DAY_S)),
+    entry("server.drain_delay_s", "s", Live, Form::Whole(0, DAY_S)),
+    entry("server.shutdown_timeout_s", "s", Live, Form::Whole(2, DAY_S)),
+    entry("admin.address", "host:port", Restart, Form::Address),
+    entry("admin.hosts", "–", Live, Form::Hosts),
+    entry("page.path", "–", Restart, Form::Text),
+    entry("page.reload", "–", Restart, Form::Switch),
+    entry("page.me_url", "–", Restart, Form::Link),
+    entry("page.coffee_url", "–", Restart, Form::Link),
+    entry("page.websocket_url", "–", Restart, Form::Socket),
+    entry("board.name", "–", Restart, Form::Name),
+    entry("board.boxes", "boxes", Restart, Form::Whole(1, MANY)),
+    entry("shards.count", "shards", Restart, Form::Whole(1, SHARDS_MAX as u64)),
+    entry("shards.threads", "threads", Restart, Form::Whole(1, 1024)),
+    entry("shards.mailbox", "messages", Restart, Form::Whole(1, MANY)),
+    entry("shards.queue_checks", "checks", Restart, Form::Whole(1, MANY)),
+    entry("shards.commit_checks", "checks", Restart, Form::Whole(1, MANY)),
+    entry("shards.gather_ms", "ms", Restart, Form::Whole(0, 1000)),
+    entry("shards.wait_timeout_ms", "ms", Live, Form::Whole(1, DAY_S * 1000)),
+    entry("session.mailbox", "messages", Restart, Form::Whole(17, MANY)),
+    entry("session.outbox_bytes", "bytes", Restart, Form::Whole(1, MANY)),
+    entry("session.send_buffer_bytes", "bytes", Restart, Form::Whole(4096, 1 << 30)),
+    entry("session.read_buffer_bytes", "bytes", Restart, Form::Whole(64, 1 << 24)),
+    entry("session.ranges_outstanding", "ranges", Restart, Form::Whole(1, 16)),
+    entry("session.checks_outstanding", "checks", Restart, Form::Whole(1, MANY)),
+    entry("session.message_bytes", "bytes", Live, Form::Whole(8, 1 << 20)),
+    entry("session.fragments", "fragments", Live, Form::Whole(1, MANY)),
+    entry("session.ping_interval_s", "s", Live, Form::Whole(1, DAY_S - 1)),
+    entry("session.idle_timeout_s", "s", Live, Form::Whole(2, DAY_S)),
+    entry("session.drain_timeout_s", "s", Live, Form::Whole(1, DAY_S)),
+    entry("session.close_timeout_s", "s", Live, Form::Whole(1, DAY_S)),
+    entry("limiter.limit", "checks/s", Live, Form::Rate),
+    entry("limiter.burst", "checks", Live, Form::Whole(1, MANY)),
+    entry("limiter.range_limit", "ranges/s", Live, Form::Rate),
+    entry("limiter.range_burst", "ranges", Live, Form::Whole(1, MANY)),
+    entry("broadcaster.interval_ms", "ms", Restart, Form::Whole(0, 60_000)),
+    entry("broadcaster.mailbox", "messages", Restart, Form::Whole(1, MANY)),
+    entry("broadcaster.batch_updates", "updates", Restart, Form::Whole(1, MANY)),
+    entry("hub.mailbox", "messages", Restart, Form::Whole(1, MANY)),
+    entry("redis.addresses", "–", Restart, Form::RedisNodes),
+    entry("redis.addresses_remap", "–", Restart, Form::Remap),
+    entry("redis.username", "–", Restart, Form::Text),
+    entry("redis.password", "–", Restart, Form::Secret),
+    entry("redis.ca_file", "–", Restart, Form::Text),
+    entry("redis.connections", "connections", Restart, Form::Whole(1, 64)),
+    entry("redis.batch_checks", "checks", Restart, Form::Whole(1, 256)),
+    entry("redis.wait_replicas", "replicas", Restart, Form::Whole(0, 5)),
+    entry("redis.connect_timeout_ms", "ms", Restart, Form::Whole(10, 60_000)),
+    entry("redis.response_timeout_ms", "ms", Restart, Form::Whole(10, 60_000)),
+    entry("redis.commit_timeout_ms", "ms", Restart, Form::Whole(100, 600_000)),
+    entry("redis.start_timeout_s", "s", Restart, Form::Whole(1, DAY_S)),
+    entry("store.path", "–", Restart, Form::Folder),
+    entry("store.log_mib", "MiB", Restart, Form::Whole(1, 1 << 20)),
 ];
 
-const fn entry(key: &'static str, unit: &'static str, form: Form) -> Entry {
-    Entry { key, unit, form }
+const fn entry(key: &'static str, unit: &'static str, change: Change, form: Form) -> Entry {
+    Entry { key, unit, change, form }
 }
 
 /// The setting of that name.

@@ -6,6 +6,7 @@
 //! variables the older server's names, then `BILLION__SECTION__KEY`.
 
 mod catalogue;
+mod changes;
 mod layers;
 mod written;
 mod dotenv;
@@ -34,6 +35,7 @@ use config::{Config, Source as _, Value};
 use layers::{Findings, Layer};
 use serde::Deserialize;
 
+pub use changes::InForce;
 pub use layers::{Flag, Sources};
 pub use redis::Secret;
 pub use show::{masked, masked_text};

@@ -5,16 +5,18 @@ use std::fmt::Write as _;
 use config::{Value, ValueKind};
 use url::Url;
 
-use super::catalogue::{CATALOGUE, Form};
+use super::catalogue::{CATALOGUE, Entry, Form};
 
 /// What stands in for a secret.
 const MASK: &str = "***";
 
-/// The settings as TOML, each with the place it comes from.
+/// The settings as TOML, each with the place it comes from and how it changes.
 ///
 /// A value that is written down and equals its default is marked, so that those which differ stand out.
 pub fn print(values: &[Value], defaults: &[Value]) -> String {
-    let mut out = String::from("# Every setting, its value and where it comes from.\n");
+    let mut out = String::from(
+        "# Every setting, its value, where it comes from, and what changes it: live means SIGHUP.\n",
+    );
     let mut current = "";
     for ((entry, value), default) in CATALOGUE.iter().zip(values).zip(defaults) {
         let (section, name) = entry.key.split_once('.').expect("every key has a section");
@@ -25,11 +27,16 @@ pub fn print(values: &[Value], defaults: &[Value]) -> String {
         let origin = one_line(&masked_text(value.origin().unwrap_or("default")));
         let unchanged = value.kind == default.kind && value.origin() != default.origin();
         let mark = if unchanged { " (default)" } else { "" };
-        let secret = entry.form == Form::Secret && !value.to_string().is_empty();
-        let value = if secret { format!("\"{MASK}\"") } else { toml(&value.kind) };
-        let _ = writeln!(out, "{name} = {value}  # {origin}{mark}");
+        let (value, change) = (shown(entry, value), entry.change.name());
+        let _ = writeln!(out, "{name} = {value}  # {origin}{mark}; {change}");
     }
     out
+}
+
+/// The value of a setting as TOML, unless it is a secret.
+pub fn shown(entry: &Entry, value: &Value) -> String {
+    let secret = entry.form == Form::Secret && !value.to_string().is_empty();
+    if secret { format!("\"{MASK}\"") } else { toml(&value.kind) }
 }
 
 /// A comment ends with its line, so a file name with a line break in it must not break one.

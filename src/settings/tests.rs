@@ -1,6 +1,7 @@
 //! Layers, places, refusals and aliases; and that the documentation tells what is.
 
 mod aliases;
+mod changes;
 mod documentation;
 mod layering;
 mod refusals;

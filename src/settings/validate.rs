@@ -270,6 +270,8 @@ pub fn name(text: &str) -> Result<(), String> {
 }
 
 /// What is wrong with settings that are fine each for itself: which ones, and why.
+///
+/// Those that are judged together change alike, live or with a restart: or what is in force might not fit together.
 pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
     let session = &settings.session;
     let mut problems = Vec::new();

@@ -272,7 +272,7 @@ fn after_sigterm_everything_is_served_for_as_long_as_a_balancer_needs() {
 #[test]
 fn a_closed_terminal_and_ctrl_backslash_are_orders_to_stop_as_sigterm_is() {
     for (signal, name) in [("-HUP", "SIGHUP"), ("-QUIT", "SIGQUIT")] {
-        let setup = Setup::new(1000, 1).with_heeded(&name[3..]);
+        let setup = Setup::new(1000, 1).with_heeded(&name[3..]).with_terminal();
         let mut server = setup.start();
         let mut player = server.client();
         player.check(7);
@@ -286,11 +286,13 @@ fn a_closed_terminal_and_ctrl_backslash_are_orders_to_stop_as_sigterm_is() {
         assert!(!again.log().contains("not closed cleanly"), "{}", again.log());
     }
     // Whoever says nohup wants it to go on.
-    let mut server = Setup::new(1000, 1).with_ignored("HUP").start();
-    server.signal("-HUP");
-    server.signal("-TERM");
-    assert_eq!(server.wait().code(), Some(0));
-    assert!(!server.log().contains("SIGHUP"), "{}", server.log());
+    for setup in [Setup::with_terminal, Setup::without_terminal] {
+        let mut server = setup(Setup::new(1000, 1).with_ignored("HUP")).start();
+        server.signal("-HUP");
+        server.signal("-TERM");
+        assert_eq!(server.wait().code(), Some(0));
+        assert!(!server.log().contains("SIGHUP"), "{}", server.log());
+    }
 }
 
 #[test]

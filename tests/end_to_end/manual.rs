@@ -227,6 +227,13 @@ fn systemd_does_not_try_wrong_settings_again() {
 }
 
 #[test]
+fn systemd_has_settings_read_again_by_the_signal_that_does_it() {
+    let (unit, manual) = (read("docker/billion.service"), read("docs/OPERATING.md"));
+    assert!(unit.contains("\nExecReload=/bin/kill -HUP $MAINPID\n"), "{unit}");
+    assert!(manual.contains("`billion --check && systemctl reload billion`"), "look before");
+}
+
+#[test]
 fn whoever_stops_the_server_waits_longer_than_it_takes() {
     let settings = read("settings.toml");
     let (_, timeout) = settings.split_once("\nshutdown_timeout_s = ").expect("the default");

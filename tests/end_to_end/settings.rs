@@ -35,32 +35,38 @@ fn printed(setup: &Setup, arguments: &[&str], section: &str, name: &str) -> Stri
 fn each_place_wins_over_those_before_it_and_is_named() {
     let burst = |setup: &Setup, flags: &[&str]| printed(setup, flags, "limiter", "burst");
     let setup = Setup::bare();
-    assert_eq!(burst(&setup, &[]), "burst = 20  # default");
+    assert_eq!(burst(&setup, &[]), "burst = 20  # default; live");
 
     let setup = setup.with_file("settings.toml", "# mine\n[limiter]\n\nburst = 21\n");
-    assert_eq!(burst(&setup, &[]), "burst = 21  # settings.toml:4");
+    assert_eq!(burst(&setup, &[]), "burst = 21  # settings.toml:4; live");
     let setup = setup.with_file("other.toml", "limiter.burst = 121\n");
-    assert_eq!(burst(&setup, &["--settings", "other.toml"]), "burst = 121  # other.toml:1");
+    assert_eq!(burst(&setup, &["--settings", "other.toml"]), "burst = 121  # other.toml:1; live");
 
     let setup = setup.with_file(".env", "LIMITER_BURST=22\n");
-    assert_eq!(burst(&setup, &[]), "burst = 22  # .env:1 LIMITER_BURST");
+    assert_eq!(burst(&setup, &[]), "burst = 22  # .env:1 LIMITER_BURST; live");
     let setup = setup.with_file(".env", "BILLION__LIMITER__BURST=23\n\nLIMITER_BURST=22\n");
-    assert_eq!(burst(&setup, &[]), "burst = 23  # .env:1 BILLION__LIMITER__BURST");
+    assert_eq!(burst(&setup, &[]), "burst = 23  # .env:1 BILLION__LIMITER__BURST; live");
 
     let setup = setup.with_variable("LIMITER_BURST", "24");
-    assert_eq!(burst(&setup, &[]), "burst = 24  # environment LIMITER_BURST");
+    assert_eq!(burst(&setup, &[]), "burst = 24  # environment LIMITER_BURST; live");
     let setup = setup.with("LIMITER__BURST", 25);
-    assert_eq!(burst(&setup, &[]), "burst = 25  # environment BILLION__LIMITER__BURST");
-    assert_eq!(burst(&setup, &["--set", "limiter.burst=26"]), "burst = 26  # flag --set");
+    assert_eq!(burst(&setup, &[]), "burst = 25  # environment BILLION__LIMITER__BURST; live");
+    assert_eq!(burst(&setup, &["--set", "limiter.burst=26"]), "burst = 26  # flag --set; live");
 
     // What only a lower place names stays as that has it.
     let flags =
         ["--address", ":9", "--set", "server.address=:8", "--board", "other", "--data", "d"];
-    assert_eq!(printed(&setup, &flags, "server", "address"), "address = \":9\"  # flag --address");
-    assert_eq!(printed(&setup, &flags, "board", "name"), "name = \"other\"  # flag --board");
-    assert_eq!(printed(&setup, &flags, "store", "path"), "path = \"d\"  # flag --data");
-    assert_eq!(burst(&setup, &flags), "burst = 25  # environment BILLION__LIMITER__BURST");
-    assert_eq!(printed(&setup, &flags, "limiter", "limit"), "limit = 10.0  # default");
+    assert_eq!(
+        printed(&setup, &flags, "server", "address"),
+        "address = \":9\"  # flag --address; restart"
+    );
+    assert_eq!(
+        printed(&setup, &flags, "board", "name"),
+        "name = \"other\"  # flag --board; restart"
+    );
+    assert_eq!(printed(&setup, &flags, "store", "path"), "path = \"d\"  # flag --data; restart");
+    assert_eq!(burst(&setup, &flags), "burst = 25  # environment BILLION__LIMITER__BURST; live");
+    assert_eq!(printed(&setup, &flags, "limiter", "limit"), "limit = 10.0  # default; live");
 }
 
 #[test]
@@ -201,7 +207,8 @@ fn no_password_is_printed_logged_or_told() {
         }
     }
     let ran = setup.run(&["--print-settings"]);
-    let line = "websocket_url = \"wss://***@play.example/ws\"  # environment WEBSOCKET_URL\n";
+    let line =
+        "websocket_url = \"wss://***@play.example/ws\"  # environment WEBSOCKET_URL; restart\n";
     assert!(ran.printed().contains(line), "{ran:?}");
 }
 
@@ -216,7 +223,10 @@ fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
     );
     let setup = Setup::bare().with_file("settings.toml", &text);
     assert_eq!(setup.run(&["--check"]).code, Some(0));
-    assert_eq!(printed(&setup, &[], "shards", "mailbox"), "mailbox = 77  # settings.toml:11");
+    assert_eq!(
+        printed(&setup, &[], "shards", "mailbox"),
+        "mailbox = 77  # settings.toml:11; restart"
+    );
 
     let server = setup.start();
     assert_eq!((server.address, server.admin), (players, admin));
@@ -252,7 +262,7 @@ fn a_dotenv_file_of_the_older_server_is_obeyed() {
                   WEBSOCKET_PING_WORKERS=4\n";
     let setup = Setup::new(1000, 1).with_file(".env", dotenv);
     let interval = printed(&setup, &[], "session", "ping_interval_s");
-    assert_eq!(interval, "ping_interval_s = 90  # .env:3 WEBSOCKET_HEARTBEAT_INTERVAL");
+    assert_eq!(interval, "ping_interval_s = 90  # .env:3 WEBSOCKET_HEARTBEAT_INTERVAL; live");
     let server = setup.start();
     let ignored = ".env:5 WEBSOCKET_PING_WORKERS: ignored: the hub of each of server.workers";
     assert_eq!(server.log().matches(ignored).count(), 1, "{}", server.log());

@@ -40,7 +40,9 @@ fn every_setting_is_documented_as_it_is() {
     for entry in CATALOGUE {
         let name = entry.key;
         let row = rows.get(name).unwrap_or_else(|| panic!("{name} is not documented"));
-        let [_, unit, default, range, meaning] = &row[..] else { panic!("{name}: {row:?}") };
+        let [_, unit, default, range, change, meaning] = &row[..] else {
+            panic!("{name}: {row:?}")
+        };
         assert_eq!(unit, entry.unit, "{name}: unit");
         let set = entry.fit(defaults[name].clone(), Notation::Toml).expect("defaults fit");
         assert_eq!(default, &format!("`{}`", show::toml(&set)), "{name}: default");
@@ -51,6 +53,7 @@ fn every_setting_is_documented_as_it_is() {
             _ => range.clone(),
         };
         assert_eq!(range, &wanted, "{name}: range");
+        assert_eq!(change, entry.change.name(), "{name}: change");
         assert!(meaning.len() > 20 && !range.is_empty(), "{name}: {row:?}");
     }
     let unknown: Vec<_> = rows

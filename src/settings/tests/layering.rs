@@ -147,8 +147,11 @@ fn what_is_printed_can_be_loaded_again() {
     let printed = loaded.print();
     let again = file(&printed).settings();
     assert_eq!(format!("{again:?}"), format!("{:?}", loaded.settings.expect("valid")));
-    assert!(printed.contains("limit = 7.0  # environment BILLION__LIMITER__LIMIT\n"), "{printed}");
-    assert!(printed.contains("burst = 20  # default\n"), "{printed}");
+    assert!(
+        printed.contains("limit = 7.0  # environment BILLION__LIMITER__LIMIT; live\n"),
+        "{printed}"
+    );
+    assert!(printed.contains("burst = 20  # default; live\n"), "{printed}");
 }
 
 #[test]
@@ -160,13 +163,13 @@ fn what_was_changed_can_be_told_from_what_was_only_written_down() {
     };
     let printed = case.load().print();
     for line in [
-        "settings.toml:2 (default)\n",
+        "settings.toml:2 (default); live\n",
         "burst = 21  # ",
-        "settings.toml:3\n",
-        "settings.toml:5 (default)\n",
-        "name = \"main\"  # environment BILLION__BOARD__NAME (default)\n",
-        "password = \"***\"  # environment BILLION__REDIS__PASSWORD\n",
-        "boxes = 1000000000  # default\n",
+        "settings.toml:3; live\n",
+        "settings.toml:5 (default); live\n",
+        "name = \"main\"  # environment BILLION__BOARD__NAME (default); restart\n",
+        "password = \"***\"  # environment BILLION__REDIS__PASSWORD; restart\n",
+        "boxes = 1000000000  # default; restart\n",
     ] {
         assert!(printed.contains(line), "{line} in {printed}");
     }

@@ -26,7 +26,25 @@ pub struct Setup {
     open_files: Option<u32>,
     ignored: Option<&'static str>,
     heeded: Option<&'static str>,
+    terminal: Terminal,
 }
+
+/// What controlling terminal a server has.
+#[derive(Clone, Copy)]
+enum Terminal {
+    /// That of the tests, if they have one.
+    Theirs,
+    None,
+    Own,
+}
+
+/// Becomes the program of its arguments, with a terminal of its own that lasts as long as that does. In a new
+/// session, or it could not have another one.
+const ON_A_TERMINAL: &str = "import fcntl, os, sys, termios
+ends = os.openpty()
+fcntl.ioctl(ends[1], termios.TIOCSCTTY, 0)
+for end in ends: os.set_inheritable(end, True)
+os.execvp(sys.argv[1], sys.argv[1:])";
 
 impl Setup {
     /// A board of `boxes` boxes in `shards` shards, without rate limits.
@@ -69,6 +87,7 @@ impl Setup {
             open_files: None,
             ignored: None,
             heeded: None,
+            terminal: Terminal::Theirs,
         }
     }
 
@@ -92,6 +111,12 @@ impl Setup {
     /// Sets `BILLION__{key}`.
     pub fn with(mut self, key: &str, value: impl ToString) -> Self {
         self.environment.insert(format!("BILLION__{key}"), value.to_string());
+        self
+    }
+
+    /// Leaves `BILLION__{key}` to a file.
+    pub fn without(mut self, key: &str) -> Self {
+        self.environment.remove(&format!("BILLION__{key}"));
         self
     }
 
@@ -124,6 +149,18 @@ impl Setup {
         self
     }
 
+    /// Starts the server without a controlling terminal, as service managers do.
+    pub fn without_terminal(mut self) -> Self {
+        self.terminal = Terminal::None;
+        self
+    }
+
+    /// Starts the server with a controlling terminal of its own.
+    pub fn with_terminal(mut self) -> Self {
+        self.terminal = Terminal::Own;
+        self
+    }
+
     /// The folder that holds the store's files.
     pub fn store_path(&self) -> PathBuf {
         PathBuf::from(&self.environment["BILLION__STORE__PATH"])
@@ -142,6 +179,11 @@ impl Setup {
         if let Some(signal) = self.heeded {
             // A shell cannot heed what was ignored when it started.
             prepared += &format!("env --default-signal={signal} ");
+        }
+        match self.terminal {
+            Terminal::Theirs => {}
+            Terminal::None => prepared += "setsid ",
+            Terminal::Own => prepared += &format!("setsid python3 -c '{ON_A_TERMINAL}' "),
         }
         let mut command = if prepared == "exec " {
             Command::new(binary)

@@ -1,0 +1,92 @@
+//! Reads the settings again when SIGHUP asks for it: all or nothing.
+//!
+//! The same places in the same order as at the start; the environment and the command line are the process's own.
+//! Whatever would keep a server from starting keeps all settings as they are. Otherwise those that may change while
+//! the server runs are taken over, and those that need a restart are named.
+
+use std::sync::Arc;
+
+use actix_rt::task::spawn_blocking;
+use actors::node::Node;
+use log::{error, info, warn};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::watch;
+
+use crate::{
+    commands::check,
+    live::Live,
+    room::Room,
+    settings::{InForce, Settings, Sources},
+    signals::Hangups,
+    telemetry::gauge_of,
+};
+
+/// The settings in force, and all who follow them.
+pub struct Reload {
+    /// Where the settings come from.
+    pub sources: Sources,
+    /// What they are.
+    pub in_force: InForce,
+    /// What the machine has room for.
+    pub room: Room,
+    /// Its sessions follow.
+    pub node: Arc<Node>,
+    /// Everybody else follows.
+    pub live: watch::Sender<Arc<Live>>,
+    /// The metric of `server.max_connections`.
+    pub connections_max: Gauge,
+}
+
+impl Reload {
+    /// Reads them again after each of `hangups`.
+    pub async fn after_each(mut self, mut hangups: Hangups) {
+        while hangups.next().await {
+            self.reload().await;
+        }
+    }
+
+    async fn reload(&mut self) {
+        info!("SIGHUP: reading the settings again");
+        let sources = self.sources.clone();
+        // Elsewhere: a folder may be slow to answer, and nobody should wait for it.
+        let read = spawn_blocking(move || {
+            let loaded = Settings::load(&sources);
+            let problems = check::problems(&loaded);
+            (loaded, problems)
+        });
+        let Ok((loaded, problems)) = read.await else {
+            return error!("the settings stay as they are: reading them failed inside");
+        };
+        for notice in &loaded.notices {
+            warn!("{notice}");
+        }
+        for problem in &problems {
+            error!("{problem}");
+        }
+        let (Ok(settings), true) = (&loaded.settings, problems.is_empty()) else {
+            return error!("all settings stay as they are until this is mended");
+        };
+        let changes = self.in_force.take_over(&loaded);
+        if !changes.live.is_empty() {
+            self.apply(settings);
+        }
+        for change in &changes.live {
+            info!("{change}");
+        }
+        if !changes.restart.is_empty() {
+            warn!("left as they are, because they need a restart: {}", changes.restart.join(", "));
+        }
+        match changes.live.len() {
+            0 => info!("no setting has changed"),
+            1 => info!("1 setting has changed"),
+            many => info!("{many} settings have changed"),
+        }
+    }
+
+    fn apply(&self, settings: &Settings) {
+        let live = Live::new(settings, &self.room);
+        self.connections_max.set(gauge_of(live.rules.connections_max()));
+        self.live.send_replace(Arc::new(live));
+        self.node.live.send_replace(settings.live());
+    }
+}
