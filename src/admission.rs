@@ -1,17 +1,20 @@
-//! Who may connect, and how many: origins of pages, and places of connections. The WebSocket route asks; a
-//! place is given back when its permit is dropped. The rules may change; places are counted as ever.
+//! Who may connect, and how many: origins of pages, and seats. The WebSocket route asks, and gets a player with a
+//! seat. The rules may change; seats are counted as ever.
 
 use std::{
-    collections::HashMap,
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, Ordering},
     },
 };
 
-use actix_web::http::{StatusCode, header::HeaderValue};
+use actix_web::http::header::HeaderValue;
+use actors::{
+    player::{Address, Player},
+    seats::{Full, Seat, SeatLimits, Seats},
+};
 
 use crate::{client_address::TrustedProxies, origin::Origin, settings};
 
@@ -98,13 +101,11 @@ impl Rules {
     }
 }
 
-/// The connections there are, and whether there may be more.
+/// Lets players in: who they are, and a seat for each.
 #[derive(Debug, Default)]
 pub struct Admission {
     closed: AtomicBool,
-    open: AtomicUsize,
-    /// By what [`counted_as`] makes of the client's address. Without a limit, too: there may be one tomorrow.
-    by_address: Mutex<HashMap<IpAddr, usize>>,
+    seats: Arc<Seats>,
 }
 
 impl Admission {
@@ -118,21 +119,15 @@ impl Admission {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Takes a place for a connection from `address`, until the permit is dropped, if the rules leave one.
-    pub fn admit(self: &Arc<Self>, address: IpAddr, rules: &Rules) -> Result<Permit, StatusCode> {
-        let enter = |open| (open < rules.connections_max).then_some(open + 1);
-        if self.open.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).is_err() {
-            return Err(StatusCode::SERVICE_UNAVAILABLE);
-        }
-        let address = counted_as(address);
-        let mut by_address = self.by_address.lock().expect("nothing panics under this lock");
-        let count = by_address.entry(address).or_default();
-        *count += 1;
-        let too_many = rules.per_address_max != 0 && *count > rules.per_address_max;
-        drop(by_address);
-        // Gives the place back if it is not handed on.
-        let permit = Permit { admission: self.clone(), address };
-        if too_many { Err(StatusCode::TOO_MANY_REQUESTS) } else { Ok(permit) }
+    /// Makes a player of the client at `ip`, with a seat, if the rules leave one.
+    ///
+    /// # Errors
+    /// If all are taken, or those for its address are.
+    pub fn admit(&self, ip: IpAddr, rules: &Rules) -> Result<(Player, Seat), Full> {
+        let address = Address::of(ip);
+        let limits = SeatLimits { all: rules.connections_max, per_address: rules.per_address_max };
+        let seat = self.seats.take(address, limits)?;
+        Ok((Player::anonymous(address), seat))
     }
 }
 
@@ -168,37 +163,6 @@ impl fmt::Display for Stranger {
 /// Long enough for every name there is.
 fn shortened(text: &str) -> String {
     text.chars().take(TOLD_CHARS_MAX).collect()
-}
-
-/// An IPv6 address stands for its network of 64 bits: that much belongs to one household at least,
-/// and counted singly nobody would ever reach a limit.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-    }
-}
-
-/// One admitted connection.
-#[derive(Debug)]
-pub struct Permit {
-    admission: Arc<Admission>,
-    /// As it is counted.
-    address: IpAddr,
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.admission.open.fetch_sub(1, Ordering::AcqRel);
-        let mut by_address =
-            self.admission.by_address.lock().expect("nothing panics under this lock");
-        if let Some(count) = by_address.get_mut(&self.address) {
-            *count -= 1;
-            if *count == 0 {
-                by_address.remove(&self.address);
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -288,47 +252,5 @@ mod tests {
         let long = HeaderValue::from_str(&"x".repeat(9000)).expect("legal");
         let told = rules(&[], false).allows(&[&long], None).expect_err("refused").to_string();
         assert!(told.len() < 500, "{told}");
-    }
-
-    #[test]
-    fn places_are_counted_and_given_back() {
-        let (admission, rules) = (Arc::<Admission>::default(), rules(&[], false));
-        let (a, b, c) = (IpAddr::from([1; 4]), IpAddr::from([2; 4]), IpAddr::from([3; 4]));
-        let first = admission.admit(a, &rules).expect("room");
-        assert_eq!(admission.admit(a, &rules).err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let second = admission.admit(b, &rules).expect("room");
-        assert_eq!(admission.admit(c, &rules).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
-        drop((first, second));
-        assert!(admission.admit(a, &rules).is_ok());
-        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
-    }
-
-    #[test]
-    fn other_rules_count_those_who_are_there() {
-        let admission = Arc::<Admission>::default();
-        let (a, b) = (IpAddr::from([1; 4]), IpAddr::from([2; 4]));
-        let free = Rules { connections_max: 9, per_address_max: 0, ..rules(&[], false) };
-        let three: Vec<_> = (0..3).map(|_| admission.admit(a, &free).expect("room")).collect();
-        let two_each = Rules { per_address_max: 2, ..free };
-        assert_eq!(admission.admit(a, &two_each).err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let other = admission.admit(b, &two_each).expect("room");
-        let two = Rules { connections_max: 2, per_address_max: 0, ..two_each };
-        assert_eq!(admission.admit(b, &two).err(), Some(StatusCode::SERVICE_UNAVAILABLE));
-        drop(three);
-        let again = admission.admit(a, &two).expect("room");
-        drop((other, again));
-        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
-    }
-
-    #[test]
-    fn a_network_of_64_bits_counts_as_one_address() {
-        let (admission, rules) = (Arc::<Admission>::default(), rules(&[], false));
-        let ip = |text: &str| text.parse().expect("an address");
-        let first = admission.admit(ip("2001:db8:0:1::1"), &rules).expect("room");
-        let neighbour = admission.admit(ip("2001:db8:0:1:ffff::2"), &rules);
-        assert_eq!(neighbour.err(), Some(StatusCode::TOO_MANY_REQUESTS));
-        let elsewhere = admission.admit(ip("2001:db8:0:2::1"), &rules).expect("room");
-        drop((first, elsewhere));
-        assert!(admission.by_address.lock().expect("unpoisoned").is_empty());
     }
 }

@@ -21,7 +21,9 @@ use actix_web::{
 };
 use actors::{
     node::Node,
+    player::Player,
     protocol::Version,
+    seats::{Full, Seat},
     session::{Connection, Session},
     table::Table,
     worker::Worker,
@@ -31,7 +33,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    admission::{Admission, Permit, Rules, Stranger},
+    admission::{Admission, Rules, Stranger},
     client_address::{Hearsay, TrustedProxies},
     live::Following,
     routes::query::table,
@@ -43,7 +45,8 @@ struct Upgradable;
 /// What the route decided about a connection, left in the 101 response.
 struct Grant {
     purpose: Purpose,
-    permit: Permit,
+    player: Player,
+    seat: Seat,
 }
 
 /// What a granted socket is for.
@@ -107,7 +110,7 @@ fn query_version(query: &str) -> Result<Version, HttpResponse> {
 fn decide(
     request: &HttpRequest,
     table: &Table,
-    admission: &Arc<Admission>,
+    admission: &Admission,
     rules: &Rules,
     purpose: Purpose,
 ) -> HttpResponse {
@@ -126,17 +129,22 @@ fn decide(
         table.stats.refused("origin");
         return forbidden(&stranger);
     }
-    let permit = match admission.admit(address, rules) {
-        Ok(permit) => permit,
-        Err(status) => {
+    let (player, seat) = match admission.admit(address, rules) {
+        Ok(admitted) => admitted,
+        Err(full) => {
+            let status = match full {
+                Full::All => StatusCode::SERVICE_UNAVAILABLE,
+                Full::Address => StatusCode::TOO_MANY_REQUESTS,
+            };
             debug!("{address} was refused: too many connections ({status})");
             table.stats.refused("connections");
             return retry_later(status, "too many connections\n");
         }
     };
+    debug!("session {} of {address} is let in", player.session);
     // What actix-http and actix-web-actors check of a handshake was checked above, and more.
     let mut accepted = actix_http::ws::handshake_response(request.head()).finish();
-    accepted.extensions_mut().insert(Grant { purpose, permit });
+    accepted.extensions_mut().insert(Grant { purpose, player, seat });
     accepted.map_into_boxed_body().into()
 }
 
@@ -229,7 +237,7 @@ pub async fn upgrade(
     let response = app.call(request).await?;
     let (_request, mut response) = response.into_parts();
     let granted = response.extensions_mut().remove::<Grant>();
-    let Some(Grant { purpose, permit }) = granted else {
+    let Some(Grant { purpose, player, seat }) = granted else {
         // The request's body, if any, is not read: the connection cannot be kept.
         let (mut response, body) = actix_http::Response::from(response).into_parts();
         response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
@@ -241,20 +249,19 @@ pub async fn upgrade(
     let parts = h1::SendResponse::new(framed, head).await?.into_parts();
     let (stream, unread) = (parts.io, parts.read_buf.to_vec());
     if let Err(error) = prepare_socket(&stream, &worker) {
-        debug!("a client was gone before its session began: {error}");
+        debug!("session {}: the client was gone before it began: {error}", player.session);
         return Ok(());
     }
     match purpose {
         Purpose::Play(version, table) => {
-            let permit = Box::new(permit);
-            let desk = worker.desk(&table);
-            Session::start_at(desk, Connection { stream, unread, version, permit });
+            let connection = Connection { stream, unread, version, player, seat };
+            Session::start_at(worker.desk(&table), connection);
         }
         #[cfg(feature = "echo")]
         Purpose::Echo => {
             actix_rt::spawn(async move {
                 crate::echo::run(stream, unread).await;
-                drop(permit);
+                drop(seat);
             });
         }
     }

@@ -39,6 +39,7 @@ use crate::{
     interval::every,
     link::{SessionLink, ToSession},
     messages::{BoardForgotten, BoxesChecked, Drain, FlushBatch, ForgetBoard, Leave, PulseMade},
+    player::SessionId,
     settings::BroadcasterSettings,
     stats::Stats,
     vital::Vital,
@@ -126,12 +127,11 @@ impl Broadcaster {
         self.total = batch.total_after();
         self.pace.began(began);
         self.timer = None;
-        let mut answers: HashMap<*const SessionLink, (Arc<SessionLink>, Vec<BoxId>)> =
-            HashMap::new();
+        let mut answers: HashMap<SessionId, (Arc<SessionLink>, Vec<BoxId>)> = HashMap::new();
         for (id, session) in self.already.drain(..) {
             // In this batch the public update is the answer.
             if !batch.contains(id.get()) {
-                let answer = answers.entry(Arc::as_ptr(&session));
+                let answer = answers.entry(session.id());
                 answer.or_insert_with(|| (session, Vec::new())).1.push(id);
             }
         }

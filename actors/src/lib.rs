@@ -27,6 +27,8 @@ pub mod messages;
 pub mod link;
 pub mod wires;
 pub mod limits;
+pub mod player;
+pub mod seats;
 pub mod live;
 pub mod rules;
 pub mod settings;

@@ -1,9 +1,12 @@
-//! Token buckets: how fast one connection may ask. Plain arithmetic, time comes in as `now`.
+//! Token buckets: how fast somebody may ask. Plain arithmetic, time comes in as `now`.
 //!
 //! A bucket is stored as the one instant at which it will be full again (the virtual scheduling
 //! form of GCRA, ITU-T I.371), so an idle connection pays eight bytes and no refill timer.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// The rate and burst that all buckets of one kind share.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,25 +28,27 @@ impl Rate {
     }
 }
 
-/// One connection's tokens of one kind.
-#[derive(Debug, Clone, Copy, Default)]
+/// Tokens of one kind: of a connection, or shared by all who hold it.
+#[derive(Debug, Default)]
 pub struct TokenBucket {
-    full_at_ns: u64,
+    full_at_ns: AtomicU64,
 }
 
 impl TokenBucket {
-    /// Takes a token at `now_ns`, or says how long until there is one.
-    pub fn take(&mut self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
-        // A bucket that was emptied at another rate lacks no more than all it holds at this one.
-        let base = self.full_at_ns.clamp(now_ns, now_ns.saturating_add(rate.burst_ns));
-        let full_at = base.saturating_add(rate.token_ns);
-        let missing = full_at - now_ns;
-        if missing > rate.burst_ns {
-            self.full_at_ns = base;
-            return Err(Duration::from_nanos(missing - rate.burst_ns));
-        }
-        self.full_at_ns = full_at;
-        Ok(())
+    /// Takes a token at `now_ns`, or says how long until there is one. Of several who ask at once each gets its own.
+    pub fn take(&self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
+        let mut missing = 0;
+        let take = |full_at_ns: u64| {
+            // A bucket that was emptied at another rate lacks no more than all it holds at this one.
+            let base = full_at_ns.clamp(now_ns, now_ns.saturating_add(rate.burst_ns));
+            let full_at = base.saturating_add(rate.token_ns);
+            missing = (full_at - now_ns).saturating_sub(rate.burst_ns);
+            Some(if missing > 0 { base } else { full_at })
+        };
+        // Nothing else is read or written by its order.
+        let taken = self.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
+        debug_assert!(taken.is_ok(), "there is always a next value");
+        if missing > 0 { Err(Duration::from_nanos(missing)) } else { Ok(()) }
     }
 }
 
@@ -56,7 +61,7 @@ mod tests {
     #[test]
     fn a_burst_passes_and_the_next_waits_for_exactly_one_token() {
         let rate = Rate::new(10.0, 20);
-        let mut bucket = TokenBucket::default();
+        let bucket = TokenBucket::default();
         for _ in 0..20 {
             assert_eq!(bucket.take(rate, 5 * S), Ok(()));
         }
@@ -69,7 +74,7 @@ mod tests {
     #[test]
     fn rest_refills_up_to_the_burst_and_no_further() {
         let rate = Rate::new(10.0, 3);
-        let mut bucket = TokenBucket::default();
+        let bucket = TokenBucket::default();
         for _ in 0..3 {
             assert!(bucket.take(rate, 0).is_ok());
         }
@@ -81,7 +86,7 @@ mod tests {
     #[test]
     fn over_time_the_rate_is_kept() {
         let rate = Rate::new(10.0, 20);
-        let mut bucket = TokenBucket::default();
+        let bucket = TokenBucket::default();
         let passed = (0..10_000).filter(|ms| bucket.take(rate, ms * S / 1000).is_ok()).count();
         assert_eq!(passed, 20 + 99, "the burst, then ten a second for ten seconds");
     }
@@ -90,21 +95,34 @@ mod tests {
     #[test]
     fn a_bucket_owes_no_more_than_it_holds_at_the_present_rate() {
         let (slow, fast) = (Rate::new(0.001, 20), Rate::new(10.0, 2));
-        let mut bucket = TokenBucket::default();
-        let taken = |bucket: &mut TokenBucket, rate, now| {
+        let bucket = TokenBucket::default();
+        let taken = |bucket: &TokenBucket, rate, now| {
             (0..1000).take_while(|_| bucket.take(rate, now).is_ok()).count()
         };
-        assert_eq!(taken(&mut bucket, slow, S), 20);
+        assert_eq!(taken(&bucket, slow, S), 20);
         assert_eq!(bucket.take(fast, S), Err(Duration::from_millis(100)), "empty, and no more");
-        assert_eq!(taken(&mut bucket, fast, 2 * S), 2);
-        assert_eq!(taken(&mut bucket, slow, 2 * S), 19, "what it lacks is next to nothing here");
-        assert_eq!(taken(&mut bucket, Rate::new(0.0, 0), 2 * S), 1000, "no limit");
-        assert_eq!(taken(&mut bucket, fast, 2 * S), 2, "nor anything owed");
+        assert_eq!(taken(&bucket, fast, 2 * S), 2);
+        assert_eq!(taken(&bucket, slow, 2 * S), 19, "what it lacks is next to nothing here");
+        assert_eq!(taken(&bucket, Rate::new(0.0, 0), 2 * S), 1000, "no limit");
+        assert_eq!(taken(&bucket, fast, 2 * S), 2, "nor anything owed");
     }
 
     #[test]
     fn a_rate_of_zero_is_no_limit() {
-        let mut bucket = TokenBucket::default();
+        let bucket = TokenBucket::default();
         assert!((0..1000).all(|_| bucket.take(Rate::new(0.0, 0), 1).is_ok()));
+    }
+
+    /// A connection, an address and a user may hold one together.
+    #[test]
+    fn those_who_share_a_bucket_take_no_more_than_it_holds() {
+        let (bucket, rate) = (TokenBucket::default(), Rate::new(1.0, 1000));
+        let taken: usize = std::thread::scope(|scope| {
+            let takers: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| (0..1000).filter(|_| bucket.take(rate, S).is_ok()).count()))
+                .collect();
+            takers.into_iter().map(|taker| taker.join().expect("it ends")).sum()
+        });
+        assert_eq!(taken, 1000);
     }
 }

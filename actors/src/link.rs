@@ -16,6 +16,7 @@ use self::refused::Refused;
 use crate::{
     board::BoxId,
     broadcaster::batch::Batch,
+    player::{Player, SessionId},
     protocol::{Close, Refusal, Version},
 };
 
@@ -66,6 +67,8 @@ pub enum ToSession {
 pub struct SessionLink {
     /// The session's mailbox. Never cloned: each clone would widen its bound.
     inbox: Recipient<ToSession>,
+    /// Who is there.
+    player: Player,
     version: Version,
     /// A message did not fit into the mailbox: the session has missed something.
     overflowed: AtomicBool,
@@ -78,10 +81,16 @@ pub struct SessionLink {
 }
 
 impl SessionLink {
-    /// To the session behind `inbox`, which speaks `version` and was heard at `now_s`.
-    pub(crate) fn new(inbox: Recipient<ToSession>, version: Version, now_s: u32) -> Self {
+    /// To the session behind `inbox` on which `player` is, which speaks `version` and was heard at `now_s`.
+    pub(crate) fn new(
+        inbox: Recipient<ToSession>,
+        player: Player,
+        version: Version,
+        now_s: u32,
+    ) -> Self {
         Self {
             inbox,
+            player,
             version,
             overflowed: AtomicBool::new(false),
             refused: Refused::default(),
@@ -130,6 +139,16 @@ impl SessionLink {
     /// The same, asked by the session itself, which has looked by that.
     pub(crate) fn take_overflow(&self) -> bool {
         self.overflowed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Who is there.
+    pub fn player(&self) -> &Player {
+        &self.player
+    }
+
+    /// The session's id.
+    pub fn id(&self) -> SessionId {
+        self.player.session
     }
 
     /// Which protocol it speaks.

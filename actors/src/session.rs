@@ -20,7 +20,6 @@ mod timer;
 pub mod view;
 
 use std::{
-    any::Any,
     rc::Rc,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -43,9 +42,11 @@ use crate::{
     link::SessionLink,
     live::LiveSettings,
     messages::ReadRange,
+    player::Player,
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, put_refused_frame, refused_frame,
     },
+    seats::Seat,
     settings::SessionSettings,
     shard::gate::NoRoom,
     stats::{Counted, Stats},
@@ -60,8 +61,10 @@ pub struct Connection {
     pub unread: Vec<u8>,
     /// The protocol the client chose.
     pub version: Version,
-    /// Dropped when the session ends: whoever counts connections counts this.
-    pub permit: Box<dyn Any>,
+    /// Who is there.
+    pub player: Player,
+    /// Given back when the session ends.
+    pub seat: Seat,
 }
 
 /// The actor of one WebSocket.
@@ -78,7 +81,7 @@ pub struct Session {
     /// The clock of `session.drain_timeout_s` runs.
     watched: bool,
     _counted: Counted,
-    _permit: Box<dyn Any>,
+    _seat: Seat,
 }
 
 impl Session {
@@ -90,7 +93,8 @@ impl Session {
         Self::create(|ctx| {
             ctx.set_mailbox_capacity(desk.node.settings.session.mailbox);
             let (inbox, now_s) = (ctx.address().recipient(), desk.node.clock.now_s());
-            let link = Arc::new(SessionLink::new(inbox, connection.version, now_s));
+            let link =
+                Arc::new(SessionLink::new(inbox, connection.player, connection.version, now_s));
             Self {
                 desk,
                 downlink: Rc::new(Downlink::new(link.clone(), connection.stream)),
@@ -101,7 +105,7 @@ impl Session {
                 unread: connection.unread,
                 watched: false,
                 _counted: counted,
-                _permit: connection.permit,
+                _seat: connection.seat,
             }
         });
     }
@@ -138,8 +142,8 @@ impl Session {
     /// Takes one message of the client as far as it goes now.
     fn accept(&mut self, message: ClientMessage) {
         let (limits, now_ns) = (self.limits(), self.now_ns());
-        let stats = &self.desk.table.stats;
-        let effect = self.conversation.accept(message, &limits, now_ns, stats);
+        let (buckets, stats) = (&self.link.player().buckets, &self.desk.table.stats);
+        let effect = self.conversation.accept(message, buckets, &limits, now_ns, stats);
         self.perform(effect);
     }
 
@@ -226,10 +230,14 @@ impl Session {
         Poll::Pending
     }
 
-    /// Whether the rules of the board forbid what is to be asked.
+    /// Whether the rules of the board, or the player's rights, forbid what is to be asked.
     fn refusal(&self, request: Request) -> Option<(BoxId, Refusal)> {
         let Request::Check(id) = request else { return None };
-        self.desk.table.rules.refuses(id).map(|reason| (id, reason))
+        let reason = match self.link.player().rights.check {
+            true => self.desk.table.rules.refuses(id)?,
+            false => Refusal::ReadOnly,
+        };
+        Some((id, reason))
     }
 
     /// Refuses a check that was not asked yet: of an earlier one of the same box the answer is still to come.

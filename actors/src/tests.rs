@@ -26,7 +26,9 @@ use crate::{
     limits::Rate,
     live::LiveSettings,
     node::Node,
+    player::{Address, Player},
     protocol::{Close, Version},
+    seats::{Seat, SeatLimits, Seats},
     session::{Connection, Session, frame::FrameLimits},
     settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
     store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
@@ -184,6 +186,14 @@ pub(crate) fn run_node<F: Future>(
     })
 }
 
+/// Somebody from this machine, and a seat of their own.
+fn somebody() -> (Player, Seat) {
+    let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into());
+    let limits = SeatLimits { all: 1, per_address: 0 };
+    let seat = Arc::<Seats>::default().take(address, limits).expect("the only one");
+    (Player::anonymous(address), seat)
+}
+
 pub(crate) struct Client(TcpStream);
 
 impl Client {
@@ -201,7 +211,8 @@ impl Client {
         let (stream, _) = accepted.expect("accepted");
         let size = desk.node.settings.session.send_buffer_bytes;
         socket2::SockRef::from(&stream).set_send_buffer_size(size).expect("a legal size");
-        let connection = Connection { stream, unread: Vec::new(), version, permit: Box::new(()) };
+        let (player, seat) = somebody();
+        let connection = Connection { stream, unread: Vec::new(), version, player, seat };
         Session::start_at(desk.clone(), connection);
         let client = client.expect("connected");
         socket2::SockRef::from(&client).set_recv_buffer_size(size).expect("a legal size");

@@ -17,7 +17,9 @@ use actors::{
     limits::Rate,
     live::LiveSettings,
     node::Node,
+    player::{Address, Player},
     protocol::Version,
+    seats::{SeatLimits, Seats},
     session::{Connection, Session, frame::FrameLimits},
     settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
     store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
@@ -92,11 +94,15 @@ fn serve(
         let node = Node::start(settings(), store, Arc::default()).await.expect("the node starts");
         let worker = Worker::start(node.clone());
         let desk = worker.desk(node.main());
+        let seats = Arc::<Seats>::default();
         for socket in sockets {
             socket.set_nonblocking(true).expect("it is open");
             let stream = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
-            let (version, permit) = (Version::Plain, Box::new(()));
-            let connection = Connection { stream, unread: Vec::new(), version, permit };
+            let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into());
+            let limits = SeatLimits { all: SESSIONS, per_address: 0 };
+            let seat = seats.take(address, limits).expect("one for each");
+            let (version, player) = (Version::Plain, Player::anonymous(address));
+            let connection = Connection { stream, unread: Vec::new(), version, player, seat };
             Session::start_at(desk.clone(), connection);
         }
         let hub = &desk.table.stats;

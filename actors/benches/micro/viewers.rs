@@ -20,6 +20,7 @@ const TILES: u32 = 10_000;
 const UPDATES: [usize; 2] = [20, 200];
 
 struct Viewer {
+    number: u32,
     tiles: Vec<u32>,
     found: Cell<u32>,
 }
@@ -28,15 +29,15 @@ struct Viewer {
 pub fn group(criterion: &mut Criterion) {
     let mut tiles = scattered(TILES);
     let viewers: Vec<Rc<Viewer>> = (0..SESSIONS)
-        .map(|_| {
+        .map(|number| {
             let mut tiles: Vec<u32> = tiles.by_ref().take(WATCHED).collect();
             tiles.sort_unstable();
-            Rc::new(Viewer { tiles, found: Cell::new(0) })
+            Rc::new(Viewer { number, tiles, found: Cell::new(0) })
         })
         .collect();
     let mut index = Viewers::default();
     for viewer in &viewers {
-        viewer.tiles.iter().for_each(|tile| index.watch(*tile, viewer));
+        viewer.tiles.iter().for_each(|tile| index.watch(*tile, viewer.number, viewer));
     }
     let mut group = criterion.benchmark_group("viewers/find");
     for count in UPDATES {
@@ -66,16 +67,16 @@ pub fn group(criterion: &mut Criterion) {
 }
 
 /// A session pans by a tile, alone there or in a crowd.
-fn moves(criterion: &mut Criterion, index: &mut Viewers<Viewer>, viewers: &[Rc<Viewer>]) {
+fn moves(criterion: &mut Criterion, index: &mut Viewers<u32, Viewer>, viewers: &[Rc<Viewer>]) {
     let crowded = tile_of(1_000_000_000) + 1;
-    viewers.iter().for_each(|viewer| index.watch(crowded, viewer));
+    viewers.iter().for_each(|viewer| index.watch(crowded, viewer.number, viewer));
     let mut group = criterion.benchmark_group("viewers/move");
     for (case, tile) in [("alone", crowded + 1), ("in a crowd", crowded)] {
         let viewer = &viewers[viewers.len() / 2];
         group.bench_function(case, |bencher| {
             bencher.iter(|| {
-                index.unwatch(black_box(tile), Rc::as_ptr(viewer));
-                index.watch(black_box(tile), viewer);
+                index.unwatch(black_box(tile), viewer.number);
+                index.watch(black_box(tile), viewer.number, viewer);
             });
         });
     }

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use super::answers::Answers;
 use crate::{
     board::{BoxId, BoxRange},
-    limits::{Rate, TokenBucket},
+    limits::Rate,
+    player::Buckets,
     protocol::{ClientMessage, Close, Refusal, Version},
     stats::{Counted, Stats},
 };
@@ -84,8 +85,6 @@ pub struct Conversation {
     version: Version,
     held: Option<Box<Held>>,
     answers: Answers,
-    checks: TokenBucket,
-    ranges: TokenBucket,
     /// Requests of a resync (`v=2`) that have not gone out yet.
     again: VecDeque<Request>,
 }
@@ -93,14 +92,7 @@ pub struct Conversation {
 impl Conversation {
     /// With a client that speaks `version` and has said nothing yet.
     pub fn new(version: Version) -> Self {
-        Self {
-            version,
-            held: None,
-            answers: Answers::default(),
-            checks: TokenBucket::default(),
-            ranges: TokenBucket::default(),
-            again: VecDeque::new(),
-        }
+        Self { version, held: None, answers: Answers::default(), again: VecDeque::new() }
     }
 
     fn is_scoped(&self) -> bool {
@@ -111,14 +103,15 @@ impl Conversation {
     pub fn accept(
         &mut self,
         message: ClientMessage,
+        buckets: &Buckets,
         limits: &Limits,
         now_ns: u64,
         stats: &Stats,
     ) -> Effect {
         debug_assert!(self.held.is_none(), "one message is held at a time");
         let (bucket, rate) = match message {
-            ClientMessage::Check(_) => (&mut self.checks, limits.checks),
-            ClientMessage::Range(_) => (&mut self.ranges, limits.ranges),
+            ClientMessage::Check(_) => (&buckets.checks, limits.checks),
+            ClientMessage::Range(_) => (&buckets.ranges, limits.ranges),
         };
         if let Err(wait) = bucket.take(rate, now_ns) {
             return self.over_rate(message, wait, now_ns, stats);

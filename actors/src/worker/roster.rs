@@ -9,14 +9,14 @@ use std::{
 };
 
 use super::{downlink::Downlink, viewers::Viewers};
-use crate::{board::BoxRange, link::SessionLink};
+use crate::{board::BoxRange, link::SessionLink, player::SessionId};
 
 /// The sessions of one worker thread, as far as they and their hub both need to know.
 #[derive(Default)]
 pub(crate) struct Roster {
-    /// Those whose `Join` is under way, by their links.
-    newcomers: RefCell<HashMap<*const SessionLink, Rc<Downlink>>>,
-    viewers: RefCell<Viewers<Downlink>>,
+    /// Those whose `Join` is under way.
+    newcomers: RefCell<HashMap<SessionId, Rc<Downlink>>>,
+    viewers: RefCell<Viewers<SessionId, Downlink>>,
     /// The total that every session here has been told, or has waiting for it.
     settled: Cell<u32>,
 }
@@ -24,13 +24,12 @@ pub(crate) struct Roster {
 impl Roster {
     /// A session asks its hub to let it in.
     pub(crate) fn announce(&self, downlink: &Rc<Downlink>) {
-        let link = Arc::as_ptr(&downlink.link);
-        self.newcomers.borrow_mut().insert(link, downlink.clone());
+        self.newcomers.borrow_mut().insert(downlink.link.id(), downlink.clone());
     }
 
     /// The hub lets it in; `None` if it has ended meanwhile.
     pub(crate) fn let_in(&self, link: &Arc<SessionLink>) -> Option<Rc<Downlink>> {
-        self.newcomers.borrow_mut().remove(&Arc::as_ptr(link))
+        self.newcomers.borrow_mut().remove(&link.id())
     }
 
     /// The view of a session has come to `seen`, and `passed` may be out of it; `still` says which
@@ -44,26 +43,27 @@ impl Roster {
     ) {
         let mut viewers = self.viewers.borrow_mut();
         for tile in seen.tiles() {
-            viewers.watch(tile, downlink);
+            viewers.watch(tile, downlink.link.id(), downlink);
         }
         for tile in passed.into_iter().flat_map(BoxRange::tiles).filter(|tile| !still(*tile)) {
-            viewers.unwatch(tile, Rc::as_ptr(downlink));
+            viewers.unwatch(tile, downlink.link.id());
         }
     }
 
     /// A session has sent a check and will hear of it wherever it is.
     pub(crate) fn ask(&self, downlink: &Rc<Downlink>) {
-        self.viewers.borrow_mut().ask(downlink);
+        self.viewers.borrow_mut().ask(downlink.link.id(), downlink);
     }
 
     /// A session has ended that looked at `ranges`.
     pub(crate) fn leave(&self, downlink: &Rc<Downlink>, ranges: &[BoxRange]) {
-        self.newcomers.borrow_mut().remove(&Arc::as_ptr(&downlink.link));
+        let id = downlink.link.id();
+        self.newcomers.borrow_mut().remove(&id);
         let mut viewers = self.viewers.borrow_mut();
         for tile in ranges.iter().copied().flat_map(BoxRange::tiles) {
-            viewers.unwatch(tile, Rc::as_ptr(downlink));
+            viewers.unwatch(tile, id);
         }
-        viewers.forget_asking(Rc::as_ptr(downlink));
+        viewers.forget_asking(id);
     }
 
     /// The `v=2` sessions that a batch with boxes in `tiles` concerns, found by walk `number`.

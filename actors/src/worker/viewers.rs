@@ -3,37 +3,37 @@
 //! A batch finds its listeners here, so that it costs work for those who look at its boxes, and nothing
 //! for the others.
 
-use std::{collections::HashMap, rc::Rc};
+use std::{collections::HashMap, hash::Hash, rc::Rc};
 
 use indexmap::IndexMap;
 
 /// The viewers of one tile, each once: found, added and removed in constant time.
-type Crowd<V> = IndexMap<*const V, Rc<V>>;
+type Crowd<K, V> = IndexMap<K, Rc<V>>;
 
 /// Viewers by what they look at.
 #[derive(Debug)]
-pub struct Viewers<V> {
-    by_tile: HashMap<u32, Crowd<V>>,
+pub struct Viewers<K, V> {
+    by_tile: HashMap<u32, Crowd<K, V>>,
     /// Those who await the answer to a check of their own, wherever it is.
-    asking: Crowd<V>,
+    asking: Crowd<K, V>,
 }
 
-impl<V> Default for Viewers<V> {
+impl<K, V> Default for Viewers<K, V> {
     fn default() -> Self {
         Self { by_tile: HashMap::new(), asking: Crowd::new() }
     }
 }
 
-impl<V> Viewers<V> {
-    /// `viewer` looks at `tile`.
-    pub fn watch(&mut self, tile: u32, viewer: &Rc<V>) {
-        self.by_tile.entry(tile).or_default().insert(Rc::as_ptr(viewer), viewer.clone());
+impl<K: Copy + Eq + Hash, V> Viewers<K, V> {
+    /// `viewer`, whose key is `key`, looks at `tile`.
+    pub fn watch(&mut self, tile: u32, key: K, viewer: &Rc<V>) {
+        self.by_tile.entry(tile).or_default().insert(key, viewer.clone());
     }
 
-    /// `viewer` does not look at `tile` any more.
-    pub fn unwatch(&mut self, tile: u32, viewer: *const V) {
+    /// The viewer `key` does not look at `tile` any more.
+    pub fn unwatch(&mut self, tile: u32, key: K) {
         if let Some(crowd) = self.by_tile.get_mut(&tile) {
-            crowd.swap_remove(&viewer);
+            crowd.swap_remove(&key);
             if crowd.is_empty() {
                 self.by_tile.remove(&tile);
             }
@@ -41,13 +41,13 @@ impl<V> Viewers<V> {
     }
 
     /// `viewer` awaits the answer to a check.
-    pub fn ask(&mut self, viewer: &Rc<V>) {
-        self.asking.insert(Rc::as_ptr(viewer), viewer.clone());
+    pub fn ask(&mut self, key: K, viewer: &Rc<V>) {
+        self.asking.insert(key, viewer.clone());
     }
 
-    /// `viewer` awaits nothing any more, because it has ended.
-    pub fn forget_asking(&mut self, viewer: *const V) {
-        self.asking.swap_remove(&viewer);
+    /// The viewer `key` awaits nothing any more, because it has ended.
+    pub fn forget_asking(&mut self, key: K) {
+        self.asking.swap_remove(&key);
     }
 
     /// Whether nobody looks anywhere.
@@ -88,7 +88,7 @@ mod tests {
     }
 
     struct Scene {
-        viewers: Viewers<Viewer>,
+        viewers: Viewers<char, Viewer>,
         walk: u32,
     }
 
@@ -113,13 +113,13 @@ mod tests {
         let mut scene = Scene { viewers: Viewers::default(), walk: 0 };
         let (a, b, c) = (viewer('a'), viewer('b'), viewer('c'));
         for (tile, viewer) in [(1, &a), (2, &a), (2, &a), (2, &b), (9, &c)] {
-            scene.viewers.watch(tile, viewer);
+            scene.viewers.watch(tile, viewer.name, viewer);
         }
         assert_eq!(scene.found(&[1, 2]), "ab");
         assert_eq!(scene.found(&[2]), "ab");
         assert_eq!(scene.found(&[3]), "");
-        scene.viewers.unwatch(2, Rc::as_ptr(&a));
-        scene.viewers.unwatch(3, Rc::as_ptr(&a));
+        scene.viewers.unwatch(2, 'a');
+        scene.viewers.unwatch(3, 'a');
         assert_eq!(scene.found(&[2]), "b");
         assert_eq!(scene.found(&[1]), "a");
     }
@@ -130,15 +130,15 @@ mod tests {
         let (a, b) = (viewer('a'), viewer('b'));
         a.asking.set(true);
         b.asking.set(true);
-        scene.viewers.ask(&a);
-        scene.viewers.ask(&a);
-        scene.viewers.ask(&b);
-        scene.viewers.watch(4, &b);
+        scene.viewers.ask('a', &a);
+        scene.viewers.ask('a', &a);
+        scene.viewers.ask('b', &b);
+        scene.viewers.watch(4, 'b', &b);
         assert_eq!(scene.found(&[4]), "ab");
         a.asking.set(false);
         assert_eq!(scene.found(&[4]), "b");
-        scene.viewers.forget_asking(Rc::as_ptr(&b));
-        scene.viewers.unwatch(4, Rc::as_ptr(&b));
+        scene.viewers.forget_asking('b');
+        scene.viewers.unwatch(4, 'b');
         assert_eq!(scene.found(&[4]), "");
         assert!(scene.viewers.is_empty(), "nothing is kept of those who have gone");
         assert_eq!((Rc::strong_count(&a), Rc::strong_count(&b)), (1, 1));

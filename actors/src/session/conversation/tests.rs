@@ -48,6 +48,7 @@ struct Scene {
     limits: Limits,
     stats: Stats,
     conversation: Conversation,
+    buckets: Buckets,
     now_ns: u64,
     has_room: bool,
     /// Sent and not looked at yet.
@@ -80,6 +81,7 @@ impl Scene {
             },
             stats: Stats::default(),
             conversation: Conversation::new(version),
+            buckets: Buckets::default(),
             now_ns: 7 * MS,
             has_room: true,
             sent: VecDeque::new(),
@@ -163,7 +165,7 @@ impl Scene {
 
     fn accept(&mut self, message: ClientMessage) {
         let (limits, now_ns) = (self.limits, self.now_ns);
-        let effect = self.conversation.accept(message, &limits, now_ns, &self.stats);
+        let effect = self.conversation.accept(message, &self.buckets, &limits, now_ns, &self.stats);
         self.perform(effect);
     }
 
