@@ -6,13 +6,20 @@
 
 use std::{env, path::Path, process::Command};
 
-/// What the server is built from; `-modified` is about these.
+/// The page, which is compiled in.
+const PAGE: [&str; 2] = ["templates", "static"];
+
+/// What the server is built from besides; `-modified` is about all of these.
 const SOURCES: [&str; 6] =
     ["Cargo.toml", "Cargo.lock", "build.rs", "settings.toml", "src", "actors"];
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=BILLION_COMMIT");
+    // The compiler sees changes of the files that it was given, and of no folder: one more file.
+    for folder in PAGE {
+        println!("cargo::rerun-if-changed={folder}");
+    }
     let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
     let given = env::var("BILLION_COMMIT").ok().filter(|commit| !commit.is_empty());
     let commit = match (given, is_release) {
@@ -42,6 +49,7 @@ fn commit() -> Option<String> {
     }
     let mut changed = vec!["status", "--porcelain", "--untracked-files=no", "--"];
     changed.extend(SOURCES);
+    changed.extend(PAGE);
     let is_modified = git(&changed).is_none_or(|changed| !changed.is_empty());
     Some(if is_modified { format!("{commit}-modified") } else { commit })
 }

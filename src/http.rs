@@ -8,7 +8,7 @@
 use std::{
     cell::{Cell, RefCell},
     future::Future,
-    path::PathBuf,
+    path::{Path, PathBuf},
     rc::Rc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -22,11 +22,11 @@ use actix_service::{
 };
 use actix_web::{
     App, Error,
-    dev::{AppConfig, ServiceResponse},
+    dev::{AppConfig, HttpServiceFactory, ServiceResponse},
     error::ErrorInternalServerError,
     guard,
     http::uri::PathAndQuery,
-    middleware::{Compress, DefaultHeaders},
+    middleware::{Compress, Condition, DefaultHeaders},
     web,
 };
 use actors::{node::Node, worker::Worker};
@@ -67,8 +67,8 @@ pub struct Shared {
     pub page: web::Data<page::Page>,
     /// The overview as it was sent last.
     pub overview: web::Data<overview::Latest>,
-    /// The folder of the page's files.
-    pub statics: PathBuf,
+    /// The folder of the page's files, unless they are compiled in.
+    pub statics: Option<PathBuf>,
     /// `server.base_path`, without a slash at its end.
     pub base: String,
     /// Longest time a connection may be idle.
@@ -293,22 +293,7 @@ fn offers_websocket_among_others(stream: &TcpStream) -> bool {
 }
 
 fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + use<> {
-    let pages =
-        web::scope("").wrap(Compress::default()).service(get_or_head("/", page::index)).service(
-            web::scope("/static")
-                .wrap(
-                    DefaultHeaders::new()
-                        .add(("Cache-Control", "no-cache"))
-                        .add(("X-Content-Type-Options", "nosniff")),
-                )
-                .service(
-                    Files::new("/", &shared.statics)
-                        // There is none, so that a folder is answered like a missing file.
-                        .index_file("index.html")
-                        .guard(guard::Any(guard::Get()).or(guard::Head()))
-                        .default_handler(fn_service(missing::missing_file)),
-                ),
-        );
+    let pages = web::scope("").wrap(Compress::default()).service(get_or_head("/", page::index));
     let app = App::new()
         .app_data(shared.node.clone())
         .app_data(shared.admission.clone())
@@ -326,7 +311,8 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
         .service(get_or_head("/readyz", health::readyz));
     #[cfg(feature = "echo")]
     let app = app.service(get_or_head("/echo", ws::echo));
-    let app = app.service(pages).default_service(web::to(missing::missing));
+    let files = files_by_name(shared.statics.as_deref());
+    let app = app.service(files).service(pages).default_service(web::to(missing::missing));
     let factory = map_config(app, |()| AppConfig::default());
     let service = ServiceFactory::<Request>::new_service(&factory, ());
     let base = shared.base.clone();
@@ -337,6 +323,26 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
         });
         Ok(Rc::new(boxed::service(routed)))
     }
+}
+
+/// The page's files under their own names: those in `folder`, or those that are compiled in.
+fn files_by_name(folder: Option<&Path>) -> impl HttpServiceFactory + use<> {
+    let files = web::scope("/static");
+    let files = match folder {
+        Some(folder) => files.service(
+            Files::new("/", folder)
+                // There is none, so that a folder is answered like a missing file.
+                .index_file("index.html")
+                .guard(guard::Any(guard::Get()).or(guard::Head()))
+                .default_handler(fn_service(missing::missing_file)),
+        ),
+        None => files.service(get_or_head("/{file}", assets::by_name)),
+    };
+    let headers = DefaultHeaders::new()
+        .add(("Cache-Control", "no-cache"))
+        .add(("X-Content-Type-Options", "nosniff"));
+    // Those that are compiled in have their compressed forms.
+    files.wrap(headers).wrap(Condition::new(folder.is_some(), Compress::default()))
 }
 
 /// Takes `base` from the front of a request's path, as a proxy does that strips it; requests without it

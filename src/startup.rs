@@ -35,7 +35,7 @@ use crate::{
     logging,
     reload::Reload,
     room::Room,
-    routes::page,
+    routes::{files::static_folder, page},
     settings::{InForce, Settings, Sources},
     signals::{Hangups, Signals},
     store::Opened,
@@ -85,7 +85,7 @@ async fn load(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(Opened, Ar
     Ok((store, node))
 }
 
-/// Reads and compresses the page's files, beside the board: it takes as long as loading a full one.
+/// Takes or reads the page's files and compresses them, beside the board: it takes as long as loading a full one.
 async fn load_page(settings: &Settings) -> Result<page::Page> {
     let (settings, base) = (settings.page.clone(), settings.server.base().to_owned());
     spawn_blocking(move || page::Page::load(&settings, &base)).await.context("the page")?
@@ -148,7 +148,7 @@ impl Application {
             admission: web::Data::from(admission.clone()),
             page: web::Data::new(page),
             overview: web::Data::default(),
-            statics: settings.page.path.join("static"),
+            statics: settings.page.folder().map(static_folder),
             base: server.base().to_owned(),
             keep_alive,
             live: live.clone(),

@@ -10,7 +10,7 @@ use std::{
 use super::{BAD_SETTINGS, complain, say};
 use crate::{
     arguments::SettingsArguments,
-    routes::page::Page,
+    routes::page::{self, Page},
     settings::{self, Loaded, Settings, masked_text},
     store::embedded::{file_of, place::nearest_existing, snapshot},
 };
@@ -22,7 +22,7 @@ const NEW_STORE_BYTES: usize = 1024 * 1024;
 /// 0: nothing is wrong; 2: what is wrong has been said, one line each.
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let loaded = Settings::load(&arguments.sources());
-    for notice in &loaded.notices {
+    for notice in notices(&loaded) {
         complain(format_args!("note: {notice}"));
     }
     let mut problems = problems(&loaded);
@@ -44,6 +44,12 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let noun = if problems.len() == 1 { "problem" } else { "problems" };
     complain(format_args!("{} {noun}", problems.len()));
     ExitCode::from(BAD_SETTINGS)
+}
+
+/// What was ignored, is hardly meant or may be missed; one line each.
+pub fn notices(loaded: &Loaded) -> impl Iterator<Item = &str> {
+    let page = loaded.settings.as_ref().ok().and_then(|settings| page::notice(&settings.page));
+    loaded.notices.iter().map(String::as_str).chain(page)
 }
 
 /// Everything that keeps a server from starting with these settings; changes nothing.

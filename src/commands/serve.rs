@@ -16,7 +16,7 @@ use crate::{
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
     let sources = arguments.sources();
     let loaded = Settings::load(&sources);
-    for notice in &loaded.notices {
+    for notice in check::notices(&loaded) {
         warn!("{notice}");
     }
     let problems = check::problems(&loaded);

@@ -1,4 +1,4 @@
-//! What the page is made of: every file of `static/`, in memory, compressed once.
+//! What the page asks for: every file of `static/`, in memory, compressed once.
 //!
 //! Each is served under a name that changes with the contents of any of them,
 //! `/static/<hash>/<file>`, and may be kept for ever. One hash for all, because modules name each other
@@ -6,17 +6,18 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::Path,
 };
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
+use bytes::Bytes;
 
 use super::{
     encoded::{Effort, Encoded},
-    page::{Page, WAY_OUT},
+    missing::missing,
+    page::Page,
     query::switch,
 };
 
@@ -26,6 +27,9 @@ const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// A page of another version asks, from a node that was or will be upgraded: it gets today's file,
 /// which nobody may keep under that name.
 const NOT_AT_ALL: &str = "no-store";
+
+/// Under its plain name a file is asked for again before each use.
+const NO_CACHE: &str = "no-cache";
 
 /// Under a name that stays, a file may change with any start.
 const A_DAY: &str = "public, max-age=86400";
@@ -43,36 +47,19 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Reads and, with `Effort::Thorough`, compresses the files in `folder`, which are served below
-    /// `base`.
-    ///
-    /// # Errors
-    /// If a file cannot be read; the error names it.
-    pub fn load(folder: &Path, base: &str, effort: Effort) -> Result<Self> {
-        let mut contents = BTreeMap::new();
-        let unreadable =
-            || format!("cannot read the page's folder {}: {WAY_OUT}", folder.display());
-        for entry in fs::read_dir(folder).with_context(unreadable)? {
-            let path = entry.with_context(unreadable)?.path();
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            if name.starts_with('.') || !path.is_file() {
-                continue;
-            }
-            let bytes =
-                fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-            contents.insert(name.to_owned(), bytes);
-        }
+    /// Takes the files, which are served below `base`, and compresses them with `Effort::Thorough`.
+    pub fn new(files: BTreeMap<String, Bytes>, base: &str, effort: Effort) -> Self {
         let mut hasher = DefaultHasher::new();
-        contents.hash(&mut hasher);
+        files.hash(&mut hasher);
         let hash = format!("{:016x}", hasher.finish());
-        let files = contents.into_iter().map(|(name, bytes)| {
+        let files = files.into_iter().map(|(name, bytes)| {
             let encoded = Encoded::new(content_type(&name), FOR_EVER, effort, bytes);
             if matches!(effort, Effort::Thorough) {
                 encoded.compress();
             }
             (name, encoded)
         });
-        Ok(Self { base: base.to_owned(), files: files.collect(), hash })
+        Self { base: base.to_owned(), files: files.collect(), hash }
     }
 
     /// Where they are served: a path without a slash at its end.
@@ -137,6 +124,19 @@ pub async fn asset(
     }
 }
 
+/// `GET /static/<file>` of the page that is compiled in. A folder's files are served so by actix-files
+/// (`http.rs`).
+pub async fn by_name(
+    request: HttpRequest,
+    name: web::Path<String>,
+    page: web::Data<Page>,
+) -> HttpResponse {
+    match page.loaded().assets.files.get(&*name) {
+        Some(file) => file.respond_with(&request, NO_CACHE),
+        None => missing(request, page).await,
+    }
+}
+
 fn is_exact(query: &str) -> bool {
     switch(query, "exact").unwrap_or(false)
 }
@@ -153,22 +153,19 @@ pub async fn icon(request: HttpRequest, page: web::Data<Page>) -> HttpResponse {
 mod tests {
     use super::*;
 
-    fn load(files: &[(&str, &str)]) -> Assets {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, text) in files {
-            fs::write(folder.path().join(name), text).expect("a writable file");
-        }
-        Assets::load(folder.path(), "", Effort::Quick).expect("readable")
+    fn assets_of(files: &[(&str, &str)]) -> Assets {
+        let files = files.iter().map(|(name, text)| (name.to_string(), text.to_string().into()));
+        Assets::new(files.collect(), "", Effort::Quick)
     }
 
     #[test]
     fn the_name_changes_with_any_file() {
-        let before = load(&[("a.js", "1"), ("b.css", "2")]);
-        assert_eq!(before.prefix(), load(&[("a.js", "1"), ("b.css", "2")]).prefix());
+        let before = assets_of(&[("a.js", "1"), ("b.css", "2")]);
+        assert_eq!(before.prefix(), assets_of(&[("a.js", "1"), ("b.css", "2")]).prefix());
         for other in [
-            load(&[("a.js", "1"), ("b.css", "3")]),
-            load(&[("a.js", "1"), ("c.css", "2")]),
-            load(&[("a.js", "1")]),
+            assets_of(&[("a.js", "1"), ("b.css", "3")]),
+            assets_of(&[("a.js", "1"), ("c.css", "2")]),
+            assets_of(&[("a.js", "1")]),
         ] {
             assert_ne!(before.prefix(), other.prefix());
         }
@@ -178,7 +175,7 @@ mod tests {
     #[test]
     fn whatever_is_named_has_to_be_there() {
         let import = "import { b } from './b.js';";
-        let assets = load(&[("a.js", import), ("b.js", "")]);
+        let assets = assets_of(&[("a.js", import), ("b.js", "")]);
         let page = |name: &str| format!("<script src=\"{}/{name}\">", assets.prefix());
         assert!(assets.ensure_complete(&page("a.js")).is_ok());
         let told = |assets: &Assets, html: &str| {
@@ -187,7 +184,7 @@ mod tests {
         assert!(
             told(&assets, &page("c.css")).starts_with("static/c.css is missing, which the page")
         );
-        let half = load(&[("a.js", import)]);
+        let half = assets_of(&[("a.js", import)]);
         assert!(told(&half, "").starts_with("static/b.js is missing, which a.js names"));
     }
 

@@ -41,15 +41,16 @@ impl Encoded {
         content_type: impl Into<String>,
         cache_control: &'static str,
         effort: Effort,
-        plain: Vec<u8>,
+        plain: impl Into<Bytes>,
     ) -> Self {
+        let plain = plain.into();
         let tag = format!("{:08x}-{:x}", crc32c::crc32c(&plain), plain.len());
         Self {
             effort,
             content_type: content_type.into(),
             cache_control,
             tag,
-            plain: plain.into(),
+            plain,
             brotli: OnceLock::new(),
             gzip: OnceLock::new(),
         }

@@ -2,6 +2,7 @@
 
 pub mod assets;
 pub mod encoded;
+pub mod files;
 pub mod health;
 pub mod methods;
 pub mod missing;

@@ -1,6 +1,9 @@
 //! The page: one template, the files it is made of, and the headers that keep it to itself.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    path::Path,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
@@ -15,18 +18,25 @@ use url::Url;
 use super::{
     assets::{Assets, ICON},
     encoded::Effort,
+    files::{Files, holds_another_page},
 };
 use crate::settings;
 
-/// The template's name in `templates/`.
+/// The name of the template.
 const INDEX: &str = "index.html";
 
-/// What to do if the page's files cannot be read.
-pub const WAY_OUT: &str = "start the server in the folder that holds templates/ and static/, or set \
-                           page.path to it";
+/// For whoever starts the server in a folder with a page of its own.
+const PASSED_OVER: &str = "the page that is compiled in is served, from which templates/ and static/ in the \
+                           working directory differ: page.path = \".\" serves that folder instead";
 
 /// For what nobody needs to allow: this page asks for none of it.
 const PERMISSIONS: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
+
+/// What is to be known about a page that is compiled in, if the working directory holds another one.
+pub fn notice(settings: &settings::Page) -> Option<&'static str> {
+    let is_passed_over = settings.folder().is_none() && holds_another_page(Path::new("."));
+    is_passed_over.then_some(PASSED_OVER)
+}
 
 /// The page as it was read.
 pub struct Loaded {
@@ -44,8 +54,8 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads `templates/` and `static/` and tries them, so that a mistake in them is found at start. The
-    /// page is served below `base`.
+    /// Takes the page that is compiled in, or the folder's, and tries it, so that a mistake in it is found
+    /// at start. The page is served below `base`.
     ///
     /// # Errors
     /// If a file is missing or cannot be read, or the template has a mistake; the error names the file.
@@ -80,15 +90,11 @@ impl Page {
 
 impl Loaded {
     fn load(settings: &settings::Page, base: &str, effort: Effort) -> Result<Self> {
-        let folder = &settings.path;
-        let assets = Assets::load(&folder.join("static"), base, effort)?;
-        let file = folder.join("templates").join(INDEX);
-        let text = std::fs::read_to_string(&file).with_context(|| {
-            format!("cannot read the page's template {}: {WAY_OUT}", file.display())
-        })?;
+        let Files { template_path, template, statics } = Files::load(settings.folder())?;
+        let assets = Assets::new(statics, base, effort);
         let mut templates = Tera::default();
-        let mistake = || format!("mistake in template {}", file.display());
-        templates.add_raw_template(INDEX, &text).with_context(mistake)?;
+        let mistake = || format!("mistake in template {}", template_path.display());
+        templates.add_raw_template(INDEX, &template).with_context(mistake)?;
         let loaded = Self { templates, assets };
         let any_board = Board::new("main", 1, 1).expect("a legal board");
         let html = loaded.render(settings, base, &any_board).with_context(mistake)?;

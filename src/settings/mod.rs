@@ -18,7 +18,11 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use actors::{
     board::Board,
@@ -96,6 +100,13 @@ pub struct Page {
     pub me_url: String,
     pub coffee_url: String,
     pub websocket_url: String,
+}
+
+impl Page {
+    /// The folder of the page; none for the page that is compiled in.
+    pub fn folder(&self) -> Option<&Path> {
+        Some(&*self.path).filter(|path| !path.as_os_str().is_empty())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -306,6 +306,14 @@ pub fn relations(settings: &Settings) -> Vec<([&'static str; 2], String)> {
             ),
         ));
     }
+    if settings.page.reload && settings.page.folder().is_none() {
+        problems.push((
+            ["page.reload", "page.path"],
+            "page.reload = true: nothing can be read anew of the page that is compiled in: set page.path to \
+             the folder that holds templates/ and static/, or page.reload = false"
+                .to_owned(),
+        ));
+    }
     if let Some(problem) = settings.redis.relation() {
         problems.push((["redis.addresses", "redis.ca_file"], problem));
     }

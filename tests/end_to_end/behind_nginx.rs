@@ -5,7 +5,6 @@ use std::{
     fs,
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
@@ -19,6 +18,7 @@ use crate::harness::{
     eventually,
     nginx::Balancer,
     server::{Response, Server, Setup, request},
+    site::copy_page,
 };
 
 const BOXES: u32 = 250_000;
@@ -285,15 +285,7 @@ fn without_any_node_everybody_is_told_to_come_back() {
 /// The page's own folder, with `text` added to one of its scripts.
 fn other_version(text: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for part in ["templates", "static"] {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(part);
-        fs::create_dir(folder.path().join(part)).expect("a folder can be made");
-        for entry in fs::read_dir(from).expect("a folder") {
-            let entry = entry.expect("an entry");
-            let to = folder.path().join(part).join(entry.file_name());
-            fs::copy(entry.path(), to).expect("a file can be copied");
-        }
-    }
+    copy_page(folder.path());
     let script = folder.path().join("static/main.js");
     let mut file = fs::OpenOptions::new().append(true).open(script).expect("it is there");
     file.write_all(text.as_bytes()).expect("it can be written");

@@ -11,7 +11,6 @@ fn programs() -> Programs {
         swarm: swarm::program(),
         plain: env!("CARGO_BIN_EXE_baseline_plain").into(),
         naive: env!("CARGO_BIN_EXE_baseline_naive").into(),
-        page: env!("CARGO_MANIFEST_DIR").into(),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::harness::{
     eventually,
     nginx::Below,
     server::{Response, Server, Setup, request},
+    site::copy_page,
     within,
 };
 
@@ -475,14 +476,7 @@ fn a_quiet_plain_client_is_heard_of_often_enough_for_proxies_that_cut_the_silent
 #[test]
 fn half_a_copy_of_the_page_is_found_before_anything_starts() {
     let site = tempfile::tempdir().expect("a temporary folder");
-    for part in ["templates", "static"] {
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join(part);
-        fs::create_dir(site.path().join(part)).expect("a folder can be made");
-        for entry in fs::read_dir(from).expect("a folder") {
-            let entry = entry.expect("an entry");
-            fs::copy(entry.path(), site.path().join(part).join(entry.file_name())).expect("copied");
-        }
-    }
+    copy_page(site.path());
     let setup = Setup::new(1000, 1).with("PAGE__PATH", site.path().display());
     assert_eq!(setup.run(&["--check"]).code, Some(0));
     for (name, by) in [("page.css", "the page"), ("main.js", "the page"), ("camera.js", ".js")] {

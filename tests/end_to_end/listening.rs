@@ -47,7 +47,7 @@ fn a_client_over_ipv4_is_the_same_to_a_listener_of_both_families() {
 /// In a network namespace of its own, which needs root.
 #[test]
 fn a_port_alone_is_enough_where_there_is_no_ipv6() {
-    let setup = Setup::bare().with("PAGE__PATH", env!("CARGO_MANIFEST_DIR"));
+    let setup = Setup::bare();
     let script = "ip link set lo up && echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6 && \
                   { \"$0\" --address :20310 --admin-address :20311 --set board.boxes=1000 & } && \
                   for _ in $(seq 300); do \
@@ -57,7 +57,6 @@ fn a_port_alone_is_enough_where_there_is_no_ipv6() {
     let output = Command::new("unshare")
         .args(["--net", "sh", "-c", script, env!("CARGO_BIN_EXE_billion")])
         .current_dir(setup.folder())
-        .env("BILLION__PAGE__PATH", env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("unshare (util-linux) can be run");
     let said = String::from_utf8_lossy(&output.stderr);

@@ -24,6 +24,7 @@ mod listening;
 mod manual;
 mod moving;
 mod nginx;
+mod one_binary;
 mod operating;
 mod settings;
 mod page_arrival;

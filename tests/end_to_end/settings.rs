@@ -72,10 +72,8 @@ fn each_place_wins_over_those_before_it_and_is_named() {
 #[test]
 fn three_mistakes_are_told_at_once_each_with_its_place() {
     let wrong = "[server]\naddress = \"127.0.0.1:0\"\nworkrs = 2\n\n[shards]\ncount = 0\n";
-    let setup = Setup::bare()
-        .with("PAGE__PATH", env!("CARGO_MANIFEST_DIR"))
-        .with_file("settings.toml", wrong)
-        .with_variable("LIMITER_LIMIT", "ten");
+    let setup =
+        Setup::bare().with_file("settings.toml", wrong).with_variable("LIMITER_LIMIT", "ten");
     let told = [
         "settings.toml:3: server.workrs: unknown setting (did you mean server.workers?)",
         "settings.toml:6: shards.count = 0: must be from 1 to 10000",
@@ -110,7 +108,7 @@ fn a_folder_without_a_page_is_found_by_checking() {
     assert_eq!(ran.code, Some(2), "{ran:?}");
     assert!(ran.said.starts_with("flag --set: page.path: "), "{ran:?}");
     assert!(ran.said.contains("the page's folder /nowhere/"), "{ran:?}");
-    assert!(ran.said.contains("or set page.path to it"), "{ran:?}");
+    assert!(ran.said.contains("set page.path to the folder that holds"), "{ran:?}");
     serving_says_what_checking_does(&setup);
 }
 

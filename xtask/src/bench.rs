@@ -28,8 +28,6 @@ pub struct Programs {
     pub plain: PathBuf,
     /// Fan-out with an actor per connection and a message per update.
     pub naive: PathBuf,
-    /// The folder that holds the page's files.
-    pub page: PathBuf,
 }
 
 /// Processes that wanted a core, on average over the last minute.

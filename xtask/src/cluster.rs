@@ -236,7 +236,7 @@ impl Up {
         if let Some(program) = program {
             println!("starting {} nodes", self.nodes);
             for node in &ports.nodes {
-                nodes.push(Node::start(workspace, &program, folder, *node, &redis)?);
+                nodes.push(Node::start(&program, folder, *node, &redis)?);
             }
             for node in &mut nodes {
                 node.wait_until_ready()?;

@@ -37,7 +37,7 @@ pub fn run(workspace: &Workspace) -> Result<()> {
     fs::create_dir_all(&folder).context("cannot write into the target folder")?;
     let suite = python::install(SUITE, &folder.join("venv"))?;
     let program = build(workspace, &folder)?;
-    let server = Server::start(workspace, &program, &folder)?;
+    let server = Server::start(&program, &folder)?;
 
     let reports = folder.join("reports");
     remove(&reports)?;
@@ -77,7 +77,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(workspace: &Workspace, program: &Path, folder: &Path) -> Result<Self> {
+    fn start(program: &Path, folder: &Path) -> Result<Self> {
         let data = folder.join("data");
         remove(&data)?;
         let mut command = Command::new(program);
@@ -91,7 +91,6 @@ impl Server {
             .env("BILLION__SERVER__ADDRESS", "127.0.0.1:0")
             .env("BILLION__SERVER__ALLOW_MISSING_ORIGIN", "true")
             .env("BILLION__ADMIN__ADDRESS", "127.0.0.1:0")
-            .env("BILLION__PAGE__PATH", &workspace.root)
             .env("BILLION__STORE__PATH", &data)
             .env("BILLION__BOARD__BOXES", "1000")
             .stdin(Stdio::null())

@@ -64,7 +64,6 @@ fn prepare(workspace: &Workspace) -> Result<(Programs, Guardian)> {
         swarm: built("swarm"),
         plain: built("baseline_plain"),
         naive: built("baseline_naive"),
-        page: workspace.root.clone(),
     };
     let folder = workspace.target.join("bench").join(std::process::id().to_string());
     fs::create_dir_all(&folder).context("cannot write into the target folder")?;

@@ -227,6 +227,14 @@ fn settings_that_contradict_each_other_are_told_with_the_places_of_both() {
 }
 
 #[test]
+fn only_a_folder_of_the_page_can_be_read_anew() {
+    let said = file("[page]\nreload = true").problem();
+    assert!(said.starts_with("settings.toml:2: page.reload = true: "), "{said}");
+    assert!(said.contains("set page.path to the folder"), "{said}");
+    assert!(file("[page]\nreload = true\npath = \".\"").settings().page.reload);
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let case = Case {
         file: "[limiter]\nlimt = 3\nburst = \"x\"\n[board]\nboxes = 0",

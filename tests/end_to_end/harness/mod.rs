@@ -12,6 +12,7 @@ pub mod painting;
 pub mod proxy;
 pub mod server;
 pub mod swarm;
+pub mod site;
 
 use std::{
     net::SocketAddr,

@@ -54,7 +54,6 @@ impl Setup {
         setup
             .with("SERVER__ADDRESS", "127.0.0.1:0")
             .with("ADMIN__ADDRESS", "127.0.0.1:0")
-            .with("PAGE__PATH", env!("CARGO_MANIFEST_DIR"))
             .with("STORE__PATH", &path)
             .with("BOARD__BOXES", boxes)
             .with("SHARDS__COUNT", shards)

@@ -122,7 +122,6 @@ fn billion(programs: &Programs, folder: &Path, boxes: u32) -> Command {
         .current_dir(folder)
         .env("BILLION__SERVER__ADDRESS", "127.0.0.1:0")
         .env("BILLION__ADMIN__ADDRESS", "127.0.0.1:0")
-        .env("BILLION__PAGE__PATH", &programs.page)
         .env("BILLION__BOARD__BOXES", boxes.to_string())
         .env("BILLION__LIMITER__LIMIT", "0")
         .env("BILLION__LIMITER__RANGE_LIMIT", "0");

@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use xtask::redis::RedisCluster;
 
 use super::{POLL, ports::Listeners};
-use crate::process::{Running, Workspace};
+use crate::process::Running;
 
 /// Reading a board of a billion boxes takes a second.
 const READY_WITHIN: Duration = Duration::from_secs(60);
@@ -35,7 +35,6 @@ pub struct Node {
 impl Node {
     /// Starts one in a folder of its own inside `folder`.
     pub fn start(
-        workspace: &Workspace,
         program: &Path,
         folder: &Path,
         at: Listeners,
@@ -55,7 +54,6 @@ impl Node {
         command
             .env("BILLION__SERVER__ADDRESS", format!("127.0.0.1:{}", at.players))
             .env("BILLION__ADMIN__ADDRESS", format!("127.0.0.1:{}", at.admin))
-            .env("BILLION__PAGE__PATH", &workspace.root)
             .env("BILLION__SERVER__TRUSTED_PROXIES", "127.0.0.1")
             .env("REDIS_ADDRESSES", addresses.join(","));
         command.current_dir(&folder).stdin(Stdio::null());
