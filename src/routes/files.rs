@@ -26,7 +26,7 @@ const WAY_OUT: &str = "set page.path to the folder that holds templates/ and sta
                        page is compiled in";
 
 /// The files of one version of the page.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Files {
     /// Where the template comes from, for messages about it.
     pub template_path: PathBuf,
