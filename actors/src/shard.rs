@@ -26,12 +26,12 @@ use bytes::BytesMut;
 use tokio::sync::oneshot;
 
 use self::{
-    bitmap::{Bitmap, append_bits},
+    bitmap::Bitmap,
     gate::{Gate, Place},
     ledger::{Ledger, News},
 };
 use crate::{
-    board::{Board, Offset, ShardIndex},
+    board::{Board, ShardIndex},
     link::{SessionLink, ToSession},
     messages::{
         BoxesChecked, CheckBoxes, Drain, ForgetBoxes, LearnBoxes, Leave, MergeBoxes, ReadRange,
@@ -62,7 +62,6 @@ struct HandingOver {
 /// The actor of one key range.
 pub struct Shard {
     index: ShardIndex,
-    board: Arc<Board>,
     settings: ShardSettings,
     stats: Arc<Stats>,
     store: Arc<dyn Store>,
@@ -111,8 +110,7 @@ impl Shard {
     pub fn new(parts: ShardParts) -> Self {
         Self {
             index: parts.index,
-            ledger: Ledger::new(parts.index, parts.board.clone(), parts.bitmap),
-            board: parts.board,
+            ledger: Ledger::new(parts.index, parts.board, parts.bitmap),
             settings: parts.settings,
             stats: parts.stats,
             store: parts.store,
@@ -221,25 +219,6 @@ impl Shard {
             && self.ledger.has_no_news()
             && self.handing_over.is_none()
     }
-
-    /// Appends this shard's part of the answer; whether the range ends here.
-    fn read_part(&self, read: &ReadRange, frame: &mut BytesMut) -> bool {
-        let range = read.range;
-        let start = self.board.first_id(self.index).get();
-        let first = range.first().get().max(start);
-        let end = start - 1 + self.ledger.bitmap().boxes();
-        let last = range.last().get().min(end);
-        let offset = Offset(first - start);
-        let before = first - range.first().get();
-        if before == 0 {
-            self.ledger.bitmap().extract(offset, last - first + 1, frame);
-        } else {
-            let mut part = BytesMut::new();
-            self.ledger.bitmap().extract(offset, last - first + 1, &mut part);
-            append_bits(frame, before, &part);
-        }
-        last == range.last().get()
-    }
 }
 
 fn handed_over(places: Vec<Place>, taken: Vec<oneshot::Sender<()>>) {
@@ -292,15 +271,10 @@ impl Handler<CheckBoxes> for Shard {
     fn handle(&mut self, CheckBoxes(checks): CheckBoxes, _: &mut Self::Context) {
         #[cfg(feature = "faults")]
         crate::faults::panic_if(crate::faults::Fault::ShardPanic);
-        let (committing, most) = (&self.committing, self.settings.commit_checks);
-        let is_forgetting = !self.forgetting.is_empty();
+        let open = self.committing.as_ref().filter(|_| self.forgetting.is_empty());
+        let most = self.settings.commit_checks;
         for check in checks {
-            let joins = |offset| {
-                !is_forgetting
-                    && committing
-                        .as_ref()
-                        .is_some_and(|with_store| with_store.batch.join(offset, most))
-            };
+            let joins = |offset| open.is_some_and(|with_store| with_store.batch.join(offset, most));
             self.ledger.check(check, joins, &self.stats);
         }
     }
@@ -368,10 +342,9 @@ impl Handler<ReadTile> for Shard {
     type Result = MessageResult<ReadTile>;
 
     fn handle(&mut self, ReadTile(range): ReadTile, _: &mut Self::Context) -> Self::Result {
-        let (shard, offset) = self.board.locate(range.first());
-        debug_assert_eq!(shard, self.index, "a tile lies within one shard");
         let mut bits = BytesMut::with_capacity(range.boxes().div_ceil(8) as usize);
-        self.ledger.bitmap().extract(offset, range.boxes(), &mut bits);
+        let is_whole = self.ledger.read_part(range, &mut bits);
+        debug_assert!(is_whole, "a tile lies within one shard");
         MessageResult(bits.freeze())
     }
 }
@@ -381,7 +354,7 @@ impl Handler<ReadRange> for Shard {
 
     fn handle(&mut self, mut read: ReadRange, ctx: &mut Self::Context) {
         let mut frame = read.begun.take().unwrap_or_else(|| begin_range_frame(read.range));
-        if !self.read_part(&read, &mut frame) {
+        if !self.ledger.read_part(read.range, &mut frame) {
             read.begun = Some(frame);
             let directory = self.directory.get().expect("set before the first session");
             let next = &directory[self.index.index() + 1].ranges;

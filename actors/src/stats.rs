@@ -1,13 +1,11 @@
 //! Counters that every actor bumps and telemetry reads. They decide nothing.
 //!
-//! One [`Stats`] is shared by all actors of a board in play; [`Metrics`] are those of all boards. Counters are atomic; the histograms take a short
-//! lock and are touched once per flush or commit, never per check.
+//! One [`Stats`] is shared by all actors of a board in play; [`Metrics`] are those of all boards. Counters are atomic;
+//! the histograms, and counts by reason, take a short lock and are touched once per flush or commit, never per check
+//! that is taken.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -24,269 +22,225 @@ pub type OfReason = [(&'static str, Arc<str>); 2];
 /// Makes a histogram's buckets.
 pub type Buckets = fn() -> Histogram;
 
-/// What all boards of a node have counted. Field docs name the Prometheus metric without its `billion_` prefix; all
-/// but the last carry the label `board`.
-#[derive(Debug)]
-pub struct Metrics {
-    /// `connections`: WebSocket sessions open now.
-    pub connections: Family<OfBoard, Gauge>,
-    /// `connections_opened_total`: sessions ever started.
-    pub connections_opened: Family<OfBoard, Counter>,
-    /// `connections_closed_total{code}`: sessions ended, by close code (`none`: without a Close).
-    pub connections_closed: Family<OfReason, Counter>,
-    /// `checks_received_total`: check messages accepted from clients.
-    pub checks_received: Family<OfBoard, Counter>,
-    /// `checks_committed_total`: checks made durable, duplicates included.
-    pub checks_committed: Family<OfBoard, Counter>,
-    /// `checks_duplicate_total`: checks of a box that was checked already.
-    pub checks_duplicate: Family<OfBoard, Counter>,
-    /// `ranges_total`: range requests answered by shards.
-    pub ranges: Family<OfBoard, Counter>,
-    /// `refusals_total{reason}`: checks, connections and messages turned away.
-    pub refusals: Family<OfReason, Counter>,
-    /// `updates_flushed_total`: newly checked boxes announced.
-    pub updates_flushed: Family<OfBoard, Counter>,
-    /// `updates_delivered_total`: 8-byte update frames put into outboxes.
-    pub updates_delivered: Family<OfBoard, Counter>,
-    /// `sent_bytes_total`: bytes written to WebSockets.
-    pub bytes_sent: Family<OfBoard, Counter>,
-    /// `socket_writes_total`: writes that a WebSocket's socket took.
-    pub socket_writes: Family<OfBoard, Counter>,
-    /// `batches_dropped_total`: batches not delivered to a lagging session.
-    pub batches_dropped: Family<OfBoard, Counter>,
-    /// `lagging`: sessions lagging now.
-    pub lagging: Family<OfBoard, Gauge>,
-    /// `lags_total`: times a session began to lag.
-    pub lags: Family<OfBoard, Counter>,
-    /// `resyncs_total`: lagging sessions brought up to date again.
-    pub resyncs: Family<OfBoard, Counter>,
-    /// `batch_updates`: updates per flushed batch.
-    pub batch_updates: Family<OfBoard, Histogram, Buckets>,
-    /// `flush_seconds`: time from encoding a batch until every hub has handed it to its sessions.
-    pub flush_seconds: Family<OfBoard, Histogram, Buckets>,
-    /// `store_commit_seconds`: time of one shard's commit.
-    pub store_commit_seconds: Family<OfBoard, Histogram, Buckets>,
-    /// `store_commits_total{result}`: commits by result, `ok` or `failed`.
-    pub store_commits: Family<OfReason, Counter>,
-    /// `shard_queue_checks`: checks accepted by shards and not yet handed to the broadcaster.
-    pub shard_queue: Family<OfBoard, Gauge>,
-    /// `broadcast_queue_updates`: updates numbered and not yet flushed.
-    pub broadcast_queue: Family<OfBoard, Gauge>,
-    /// `sessions_paused`: sessions that are not being read because a shard is full.
-    pub sessions_paused: Family<OfBoard, Gauge>,
-    /// `sessions_throttled`: sessions that are not being read because they are over their rate.
-    pub sessions_throttled: Family<OfBoard, Gauge>,
-    /// `announced_boxes`: checked boxes announced to players.
-    pub announced: Family<OfBoard, Gauge>,
-    /// `panics_total`: panics caught anywhere in the process.
-    pub panics: Counter<u64, AtomicU64>,
-}
-
 /// Counts of one board that are split by a reason, which is one of a few fixed words.
 #[derive(Debug)]
 pub struct ByReason {
     family: Family<OfReason, Counter>,
     label: &'static str,
     board: Arc<str>,
-    /// Those there are.
-    known: Mutex<Vec<&'static str>>,
+    /// By reason, those there are; `None` once the board is closed, so that none comes back.
+    counters: Mutex<Option<Vec<(&'static str, Counter)>>>,
 }
 
 impl ByReason {
     fn new(family: &Family<OfReason, Counter>, label: &'static str, board: &Arc<str>) -> Self {
-        Self { family: family.clone(), label, board: board.clone(), known: Mutex::default() }
+        let counters = Mutex::new(Some(Vec::new()));
+        Self { family: family.clone(), label, board: board.clone(), counters }
     }
 
     fn of(&self, reason: &'static str) -> OfReason {
         [("board", self.board.clone()), (self.label, reason.into())]
     }
 
+    fn counters(&self) -> MutexGuard<'_, Option<Vec<(&'static str, Counter)>>> {
+        // Nothing panics under this lock.
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One more.
     pub fn inc(&self, reason: &'static str) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&reason) {
-            known.push(reason);
+        let mut counters = self.counters();
+        let Some(counters) = &mut *counters else { return };
+        if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == reason) {
+            counter.inc();
+            return;
         }
-        self.family.get_or_create(&self.of(reason)).inc();
+        let counter = self.family.get_or_create_owned(&self.of(reason));
+        counter.inc();
+        counters.push((reason, counter));
     }
 
     /// How many there were.
     pub fn get(&self, reason: &'static str) -> u64 {
-        self.family.get(&self.of(reason)).map_or(0, |counter| counter.get())
+        let counters = self.counters();
+        let mut known = counters.iter().flatten();
+        known.find(|(known, _)| *known == reason).map_or(0, |(_, counter)| counter.get())
     }
 
     fn forget(&self) {
-        for reason in self.known.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        for (reason, _) in self.counters().take().into_iter().flatten() {
             self.family.remove(&self.of(reason));
         }
     }
 }
 
-/// All counters of one board.
-#[derive(Debug)]
-pub struct Stats {
-    metrics: Arc<Metrics>,
-    board: Arc<str>,
+/// What there is of a count in [`Metrics`]: for each board one.
+macro_rules! family {
+    (Gauge) => { Family<OfBoard, Gauge> };
+    (Counter) => { Family<OfBoard, Counter> };
+    (Histogram $buckets:ident) => { Family<OfBoard, Histogram, Buckets> };
+    (ByReason $label:literal) => { Family<OfReason, Counter> };
+}
+
+/// Makes that.
+macro_rules! new_family {
+    (Histogram $buckets:ident) => {
+        Family::new_with_constructor($buckets)
+    };
+    ($($kind:tt)*) => {
+        Family::default()
+    };
+}
+
+/// What there is of it in [`Stats`].
+macro_rules! of_one_board {
+    (Histogram $buckets:ident) => {
+        Histogram
+    };
+    (ByReason $label:literal) => {
+        ByReason
+    };
+    ($kind:ident) => {
+        $kind
+    };
+}
+
+/// Takes that out of its family for the board `$board`.
+macro_rules! take {
+    ($family:expr, $board:expr, ByReason $label:literal) => {
+        ByReason::new(&$family, $label, $board)
+    };
+    ($family:expr, $board:expr, $($kind:tt)*) => {
+        $family.get_or_create_owned(&of_board($board))
+    };
+}
+
+/// Gives it back.
+macro_rules! give_back {
+    ($family:expr, $taken:expr, $board:expr, ByReason $label:literal) => {
+        $taken.forget()
+    };
+    ($family:expr, $taken:expr, $board:expr, $($kind:tt)*) => {
+        _ = $family.remove(&of_board($board))
+    };
+}
+
+/// Declares every count that is kept for each board.
+macro_rules! counts {
+    ($($(#[doc = $doc:literal])+ $name:ident: [$($kind:tt)+],)+) => {
+        /// What all boards of a node have counted. Field docs name the Prometheus metric without its `billion_`
+        /// prefix; all but the last carry the label `board`.
+        #[derive(Debug)]
+        pub struct Metrics {
+            $($(#[doc = $doc])+ pub $name: family!($($kind)+),)+
+            /// `panics_total`: panics caught anywhere in the process.
+            pub panics: Counter,
+        }
+
+        impl Default for Metrics {
+            fn default() -> Self {
+                Self { $($name: new_family!($($kind)+),)+ panics: Counter::default() }
+            }
+        }
+
+        /// All counters of one board.
+        #[derive(Debug)]
+        pub struct Stats {
+            metrics: Arc<Metrics>,
+            board: Arc<str>,
+            $($(#[doc = $doc])+ pub $name: of_one_board!($($kind)+),)+
+        }
+
+        impl Metrics {
+            /// The counters of the board `name`, from 0.
+            pub fn board(self: &Arc<Self>, name: &str) -> Stats {
+                let board: Arc<str> = name.into();
+                Stats {
+                    metrics: self.clone(),
+                    $($name: take!(self.$name, &board, $($kind)+),)+
+                    board,
+                }
+            }
+        }
+
+        impl Stats {
+            /// Gives the counters back to the node's metrics: nobody is told of them any more.
+            pub(crate) fn forget(&self) {
+                $(give_back!(self.metrics.$name, self.$name, &self.board, $($kind)+);)+
+            }
+        }
+    };
+}
+
+counts! {
     /// `connections`: WebSocket sessions open now.
-    pub connections: Gauge,
+    connections: [Gauge],
     /// `connections_opened_total`: sessions ever started.
-    pub connections_opened: Counter,
+    connections_opened: [Counter],
     /// `connections_closed_total{code}`: sessions ended, by close code (`none`: without a Close).
-    pub connections_closed: ByReason,
+    connections_closed: [ByReason "code"],
     /// `checks_received_total`: check messages accepted from clients.
-    pub checks_received: Counter,
+    checks_received: [Counter],
     /// `checks_committed_total`: checks made durable, duplicates included.
-    pub checks_committed: Counter,
+    checks_committed: [Counter],
     /// `checks_duplicate_total`: checks of a box that was checked already.
-    pub checks_duplicate: Counter,
+    checks_duplicate: [Counter],
     /// `ranges_total`: range requests answered by shards.
-    pub ranges: Counter,
+    ranges: [Counter],
     /// `refusals_total{reason}`: checks, connections and messages turned away.
-    pub refusals: ByReason,
+    refusals: [ByReason "reason"],
     /// `updates_flushed_total`: newly checked boxes announced.
-    pub updates_flushed: Counter,
+    updates_flushed: [Counter],
     /// `updates_delivered_total`: 8-byte update frames put into outboxes.
-    pub updates_delivered: Counter,
+    updates_delivered: [Counter],
     /// `sent_bytes_total`: bytes written to WebSockets.
-    pub bytes_sent: Counter,
+    bytes_sent: [Counter],
     /// `socket_writes_total`: writes that a WebSocket's socket took.
-    pub socket_writes: Counter,
+    socket_writes: [Counter],
     /// `batches_dropped_total`: batches not delivered to a lagging session.
-    pub batches_dropped: Counter,
+    batches_dropped: [Counter],
     /// `lagging`: sessions lagging now.
-    pub lagging: Gauge,
+    lagging: [Gauge],
     /// `lags_total`: times a session began to lag.
-    pub lags: Counter,
+    lags: [Counter],
     /// `resyncs_total`: lagging sessions brought up to date again.
-    pub resyncs: Counter,
+    resyncs: [Counter],
     /// `batch_updates`: updates per flushed batch.
-    pub batch_updates: Histogram,
+    batch_updates: [Histogram updates],
     /// `flush_seconds`: time from encoding a batch until every hub has handed it to its sessions.
-    pub flush_seconds: Histogram,
+    flush_seconds: [Histogram seconds],
     /// `store_commit_seconds`: time of one shard's commit.
-    pub store_commit_seconds: Histogram,
+    store_commit_seconds: [Histogram seconds],
     /// `store_commits_total{result}`: commits by result, `ok` or `failed`.
-    pub store_commits: ByReason,
+    store_commits: [ByReason "result"],
     /// `shard_queue_checks`: checks accepted by shards and not yet handed to the broadcaster.
-    pub shard_queue: Gauge,
+    shard_queue: [Gauge],
     /// `broadcast_queue_updates`: updates numbered and not yet flushed.
-    pub broadcast_queue: Gauge,
+    broadcast_queue: [Gauge],
     /// `sessions_paused`: sessions that are not being read because a shard is full.
-    pub sessions_paused: Gauge,
+    sessions_paused: [Gauge],
     /// `sessions_throttled`: sessions that are not being read because they are over their rate.
-    pub sessions_throttled: Gauge,
+    sessions_throttled: [Gauge],
     /// `announced_boxes`: checked boxes announced to players.
-    pub announced: Gauge,
+    announced: [Gauge],
+}
+
+fn of_board(board: &Arc<str>) -> OfBoard {
+    [("board", board.clone())]
+}
+
+/// 50 µs doubling 18 times reaches 6.5 s: from an idle flush to a stalled disk.
+fn seconds() -> Histogram {
+    Histogram::new(buckets(50e-6, 2.0, 18))
+}
+
+fn updates() -> Histogram {
+    Histogram::new(buckets(1.0, 4.0, 10))
 }
 
 /// Bucket bounds from `first` upwards, each `factor` times the one before.
 fn buckets(first: f64, factor: f64, count: u16) -> impl Iterator<Item = f64> {
     prometheus_client::metrics::histogram::exponential_buckets(first, factor, count)
-}
-
-impl Default for Metrics {
-    fn default() -> Self {
-        // 50 µs doubling 18 times reaches 6.5 s: from an idle flush to a stalled disk.
-        let seconds: Buckets = || Histogram::new(buckets(50e-6, 2.0, 18));
-        let updates: Buckets = || Histogram::new(buckets(1.0, 4.0, 10));
-        Self {
-            connections: Family::default(),
-            connections_opened: Family::default(),
-            connections_closed: Family::default(),
-            checks_received: Family::default(),
-            checks_committed: Family::default(),
-            checks_duplicate: Family::default(),
-            ranges: Family::default(),
-            refusals: Family::default(),
-            updates_flushed: Family::default(),
-            updates_delivered: Family::default(),
-            bytes_sent: Family::default(),
-            socket_writes: Family::default(),
-            batches_dropped: Family::default(),
-            lagging: Family::default(),
-            lags: Family::default(),
-            resyncs: Family::default(),
-            batch_updates: Family::new_with_constructor(updates),
-            flush_seconds: Family::new_with_constructor(seconds),
-            store_commit_seconds: Family::new_with_constructor(seconds),
-            store_commits: Family::default(),
-            shard_queue: Family::default(),
-            broadcast_queue: Family::default(),
-            sessions_paused: Family::default(),
-            sessions_throttled: Family::default(),
-            announced: Family::default(),
-            panics: Counter::default(),
-        }
-    }
-}
-
-impl Metrics {
-    /// The counters of the board `name`, from 0.
-    pub fn board(self: &Arc<Self>, name: &str) -> Stats {
-        let board: Arc<str> = name.into();
-        let of = [("board", board.clone())];
-        Stats {
-            metrics: self.clone(),
-            connections: self.connections.get_or_create_owned(&of),
-            connections_opened: self.connections_opened.get_or_create_owned(&of),
-            connections_closed: ByReason::new(&self.connections_closed, "code", &board),
-            checks_received: self.checks_received.get_or_create_owned(&of),
-            checks_committed: self.checks_committed.get_or_create_owned(&of),
-            checks_duplicate: self.checks_duplicate.get_or_create_owned(&of),
-            ranges: self.ranges.get_or_create_owned(&of),
-            refusals: ByReason::new(&self.refusals, "reason", &board),
-            updates_flushed: self.updates_flushed.get_or_create_owned(&of),
-            updates_delivered: self.updates_delivered.get_or_create_owned(&of),
-            bytes_sent: self.bytes_sent.get_or_create_owned(&of),
-            socket_writes: self.socket_writes.get_or_create_owned(&of),
-            batches_dropped: self.batches_dropped.get_or_create_owned(&of),
-            lagging: self.lagging.get_or_create_owned(&of),
-            lags: self.lags.get_or_create_owned(&of),
-            resyncs: self.resyncs.get_or_create_owned(&of),
-            batch_updates: self.batch_updates.get_or_create_owned(&of),
-            flush_seconds: self.flush_seconds.get_or_create_owned(&of),
-            store_commit_seconds: self.store_commit_seconds.get_or_create_owned(&of),
-            store_commits: ByReason::new(&self.store_commits, "result", &board),
-            shard_queue: self.shard_queue.get_or_create_owned(&of),
-            broadcast_queue: self.broadcast_queue.get_or_create_owned(&of),
-            sessions_paused: self.sessions_paused.get_or_create_owned(&of),
-            sessions_throttled: self.sessions_throttled.get_or_create_owned(&of),
-            announced: self.announced.get_or_create_owned(&of),
-            board,
-        }
-    }
-}
-
-impl Stats {
-    /// Gives the counters back to the node's metrics: nobody is told of them any more.
-    pub(crate) fn forget(&self) {
-        let (metrics, of) = (&self.metrics, [("board", self.board.clone())]);
-        metrics.connections.remove(&of);
-        metrics.connections_opened.remove(&of);
-        self.connections_closed.forget();
-        metrics.checks_received.remove(&of);
-        metrics.checks_committed.remove(&of);
-        metrics.checks_duplicate.remove(&of);
-        metrics.ranges.remove(&of);
-        self.refusals.forget();
-        metrics.updates_flushed.remove(&of);
-        metrics.updates_delivered.remove(&of);
-        metrics.bytes_sent.remove(&of);
-        metrics.socket_writes.remove(&of);
-        metrics.batches_dropped.remove(&of);
-        metrics.lagging.remove(&of);
-        metrics.lags.remove(&of);
-        metrics.resyncs.remove(&of);
-        metrics.batch_updates.remove(&of);
-        metrics.flush_seconds.remove(&of);
-        metrics.store_commit_seconds.remove(&of);
-        self.store_commits.forget();
-        metrics.shard_queue.remove(&of);
-        metrics.broadcast_queue.remove(&of);
-        metrics.sessions_paused.remove(&of);
-        metrics.sessions_throttled.remove(&of);
-        metrics.announced.remove(&of);
-    }
 }
 
 /// The counters of a board that nobody asks about.

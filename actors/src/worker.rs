@@ -5,6 +5,7 @@ pub mod desk;
 pub(crate) mod downlink;
 mod heartbeat;
 mod hub;
+mod member;
 mod pulses;
 pub(crate) mod roster;
 pub mod viewers;

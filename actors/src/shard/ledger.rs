@@ -6,13 +6,15 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
+
 use super::{
-    bitmap::Bitmap,
+    bitmap::{Bitmap, append_bits},
     commit::{Asker, CommitQueue},
     gate::Place,
 };
 use crate::{
-    board::{Board, BoxId, Generation, Offset, ShardIndex},
+    board::{Board, BoxId, BoxRange, Generation, Offset, ShardIndex},
     stats::Stats,
 };
 
@@ -150,6 +152,24 @@ impl<S> Ledger<S> {
         stats.checks_duplicate.inc();
         self.news.already.push((self.id(asker.offset), asker.session));
         self.news.places.push(asker.place);
+    }
+
+    /// Appends the part of `range` that lies here to `out`, which has what was before it; whether it ends here.
+    pub fn read_part(&self, range: BoxRange, out: &mut BytesMut) -> bool {
+        let start = self.board.first_id(self.index).get();
+        let first = range.first().get().max(start);
+        let end = start - 1 + self.bitmap.boxes();
+        let last = range.last().get().min(end);
+        let offset = Offset(first - start);
+        let before = first - range.first().get();
+        if before == 0 {
+            self.bitmap.extract(offset, last - first + 1, out);
+        } else {
+            let mut part = BytesMut::new();
+            self.bitmap.extract(offset, last - first + 1, &mut part);
+            append_bits(out, before, &part);
+        }
+        last == range.last().get()
     }
 
     /// What is to be told, if there is anything.

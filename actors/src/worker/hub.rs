@@ -9,7 +9,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    rc::{Rc, Weak},
+    rc::Rc,
     sync::Arc,
     task::{Context as TaskContext, Poll},
     time::{Duration, Instant},
@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 use super::{
     courier::Courier,
     downlink::{Downlink, Told},
-    heartbeat::{Beat, Heartbeat},
+    member::Member,
     pulses::{PULSE_SLOT, PULSE_SLOTS, Pulses, Rider},
     roster::Roster,
 };
@@ -48,19 +48,6 @@ const TICK: Duration = Duration::from_secs(1);
 /// Sessions handed a batch before the thread's other tasks get a turn. Latency at 5,000 listeners
 /// halved with 64 compared with one uninterrupted walk.
 const SLICE: usize = 64;
-
-struct Member {
-    /// Gone when its session has ended, which closes the socket.
-    downlink: Weak<Downlink>,
-    heartbeat: Heartbeat,
-    /// Number of the last pulse whose slot it has had. Here as well as in the downlink, so that a slot
-    /// visits only those whose turn it is.
-    pulse: u32,
-    /// Its part of the second.
-    slot: u8,
-    /// Was told to end: hears nothing else any more.
-    ended: Option<Close>,
-}
 
 /// The sessions of one worker thread.
 pub struct Hub {
@@ -133,12 +120,16 @@ impl Hub {
         }
     }
 
+    fn members(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.plain.iter_mut().chain(&mut self.scoped)
+    }
+
     /// Removes sessions that ended. Never during a walk, whose position it would shift.
     fn sweep(&mut self) {
         for members in [&mut self.plain, &mut self.scoped] {
             let mut at = 0;
             while at < members.len() {
-                if members[at].downlink.strong_count() == 0 {
+                if members[at].is_gone() {
                     members.swap_remove(at);
                 } else {
                     at += 1;
@@ -149,35 +140,10 @@ impl Hub {
 
     /// Once a second: pings, timeouts and deadlines.
     fn tick(&mut self) {
-        let now_s = self.clock.now_s();
-        let live = self.live.now();
-        let ping_s = whole_seconds(live.ping_interval);
-        let idle_s = whole_seconds(live.idle_timeout);
-        for member in self.plain.iter_mut().chain(&mut self.scoped) {
-            let Some(downlink) = member.downlink.upgrade() else { continue };
-            let link = &downlink.link;
-            if link.has_overflowed() {
-                // Again until it has looked: nobody may have woken it after it drained its mailbox.
-                link.tell(ToSession::LookAround);
-            }
-            if let Some(end) = member.ended {
-                // Again, in case it did not fit the first time.
-                link.tell(ToSession::End(end));
-            }
-            if link.deadline_passed(now_s) {
-                link.tell(ToSession::DeadlinePassed);
-            }
-            let seen_s = link.seen_s();
-            match member.heartbeat.tick(seen_s, ping_s, idle_s) {
-                Beat::Rest => {}
-                Beat::Ping => {
-                    if link.try_tell(ToSession::PingDue) {
-                        member.heartbeat.pinged();
-                    }
-                }
-                Beat::Silent => link.tell(ToSession::ClientSilent { seen_s }),
-            }
-        }
+        let (now_s, live) = (self.clock.now_s(), self.live.now());
+        let (ping_s, idle_s) =
+            (whole_seconds(live.ping_interval), whole_seconds(live.idle_timeout));
+        self.members().for_each(|member| member.tick(now_s, ping_s, idle_s));
         if !self.walking {
             self.sweep();
         }
@@ -185,13 +151,7 @@ impl Hub {
 
     /// Tells every session to end.
     fn end_all(&mut self, end: Close) {
-        for member in self.plain.iter_mut().chain(&mut self.scoped) {
-            member.ended = Some(end);
-            if let Some(downlink) = member.downlink.upgrade() {
-                downlink.end();
-                downlink.link.tell(ToSession::End(end));
-            }
-        }
+        self.members().for_each(|member| member.end(end));
     }
 
     /// Tells the pulse at hand to the sessions whose slot has come. Not during a walk: members would hear a
@@ -202,18 +162,7 @@ impl Hub {
         {
             let mut tally = Tally::default();
             for member in &mut self.scoped {
-                let told = member.pulse == turn.sequence || member.slot >= turn.slots;
-                if told || member.ended.is_some() {
-                    continue;
-                }
-                member.pulse = turn.sequence;
-                // It may have come to it with a batch.
-                if let Some(downlink) = member.downlink.upgrade()
-                    && downlink.take_pulse(turn.sequence)
-                {
-                    let told = Told::Pulse(turn.total, &turn.frame);
-                    downlink.tell(told, &mut self.picked, &mut tally);
-                }
+                member.tell_pulse(&turn, &mut self.picked, &mut tally);
             }
             self.stats.delivered(&mut tally);
         }
@@ -252,21 +201,16 @@ impl Handler<Join> for Hub {
         let Some(downlink) = self.roster.let_in(&link) else { return };
         // One step: on the list from here on, and told exactly what the others have been told.
         link.tell(ToSession::Welcome(self.announced));
-        let ended = self.ended;
-        if let Some(end) = ended {
-            downlink.end();
-            link.tell(ToSession::End(end));
-        }
-        let (heartbeat, pulse) = (Heartbeat::new(link.seen_s()), self.pulses.newest());
-        downlink.take_pulse(pulse);
         let slot = (self.joined % usize::from(PULSE_SLOTS)) as u8;
         self.joined += 1;
-        let downlink = Rc::downgrade(&downlink);
-        let members = match link.version() {
-            Version::Plain => &mut self.plain,
-            Version::V2 => &mut self.scoped,
-        };
-        members.push(Member { downlink, heartbeat, pulse, slot, ended });
+        let mut member = Member::new(&downlink, self.pulses.newest(), slot);
+        if let Some(end) = self.ended {
+            member.end(end);
+        }
+        match link.version() {
+            Version::Plain => self.plain.push(member),
+            Version::V2 => self.scoped.push(member),
+        }
     }
 }
 
@@ -298,7 +242,7 @@ impl Walk {
         }
         let slice_end = (self.at + SLICE - handed).min(self.end);
         for member in &plain[self.at..slice_end] {
-            if let Some(downlink) = member.downlink.upgrade().filter(|it| !it.has_ended()) {
+            if let Some(downlink) = member.listening() {
                 downlink.tell(Told::Batch(&self.batch, None), picked, &mut tally);
             }
         }

@@ -1,0 +1,94 @@
+//! A session on its hub's list.
+
+use std::rc::{Rc, Weak};
+
+use super::{
+    downlink::{Downlink, Told},
+    heartbeat::{Beat, Heartbeat},
+    pulses::Turn,
+};
+use crate::{link::ToSession, protocol::Close, stats::Tally};
+
+/// What a hub knows of a session beside its downlink.
+pub(super) struct Member {
+    /// Gone when its session has ended, which closes the socket.
+    downlink: Weak<Downlink>,
+    heartbeat: Heartbeat,
+    /// Number of the last pulse whose slot it has had. Here as well as in the downlink, so that a slot
+    /// visits only those whose turn it is.
+    pulse: u32,
+    /// Its part of the second.
+    slot: u8,
+    /// Was told to end: hears nothing else any more.
+    ended: Option<Close>,
+}
+
+impl Member {
+    /// A session that has joined, when pulse number `pulse` was the newest, for slot `slot`.
+    pub(super) fn new(downlink: &Rc<Downlink>, pulse: u32, slot: u8) -> Self {
+        let heartbeat = Heartbeat::new(downlink.link.seen_s());
+        downlink.take_pulse(pulse);
+        Self { downlink: Rc::downgrade(downlink), heartbeat, pulse, slot, ended: None }
+    }
+
+    /// Whether the session has ended.
+    pub(super) fn is_gone(&self) -> bool {
+        self.downlink.strong_count() == 0
+    }
+
+    /// Its downlink, if it may still hear of anything.
+    pub(super) fn listening(&self) -> Option<Rc<Downlink>> {
+        self.downlink.upgrade().filter(|downlink| !downlink.has_ended())
+    }
+
+    /// Tells it to end.
+    pub(super) fn end(&mut self, end: Close) {
+        self.ended = Some(end);
+        if let Some(downlink) = self.downlink.upgrade() {
+            downlink.end();
+            downlink.link.tell(ToSession::End(end));
+        }
+    }
+
+    /// Once a second, of which this is `now_s`: pings, timeouts and deadlines.
+    pub(super) fn tick(&mut self, now_s: u32, ping_s: u32, idle_s: u32) {
+        let Some(downlink) = self.downlink.upgrade() else { return };
+        let link = &downlink.link;
+        if link.has_overflowed() {
+            // Again until it has looked: nobody may have woken it after it drained its mailbox.
+            link.tell(ToSession::LookAround);
+        }
+        if let Some(end) = self.ended {
+            // Again, in case it did not fit the first time.
+            link.tell(ToSession::End(end));
+        }
+        if link.deadline_passed(now_s) {
+            link.tell(ToSession::DeadlinePassed);
+        }
+        let seen_s = link.seen_s();
+        match self.heartbeat.tick(seen_s, ping_s, idle_s) {
+            Beat::Rest => {}
+            Beat::Ping => {
+                if link.try_tell(ToSession::PingDue) {
+                    self.heartbeat.pinged();
+                }
+            }
+            Beat::Silent => link.tell(ToSession::ClientSilent { seen_s }),
+        }
+    }
+
+    /// Tells a pulse, if its slot has come.
+    pub(super) fn tell_pulse(&mut self, turn: &Turn, picked: &mut Vec<u32>, tally: &mut Tally) {
+        let told = self.pulse == turn.sequence || self.slot >= turn.slots;
+        if told || self.ended.is_some() {
+            return;
+        }
+        self.pulse = turn.sequence;
+        // It may have come to it with a batch.
+        if let Some(downlink) = self.downlink.upgrade()
+            && downlink.take_pulse(turn.sequence)
+        {
+            downlink.tell(Told::Pulse(turn.total, &turn.frame), picked, tally);
+        }
+    }
+}
