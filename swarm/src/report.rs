@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use crate::faults::Faults;
 use crate::latency::Percentiles;
-use crate::procfs::Cpu;
+use crate::usage::Cpu;
 
 const KEY_WIDTH: usize = 34;
 
