@@ -15,6 +15,7 @@ mod http;
 mod listen;
 mod live;
 mod logging;
+mod numbers;
 mod origin;
 mod reload;
 mod room;

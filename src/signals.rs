@@ -2,12 +2,10 @@
 //! from a terminal that is closed. Where there is no terminal an operator sends SIGHUP, and asks a server to read its
 //! settings again.
 
-use std::{
-    fs::{self, File},
-    future::pending,
-};
+use std::{fs::File, future::pending};
 
 use anyhow::Result;
+use procfs::process::Process;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Those that ask the process to end.
@@ -78,8 +76,6 @@ fn has_terminal() -> bool {
 
 /// Whether the process was started with a signal ignored; without `/proc`: no.
 fn is_ignored(kind: SignalKind) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask >> (kind.as_raw_value() - 1) & 1 == 1)
+    let status = Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign >> (kind.as_raw_value() - 1) & 1 == 1)
 }

@@ -14,7 +14,6 @@ use actix_rt::task::spawn_blocking;
 use actix_server::{Server, ServerHandle};
 use actix_web::web;
 use actors::{
-    board::grouped,
     node::Node,
     protocol::Close,
     stats::Metrics,
@@ -22,6 +21,7 @@ use actors::{
 };
 use anyhow::{Context, Result};
 use futures_util::future::try_join;
+use indicatif::HumanCount;
 use log::{info, warn};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::timeout;
@@ -33,6 +33,7 @@ use crate::{
     listen::{BACKLOG, listen, reached},
     live::{Following, Live},
     logging,
+    numbers::counted,
     reload::Reload,
     room::Room,
     routes::{files::static_folder, page},
@@ -76,10 +77,13 @@ async fn load(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(Opened, Ar
     let began = Instant::now();
     let store = Opened::open(settings).await?;
     let node = Node::start(settings.node(), store.store(), metrics.clone()).await?;
+    let board = &node.main().board;
     info!(
-        "loaded {} with {} checked in {:.0} ms",
-        node.main().board,
-        grouped(node.main().stats.announced.get().unsigned_abs()),
+        "loaded board '{}' of {} in {} with {} checked in {:.0} ms",
+        board.name(),
+        counted(board.boxes().into(), "box", "boxes"),
+        counted(board.shards().into(), "shard", "shards"),
+        HumanCount(node.main().stats.announced.get().unsigned_abs()),
         began.elapsed().as_secs_f64() * 1e3
     );
     Ok((store, node))

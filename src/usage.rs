@@ -5,6 +5,7 @@
 
 use std::{fmt, fs, sync::OnceLock};
 
+use procfs::{page_size, process::Process as Entry, ticks_per_second};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeMetric},
@@ -15,46 +16,11 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-/// `/proc` counts time in USER_HZ, which is 100 wherever Linux runs.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// From this share of the limit on, descriptors are running out …
 const SHORT: f64 = 0.9;
 
 /// … until they are below this one, so that one player more or less does not write a line each time.
 const ENOUGH: f64 = 0.8;
-
-/// What `/proc/self/stat` says, in its own units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stat {
-    cpu_ticks: u64,
-    threads: u64,
-    /// After the machine's start.
-    start_ticks: u64,
-}
-
-impl Stat {
-    fn read() -> Option<Self> {
-        Self::parse(&fs::read_to_string("/proc/self/stat").ok()?)
-    }
-
-    /// Fields are counted from the last `)`, because the name before it may hold anything: the state is
-    /// the first of them, user and system time are the 12th and 13th, threads the 18th, the start the
-    /// 20th.
-    fn parse(stat: &str) -> Option<Self> {
-        let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
-        let mut field = |skipped| fields.nth(skipped)?.parse::<u64>().ok();
-        let cpu_ticks = field(11)? + field(0)?;
-        Some(Self { cpu_ticks, threads: field(4)?, start_ticks: field(1)? })
-    }
-}
-
-/// Resident memory in bytes.
-fn resident_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
-}
 
 /// When the machine started, in seconds since 1970. Read once: it moves with every step of the clock. From
 /// the clocks, because `/proc/stat` is hidden where only processes are shown (`ProcSubset=pid`).
@@ -138,8 +104,10 @@ impl Collector for Process {
             metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
         };
         let gauge = |value: u64| ConstGauge::new(value);
-        if let Some(bytes) = resident_bytes() {
-            tell("process_resident_memory_bytes", "Resident memory", &gauge(bytes))?;
+        let stat = Entry::myself().and_then(|entry| entry.stat());
+        if let Ok(stat) = &stat {
+            let bytes = gauge(stat.rss * page_size());
+            tell("process_resident_memory_bytes", "Resident memory", &bytes)?;
         }
         if let Some(open) = descriptors_open() {
             tell("process_open_fds", "Open file descriptors", &gauge(open as u64))?;
@@ -147,12 +115,12 @@ impl Collector for Process {
         if let Some(max) = descriptors_max() {
             tell("process_max_fds", "Most that may be open", &gauge(max as u64))?;
         }
-        let Some(stat) = Stat::read() else { return Ok(()) };
-        let seconds = |ticks: u64| ticks as f64 / TICKS_PER_SECOND;
-        let cpu = ConstCounter::new(seconds(stat.cpu_ticks));
+        let Ok(stat) = stat else { return Ok(()) };
+        let seconds = |ticks: u64| ticks as f64 / ticks_per_second() as f64;
+        let cpu = ConstCounter::new(seconds(stat.utime + stat.stime));
         tell("process_cpu_seconds", "User and system CPU time spent", &cpu)?;
-        tell("process_threads", "Threads", &gauge(stat.threads))?;
-        let start = ConstGauge::new(boot_time_s() + seconds(stat.start_ticks));
+        tell("process_threads", "Threads", &gauge(stat.num_threads.unsigned_abs()))?;
+        let start = ConstGauge::new(boot_time_s() + seconds(stat.starttime));
         tell("process_start_time_seconds", "Start of the process, since 1970", &start)
     }
 }
@@ -162,15 +130,6 @@ mod tests {
     use prometheus_client::{encoding::text::encode, registry::Registry};
 
     use super::*;
-
-    #[test]
-    fn fields_are_found_behind_any_name() {
-        let stat =
-            "42 (a) b (c)) S 1 42 42 0 -1 4194560 900 0 0 0 1234 567 8 9 20 0 4 0 98765 10 1";
-        let found = Stat { cpu_ticks: 1801, threads: 4, start_ticks: 98_765 };
-        assert_eq!(Stat::parse(stat), Some(found));
-        assert_eq!(Stat::parse("42 (cut short) S 1"), None);
-    }
 
     #[test]
     fn this_very_process_has_them_all_without_a_prefix() {

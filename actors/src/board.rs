@@ -159,28 +159,8 @@ impl Board {
 
 impl fmt::Display for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let boxes = counted(self.boxes.into(), "box", "boxes");
-        let shards = counted(self.shards.into(), "shard", "shards");
-        write!(f, "board '{}' of {boxes} in {shards}", self.name)
+        write!(f, "board '{}' of {} boxes in {} shards", self.name, self.boxes, self.shards)
     }
-}
-
-/// `1234567` as `1,234,567`, for people.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `number` of things, `one` of which is called that, for people.
-pub fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
 }
 
 /// Why a pair of numbers is no range of a board.
@@ -350,15 +330,6 @@ mod tests {
         let board = board(250_003, 2);
         let first = |tile| board.tile(tile).expect("a tile").first().get();
         assert_eq!((first(1), first(2)), (100_001, 200_001));
-    }
-
-    #[test]
-    fn boards_are_told_as_people_write_numbers() {
-        let told = |boxes, shards| board(boxes, shards).to_string();
-        assert_eq!(told(1_000_000_000, 50), "board 'test' of 1,000,000,000 boxes in 50 shards");
-        assert_eq!(told(1, 1), "board 'test' of 1 box in 1 shard");
-        let all = [0, 12, 999, 1000, 123_456, u64::MAX].map(grouped);
-        assert_eq!(all, ["0", "12", "999", "1,000", "123,456", "18,446,744,073,709,551,615"]);
     }
 
     #[test]

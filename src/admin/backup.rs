@@ -14,7 +14,7 @@ use actix_web::{
     http::{StatusCode, header},
     web,
 };
-use actors::{board::counted, node::Node, table::Table};
+use actors::{node::Node, table::Table};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::Deserialize;
@@ -31,6 +31,7 @@ use crate::{
         encoder::Encoder,
         reader::{BadBackup, Reader},
     },
+    numbers::counted,
     routes::query::{switch, table},
     store::Identity,
 };

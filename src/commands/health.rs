@@ -2,16 +2,16 @@
 //! have no HTTP client. Opens no store and starts nothing.
 
 use std::{
-    io::{Read, Write},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, SocketAddr},
     process::ExitCode,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueHint};
+use hyper::StatusCode;
 
-use super::{BAD_SETTINGS, complain, say};
+use super::{BAD_SETTINGS, complain, remote::Remote, say};
 use crate::{
     arguments::SettingsArguments,
     settings::{self, Settings},
@@ -19,9 +19,6 @@ use crate::{
 
 /// Longest time a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-
-/// `/readyz` answers with a few hundred bytes; whatever is longer is not our server.
-const ANSWER_BYTES_MAX: u64 = 16 * 1024;
 
 /// Asks a running server whether it is ready: exit code 0 if it is, 1 if not.
 #[derive(Debug, Args)]
@@ -70,12 +67,12 @@ fn ask(address: &str, store: bool) -> Result<String> {
     let to = reachable(*resolved.first().context("an address resolves to something")?);
     ensure!(to.port() != 0, "admin.address is any free port: name the one it took with --address");
     let path = if store { "/readyz?store=1" } else { "/readyz" };
-    let answer = get(to, path).with_context(|| format!("no answer from {to}"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("the answer is no HTTP response")?;
-    let status = head.split(' ').nth(1).unwrap_or_default();
+    let (status, body) = Remote::to(to)?
+        .ask_briefly(path, PATIENCE)
+        .with_context(|| format!("no answer from {to}"))?;
     let body = body.trim();
-    if status != "200" {
-        bail!("not ready ({status}): {body}");
+    if status != StatusCode::OK {
+        bail!("not ready ({}): {body}", status.as_u16());
     }
     Ok(body.to_owned())
 }
@@ -90,29 +87,12 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
     SocketAddr::new(loopback, bound.port())
 }
 
-/// One GET, answered within [`PATIENCE`] as a whole: a server that trickles is not a healthy one.
-fn get(to: SocketAddr, path: &str) -> Result<String> {
-    let deadline = Instant::now() + PATIENCE;
-    let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {to}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut piece = [0; 1024];
-    while (answer.len() as u64) < ANSWER_BYTES_MAX {
-        let left = deadline.saturating_duration_since(Instant::now());
-        ensure!(!left.is_zero(), "it took longer than {} s", PATIENCE.as_secs());
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut piece)? {
-            0 => break,
-            read => answer.extend_from_slice(&piece[..read]),
-        }
-    }
-    String::from_utf8(answer).context("the answer is not text")
-}
-
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -144,7 +124,22 @@ mod tests {
         assert!(request.starts_with("GET /readyz?store=1 "), "{request}");
         assert_eq!(said.expect_err("unready").to_string(), "not ready (503): busy dying");
         let (_, said) = asked("SSH-2.0-OpenSSH\r\n", false);
-        assert!(said.expect_err("not HTTP").to_string().contains("no HTTP response"));
+        let failure = format!("{:#}", said.expect_err("not HTTP"));
+        assert!(failure.contains("no HTTP response"), "{failure}");
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_none() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let asked = std::thread::spawn(move || {
+            Remote::to(address)?.ask_briefly("/readyz", Duration::from_millis(200))
+        });
+        let (mut stream, _) = listener.accept().expect("it is asked");
+        // Open until it has given up.
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"ready\":").expect("it listens");
+        let failure = asked.join().expect("it gives up").expect_err("half an answer").to_string();
+        assert!(failure.contains("longer than 200"), "{failure}");
     }
 
     #[test]

@@ -10,9 +10,9 @@ use std::{
 };
 
 use actix_web::http::header::HttpDate;
-pub use actors::board::grouped;
 use anyhow::{Context, Error, Result, bail};
 use clap::Args;
+use indicatif::HumanCount;
 use serde_json::{Value, json};
 
 use super::{
@@ -233,15 +233,17 @@ impl Census {
         let mut lines = Vec::new();
         let (first, rest) = facts.split_first().expect("the source comes first");
         lines.push((first.0, first.1.clone()));
-        lines.push(("board", format!("'{}' of {} boxes", self.name, grouped(self.boxes.into()))));
+        lines
+            .push(("board", format!("'{}' of {} boxes", self.name, HumanCount(self.boxes.into()))));
         let share = percent(self.checked, self.boxes.into());
-        lines.push(("checked", format!("{} boxes ({share})", grouped(self.checked))));
-        let all = grouped(tiles_of(self.boxes).into());
-        lines.push(("tiles", format!("{} of {all} touched", grouped(self.tiles.into()))));
+        lines.push(("checked", format!("{} boxes ({share})", HumanCount(self.checked))));
+        let all = HumanCount(tiles_of(self.boxes).into());
+        lines.push(("tiles", format!("{} of {all} touched", HumanCount(self.tiles.into()))));
         for (place, (count, number)) in self.densest.iter().enumerate() {
             let share = percent((*count).into(), boxes_in(*number, self.boxes).into());
             let label = if place == 0 { "densest" } else { "" };
-            lines.push((label, format!("tile {number}: {} ({share})", grouped((*count).into()))));
+            lines
+                .push((label, format!("tile {number}: {} ({share})", HumanCount((*count).into()))));
         }
         lines.extend(rest.iter().map(|(label, text, ..)| (*label, text.clone())));
         // Redis keeps none; there, counts were compared.

@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 use bytes::{Buf, Bytes};
 use hyper::{
     Request, Response, StatusCode, Uri,
@@ -45,6 +45,9 @@ const PIECE_BYTES: usize = 64 * 1024;
 
 /// Most of an error's text that is shown.
 const REASON_BYTES: u64 = 4096;
+
+/// Most of a short answer that is read: `/readyz` takes a few hundred bytes.
+const SHORT_BYTES: usize = 16 * 1024;
 
 /// A running server's admin listener.
 pub struct Remote {
@@ -84,6 +87,11 @@ impl Remote {
         Self::new(authority.to_string(), None)
     }
 
+    /// The listener at `address`, whichever store its server runs on.
+    pub fn to(address: SocketAddr) -> Result<Self> {
+        Self::new(address.to_string(), None)
+    }
+
     /// The listener that `admin.address` describes, on this machine.
     pub fn local(admin: &str, meant: Meant) -> Result<Self> {
         let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
@@ -105,17 +113,31 @@ impl Remote {
         matches!(self.runtime.block_on(connecting), Ok(Ok(_)))
     }
 
+    /// Asks for what any server answers at once and in short: status and text, all of it within `limit`. A server
+    /// that trickles has not answered.
+    pub fn ask_briefly(&self, path: &str, limit: Duration) -> Result<(StatusCode, String)> {
+        let request = Request::get(self.path(path)).header(header::HOST, &self.authority);
+        let request = request.body(Upload::nothing())?;
+        let answer = async {
+            let response = self.exchange(request).await?;
+            let status = response.status();
+            let (mut body, mut text) = (response.into_body(), Vec::new());
+            while text.len() < SHORT_BYTES
+                && let Some(frame) = poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await
+            {
+                text.extend_from_slice(&frame?.into_data().unwrap_or_default());
+            }
+            Ok((status, String::from_utf8(text).context("the answer is not text")?))
+        };
+        let answer = self.runtime.block_on(async { timeout(limit, answer).await });
+        answer.with_context(|| format!("it took longer than {limit:?}"))?
+    }
+
     /// The identity of the file of the store that is meant, as the server there has it open; `None` if it runs on
     /// another, or none answers.
     pub fn store(&self) -> Option<String> {
-        let request = Request::get(self.path("/store")).header(header::HOST, &self.authority);
-        let request = request.body(Upload::nothing()).ok()?;
-        let asked = async { timeout(CONNECT_TIMEOUT, self.exchange(request)).await };
-        let response = self.runtime.block_on(asked).ok()?.ok()?;
-        let known = response.status().is_success();
-        let mut identity = String::new();
-        let body = self.answer(response).take(REASON_BYTES).read_to_string(&mut identity);
-        (known && body.is_ok()).then(|| identity.trim_end().to_owned())
+        let (status, identity) = self.ask_briefly("/store", CONNECT_TIMEOUT).ok()?;
+        status.is_success().then(|| identity.trim_end().to_owned())
     }
 
     fn answer(&self, response: Response<Incoming>) -> Answer {
@@ -197,7 +219,11 @@ impl Remote {
         loop {
             let before = sent.load(Ordering::Relaxed);
             match timeout(SILENCE, &mut answer).await {
-                Ok(answer) => return Ok(answer?),
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if error.is_parse() => {
+                    return Err(Error::new(error).context("the answer is no HTTP response"));
+                }
+                Ok(Err(error)) => return Err(error.into()),
                 Err(_) if sent.load(Ordering::Relaxed) > before => {}
                 Err(_) => bail!("did not answer for {} s", SILENCE.as_secs()),
             }

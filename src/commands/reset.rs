@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use indicatif::HumanCount;
 
-use super::{WrongArgument, cluster::ClusterBoard, inspect::grouped};
+use super::{WrongArgument, cluster::ClusterBoard};
 use crate::{arguments::SettingsArguments, settings::Settings, store::embedded::file_of};
 
 /// Uncheck every box of a board in a Redis Cluster; nodes that serve it follow at once.
@@ -39,8 +40,8 @@ fn reset(arguments: &Arguments, settings: &Settings) -> Result<()> {
         "board '{}' of {} boxes in {place}: {} checked boxes will be unchecked for everybody, and there \
          is no way back but a copy made before (billion export FILE)",
         board.name(),
-        grouped(board.boxes().into()),
-        grouped(checked)
+        HumanCount(board.boxes().into()),
+        HumanCount(checked)
     );
     if !arguments.yes {
         confirm(board.name())?;
@@ -54,7 +55,7 @@ fn reset(arguments: &Arguments, settings: &Settings) -> Result<()> {
         board.shards(),
         reset.epoch,
         began.elapsed(),
-        grouped(reset.checked_since)
+        HumanCount(reset.checked_since)
     );
     Ok(())
 }

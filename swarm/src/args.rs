@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 use crate::crew::{Goodbye, Pace};
-use crate::procfs;
+use crate::usage;
 
 /// Descriptors this process needs besides its players' sockets: runtimes, readers of the board, terminal.
 const DESCRIPTORS_SPARE: usize = 64;
@@ -389,7 +389,7 @@ impl Common {
     /// How to open `connections`, or why this process cannot.
     pub(crate) fn pace(&self, connections: u32) -> Result<Pace> {
         let connections = connections as usize;
-        if let Some(files) = procfs::open_files_max()
+        if let Some(files) = usage::open_files_max()
             && connections + DESCRIPTORS_SPARE > files
         {
             bail!(
@@ -470,7 +470,7 @@ mod tests {
             panic!()
         };
         assert!(args.common.pace(10).is_ok());
-        if procfs::open_files_max().is_some_and(|files| files < 4_000_000_000) {
+        if usage::open_files_max().is_some_and(|files| files < 4_000_000_000) {
             assert!(args.common.pace(4_000_000_000).is_err());
         }
     }

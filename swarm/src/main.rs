@@ -5,7 +5,7 @@
 //! is one player's connection, `wire` its bytes.
 //! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong, `limiter` asks
 //! whether the server holds the load back);
-//! `latency`, `procfs`, `scrape`, `vitals` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
+//! `latency`, `usage`, `scrape`, `vitals` and `observer` measure; `report` tells. It shares no code with the server, on purpose.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -34,7 +34,6 @@ mod faults;
 mod latency;
 mod limiter;
 mod observer;
-mod procfs;
 mod ranges;
 mod relay;
 mod report;
@@ -45,6 +44,7 @@ mod shuffle;
 mod soak;
 mod storm;
 mod target;
+mod usage;
 mod vitals;
 mod watch;
 mod wire;

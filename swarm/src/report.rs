@@ -6,11 +6,12 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use indicatif::HumanCount;
 use serde_json::{Map, Value, json};
 
 use crate::faults::Faults;
 use crate::latency::Percentiles;
-use crate::procfs::Cpu;
+use crate::usage::Cpu;
 
 const KEY_WIDTH: usize = 34;
 
@@ -48,13 +49,13 @@ impl Report {
     }
 
     pub(crate) fn count(&mut self, key: &str, count: u64) {
-        self.figure(key, json!(count), grouped(count));
+        self.figure(key, json!(count), HumanCount(count).to_string());
     }
 
     /// A number with a unit; the key ends in the unit already.
     pub(crate) fn number(&mut self, key: &str, number: f64) {
         let text = if number.abs() >= 1000.0 {
-            grouped(number.round() as u64)
+            HumanCount(number.round() as u64).to_string()
         } else {
             format!("{number:.3}")
         };
@@ -136,7 +137,7 @@ impl Report {
             "\nTHE BOOKS DO NOT BALANCE\n"
         });
         for (fault, found) in faults.iter() {
-            let _ = writeln!(text, "  {} × {}", grouped(found.count), fault.explain());
+            let _ = writeln!(text, "  {} × {}", HumanCount(found.count), fault.explain());
             text.extend(found.examples.iter().map(|example| format!("      {example}\n")));
         }
         text
@@ -189,19 +190,6 @@ impl Report {
     }
 }
 
-/// 1234567 as 1,234,567.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,10 +224,5 @@ mod tests {
             (&json["balanced"], &json["discrepancies"][0]["class"]),
             (&json!(false), &json!("gap"))
         );
-    }
-
-    #[test]
-    fn thousands_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_000_000].map(grouped), ["0", "999", "1,000", "1,000,000"]);
     }
 }

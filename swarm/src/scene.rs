@@ -16,11 +16,11 @@ use crate::crew::{Crew, Ended, Pace, Run, Stage, Sums};
 use crate::faults::{Fault, Faults};
 use crate::limiter;
 use crate::observer::{Observer, Reading, Waited};
-use crate::procfs::{Cpu, Memory};
 use crate::report::Report;
 use crate::seat::Fate;
 use crate::shuffle::Shuffle;
 use crate::target::Target;
+use crate::usage::{Cpu, Memory};
 
 /// After everything expected has come, how long to listen for what should not.
 const SURPLUS_WAIT: Duration = Duration::from_millis(300);

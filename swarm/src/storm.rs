@@ -14,9 +14,9 @@ use crate::crew::{Crew, Ended, Pace, Run, Stage, Sums, Tally};
 use crate::fanout::{Checker, Listener, audit, tiles_of};
 use crate::faults::Faults;
 use crate::observer::Waited;
-use crate::procfs::Memory;
 use crate::scene::{Measured, Scene};
 use crate::seat::Fate;
+use crate::usage::Memory;
 use crate::watch::WatchView;
 
 /// How a crowd came.

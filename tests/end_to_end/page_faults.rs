@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use rand::{RngExt, SeedableRng, distr::Uniform, rngs::StdRng};
+
 use crate::harness::{
     browser::{Browser, Screen, Window},
     crowd::Crowd,
@@ -20,14 +22,8 @@ const EDGE: u32 = 100_000;
 
 /// Boxes in no order, the same for the same seed.
 fn scattered(seed: u64, count: usize) -> impl Iterator<Item = u32> + Send {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    std::iter::from_fn(move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        Some((state % u64::from(BOXES)) as u32 + 1)
-    })
-    .take(count)
+    let boxes = Uniform::new_inclusive(1, BOXES).expect("a board has boxes");
+    StdRng::seed_from_u64(seed).sample_iter(boxes).take(count)
 }
 
 /// Others check some thousand boxes, whether the page can hear of it or not.

@@ -5,5 +5,6 @@
 
 pub mod bench;
 pub mod guardian;
+pub mod http;
 pub mod process;
 pub mod redis;

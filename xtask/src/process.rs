@@ -82,6 +82,22 @@ pub fn shown(command: &Command) -> String {
     words.join(" ")
 }
 
+/// CPU seconds that these processes have used since each was started.
+///
+/// # Errors
+///
+/// If one of them has ended.
+pub fn cpu_seconds(pids: impl IntoIterator<Item = u32>) -> Result<f64> {
+    let mut ticks = 0;
+    for pid in pids {
+        let process = procfs::process::Process::new(pid.cast_signed());
+        let stat = process.and_then(|process| process.stat());
+        let stat = stat.with_context(|| format!("process {pid} has ended"))?;
+        ticks += stat.utime + stat.stime;
+    }
+    Ok(ticks as f64 / procfs::ticks_per_second() as f64)
+}
+
 /// A child process that does not outlive us.
 #[derive(Debug)]
 pub struct Running(pub Child);

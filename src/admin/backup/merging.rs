@@ -10,14 +10,17 @@ use std::{
 };
 
 use actors::{
-    board::{Offset, ShardIndex, counted},
+    board::{Offset, ShardIndex},
     table::Table,
 };
 use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::backup::{Summary, reader::Reader, tile};
+use crate::{
+    backup::{Summary, reader::Reader, tile},
+    numbers::counted,
+};
 
 /// Most boxes in one batch: 64 KB of log, and 160 KB for every plain client.
 const BATCH: usize = 16_384;

@@ -12,13 +12,13 @@ use std::{
 
 use actors::board::BOXES_PER_TILE;
 use anyhow::{Context, Error, Result, bail};
+use indicatif::HumanCount;
 
 use super::{Arguments, Backup, READ_BYTES, spool};
 use crate::{
     backup::{Header, bytes_for, encoder::Encoder, reader::Reader, tile},
     commands::{
         WrongArgument,
-        inspect::grouped,
         progress::Progress,
         remote::Remote,
         source::{self, Source},
@@ -93,11 +93,11 @@ fn read(access: &Access, settings: &Settings) -> Result<Members> {
 
 fn report(members: &Members, counter: Option<&[u8]>) {
     let Members { count, illegal, .. } = members;
-    log::info!("read {} members of checks_0 to checks_9", grouped(*count));
+    log::info!("read {} members of checks_0 to checks_9", HumanCount(*count));
     if illegal.count > 0 {
         log::warn!(
             "{} of them are no box of their set and are passed over, as in: {}",
-            grouped(illegal.count),
+            HumanCount(illegal.count),
             illegal.examples.join(", ")
         );
     }
@@ -110,8 +110,8 @@ fn report(members: &Members, counter: Option<&[u8]>) {
         Ok(told) if told == boxes => log::info!("checks_count says the same"),
         Ok(told) => log::warn!(
             "checks_count says {}, {} {}: the members are believed",
-            grouped(told),
-            grouped(told.abs_diff(boxes)),
+            HumanCount(told),
+            HumanCount(told.abs_diff(boxes)),
             if told > boxes { "more than there are" } else { "fewer than there are" }
         ),
         Err(_) => log::warn!("checks_count is no number ({told:?}): the members are believed"),
@@ -137,11 +137,11 @@ pub fn verify(backup: &Backup, to: Option<&str>, settings: &Settings) -> Result<
     drop(progress);
     match lacking.context("cannot verify what was imported")? {
         0 => {
-            let boxes = grouped(backup.summary.checked.into());
+            let boxes = HumanCount(backup.summary.checked.into());
             log::info!("verified: all of the {boxes} boxes are there");
             Ok(())
         }
-        lacking => bail!("{} boxes are not there: import again", grouped(lacking)),
+        lacking => bail!("{} boxes are not there: import again", HumanCount(lacking)),
     }
 }
 

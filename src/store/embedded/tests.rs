@@ -23,6 +23,7 @@ use actors::{
     board::{Board, BoxId, Offset, ShardIndex},
     store::{BoxFuture, Feed, Store, StoreError, Words},
 };
+use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use tempfile::TempDir;
 
 use super::{EmbeddedStore, Options};
@@ -118,8 +119,8 @@ async fn until(what: &str, deadline: Duration, condition: impl Fn() -> bool) {
     }
 }
 
-/// A small generator of our own, so that a printed seed replays a run on any version of anything.
-struct Random(u64);
+/// What a seed decides: the same on every machine and in every version of its crate.
+struct Random(Xoshiro256PlusPlus);
 
 impl Random {
     /// A seed from the clock, or the one in `STORE_SEED`, printed to be seen when a test fails.
@@ -129,20 +130,15 @@ impl Random {
             Err(_) => std::time::UNIX_EPOCH.elapsed().map_or(1, |since| since.as_secs()),
         };
         println!("replay with STORE_SEED={seed}");
-        Self(seed)
+        Self::of(seed)
     }
 
-    fn next(&mut self) -> u64 {
-        // splitmix64
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+    fn of(seed: u64) -> Self {
+        Self(Xoshiro256PlusPlus::seed_from_u64(seed))
     }
 
     fn below(&mut self, end: u32) -> u32 {
-        u32::try_from(self.next() % u64::from(end)).expect("below a u32")
+        self.0.random_range(0..end)
     }
 
     fn ids(&mut self, board: &Board, count: u32) -> Vec<BoxId> {

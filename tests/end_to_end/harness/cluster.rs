@@ -10,7 +10,6 @@ mod tests;
 pub mod wires;
 
 use std::{
-    fs,
     net::SocketAddr,
     path::Path,
     sync::LazyLock,
@@ -20,6 +19,7 @@ use std::{
 use tempfile::TempDir;
 use xtask::{
     guardian::{Folder, Guardian},
+    process::cpu_seconds,
     redis::{Connection, Member, Node, RedisCluster, Reply, slot_of},
 };
 
@@ -27,9 +27,6 @@ use super::{PATIENCE, eventually, within};
 
 /// Formation, failover and recovery, on a machine that is busy with other tests; they take 3 to 6 s.
 pub const RECOVERY: Duration = Duration::from_secs(60);
-
-/// `/proc/PID/stat` counts in USER_HZ, which is 100 wherever Linux runs.
-const TICKS_PER_SECOND: f64 = 100.;
 
 /// Three masters, three replicas. Gone when dropped.
 pub struct Cluster {
@@ -247,15 +244,7 @@ impl Cluster {
     /// CPU seconds that its processes have used, those that run now, since each was started.
     pub fn cpu_seconds(&self) -> f64 {
         let pids = self.nodes().iter().filter_map(Node::pid);
-        pids.map(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-            // The name before may hold spaces; user time is the 12th field behind it.
-            let (_, fields) = stat.rsplit_once(')').expect("a name");
-            let times = fields.split_ascii_whitespace().skip(11).take(2);
-            let ticks: f64 = times.map(|ticks| ticks.parse::<f64>().expect("a number")).sum();
-            ticks / TICKS_PER_SECOND
-        })
-        .sum()
+        cpu_seconds(pids).expect("they run")
     }
 
     /// Who is in the cluster, according to the first who runs.

@@ -405,11 +405,9 @@ impl Server {
 
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
-        let status = status.expect("the process is there");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.expect("VmRSS").trim().trim_end_matches(" kB");
-        kib.parse::<u64>().expect("a number") * 1024
+        let process = procfs::process::Process::new(self.pid().cast_signed());
+        let status = process.and_then(|process| process.status()).expect("the process is there");
+        status.vmrss.expect("it has memory") * 1024
     }
 }
 

@@ -15,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow, ensure};
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 
 use super::boards::{Client, Routes};
 use crate::redis::{Connection, Reply};
@@ -96,11 +97,11 @@ fn connect(client: &mut Client, names: &Names) -> Result<()> {
 }
 
 fn check(client: &mut Client, names: &Names, boxes: u32, seed: u64, time: Duration) -> Result<u64> {
-    let mut chance = seed;
+    let mut random = StdRng::seed_from_u64(seed);
     let mut checks = 0;
     let deadline = Instant::now() + time;
     while Instant::now() < deadline {
-        let id = (mix(&mut chance) % u64::from(boxes)) as u32 + 1;
+        let id = random.random_range(1..=boxes);
         let set = &names.sets[((id - 1) / SET_BOXES) as usize];
         let decimal = id.to_string();
         client.call(set, &["ZADD", set, &decimal, &decimal])?;
@@ -113,15 +114,6 @@ fn check(client: &mut Client, names: &Names, boxes: u32, seed: u64, time: Durati
         checks += 1;
     }
     Ok(checks)
-}
-
-/// SplitMix64: distinct streams for seeds that follow each other.
-fn mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
 }
 
 /// Everything that was counted here was counted in Redis and heard by the subscriber.

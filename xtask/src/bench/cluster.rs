@@ -9,11 +9,14 @@ pub use super::figures::{Figures, Load, Relay};
 use super::{
     Programs, baseline, boards,
     boards::Routes,
-    cpu_seconds, machine_load,
+    machine_load,
     server::Server,
     swarm::{Swarm, Told},
 };
-use crate::redis::{Node, RedisCluster};
+use crate::{
+    process::cpu_seconds,
+    redis::{Node, RedisCluster},
+};
 
 /// How much of everything.
 #[derive(Debug, Clone)]

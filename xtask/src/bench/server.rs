@@ -2,8 +2,8 @@
 
 use std::{
     env::vars_os,
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpStream},
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     path::Path,
     process::{Command, Stdio},
     sync::mpsc::{Receiver, sync_channel},
@@ -15,7 +15,11 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::Programs;
-use crate::{process::Running, redis::RedisCluster};
+use crate::{
+    http::{get, is_ready},
+    process::Running,
+    redis::RedisCluster,
+};
 
 /// Far more than anything takes here, so that only a hang fails.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -156,20 +160,4 @@ fn announced(lines: &Receiver<String>, deadline: Instant) -> Result<(SocketAddr,
             return Ok((players, operators));
         }
     }
-}
-
-fn is_ready(admin: SocketAddr) -> bool {
-    get(admin, "/readyz").is_ok_and(|(status, _)| status == 200)
-}
-
-/// Status and body.
-fn get(from: SocketAddr, path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect(from)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {from}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (head, body) = answer.split_once("\r\n\r\n").context("half an answer")?;
-    let status = head.split(' ').nth(1).context("no status")?;
-    Ok((status.parse()?, body.to_owned()))
 }

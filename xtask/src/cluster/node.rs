@@ -4,8 +4,7 @@ use std::{
     env::vars_os,
     fmt,
     fs::{self, File},
-    io::{Read, Write},
-    net::TcpStream,
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread::sleep,
@@ -13,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use xtask::redis::RedisCluster;
+use xtask::{http, redis::RedisCluster};
 
 use super::{POLL, ports::Listeners};
 use crate::process::Running;
@@ -125,15 +124,7 @@ impl Node {
     }
 
     fn is_ready(&self) -> bool {
-        let ask = || -> std::io::Result<bool> {
-            let mut stream = TcpStream::connect(("127.0.0.1", self.at.players))?;
-            stream.set_read_timeout(Some(READY_WITHIN))?;
-            stream.write_all(b"GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer.starts_with("HTTP/1.1 200 "))
-        };
-        ask().unwrap_or(false)
+        http::is_ready(SocketAddr::from((Ipv4Addr::LOCALHOST, self.at.players)))
     }
 
     fn last_words(&self) -> String {

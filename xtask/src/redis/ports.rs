@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeSet,
-    hash::{BuildHasher, RandomState},
     net::TcpListener,
     ops::Range,
     sync::{Mutex, PoisonError},
@@ -45,11 +44,8 @@ pub fn claim_ports(offsets: &[u16]) -> Result<u16> {
     static CLAIMED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let mut claimed = CLAIMED.lock().unwrap_or_else(PoisonError::into_inner);
     let furthest = offsets.iter().copied().max().unwrap_or(0);
-    // The standard library's only source of chance.
-    let mut chance = RandomState::new().hash_one(std::process::id());
     for _ in 0..10_000 {
-        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-        let first = RANGE.start + (chance >> 33) as u16 % (RANGE.end - RANGE.start - furthest);
+        let first = rand::random_range(RANGE.start..RANGE.end - furthest);
         let wanted = || offsets.iter().map(|offset| first + offset);
         if wanted().all(|port| !claimed.contains(&port) && is_free(port)) {
             claimed.extend(wanted());

@@ -116,7 +116,7 @@ async fn a_truncated_file_is_refused_or_whole() {
 async fn garbage_is_refused() {
     let mut random = Random::seeded();
     let sound = Sound::new(&mut random).await;
-    let noise: Vec<u8> = (0..100_000).map(|_| random.next().to_le_bytes()[0]).collect();
+    let noise: Vec<u8> = (0..100_000).map(|_| random.0.random()).collect();
     assert!(sound.is_refused(&noise, "noise").await);
     assert!(sound.is_refused(&[0; 100_000], "zeros").await);
     assert!(sound.is_refused(b"# settings", "a text").await);

@@ -44,7 +44,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
         let child = Command::new(std::env::current_exe().expect("this test"))
             .args(["--exact", "store::embedded::tests::kill::committer", "--nocapture"])
             .env("STORE_COMMITTER", folder.0.path())
-            .env("STORE_SEED", random.next().to_string())
+            .env("STORE_SEED", random.0.random::<u64>().to_string())
             .stdout(Stdio::piped())
             .spawn()
             .expect("this test runs");

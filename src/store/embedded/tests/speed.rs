@@ -33,7 +33,7 @@ async fn durable_checks(length: Duration, board: Board, log_bytes: u64) {
     let tasks = board.shard_indexes().map(|shard| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {
-            let mut random = Random(u64::from(shard.0));
+            let mut random = Random::of(u64::from(shard.0));
             let boxes = store.board.boxes_in(shard);
             let mut times = Vec::new();
             while start.elapsed() < length {

@@ -224,11 +224,11 @@ fn nothing_is_left_of_a_cluster_whose_test_is_killed() {
 }
 
 /// Everything that works inside `folder`.
-fn processes_in(folder: &Path) -> BTreeSet<String> {
-    let processes = fs::read_dir("/proc").expect("Linux").filter_map(Result::ok);
+fn processes_in(folder: &Path) -> BTreeSet<i32> {
+    let processes = procfs::process::all_processes().expect("Linux").filter_map(Result::ok);
     let inside = processes.filter(|process| {
-        let working = fs::read_link(process.path().join("cwd"));
-        working.is_ok_and(|working| working.starts_with(folder))
+        // One that ended meanwhile works nowhere.
+        process.cwd().is_ok_and(|working| working.starts_with(folder))
     });
-    inside.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+    inside.map(|process| process.pid).collect()
 }
