@@ -79,8 +79,7 @@ async fn load(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(Opened, Ar
     let node = Node::start(settings.node(), store.store(), metrics.clone()).await?;
     let board = &node.main().board;
     info!(
-        "loaded board '{}' of {} in {} with {} checked in {:.0} ms",
-        board.name(),
+        "loaded {board} of {} in {} with {} checked in {:.0} ms",
         counted(board.boxes().into(), "box", "boxes"),
         counted(board.shards().into(), "shard", "shards"),
         HumanCount(node.main().stats.announced.get().unsigned_abs()),

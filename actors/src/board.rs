@@ -159,7 +159,7 @@ impl Board {
 
 impl fmt::Display for Board {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "board '{}' of {} boxes in {} shards", self.name, self.boxes, self.shards)
+        write!(f, "board '{}'", self.name)
     }
 }
 

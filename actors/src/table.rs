@@ -37,7 +37,7 @@ pub enum OpenError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store returned something else than the shard's boxes.
-    #[error("the store returned a bitmap that does not fit shard {0} of the {1}")]
+    #[error("the store returned a bitmap that does not fit shard {0} of {1}")]
     Misfit(u32, Board),
     /// There is one of that name.
     #[error("there is a board '{0}' already")]
