@@ -21,13 +21,7 @@ use super::{
 const PREPARED_AT_ONCE: usize = 16;
 
 /// KEYS record; ARGV three names and values, epoch.
-const RECORD: &str = r"
-for at = 1, 5, 2 do redis.call('HSETNX', KEYS[1], ARGV[at], ARGV[at + 1]) end
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch or tonumber(epoch) < tonumber(ARGV[7]) then
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[7])
-end
-";
+const RECORD: &str = include_str!("lua/record.lua");
 
 /// A board as it is kept: with the number of key ranges it was made with, and its epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
