@@ -11,9 +11,12 @@
 //! one that changes what the scripts mean raises `format`, which this one refuses to serve.
 
 use actors::board::Offset;
-use redis::{Cmd, RedisError, RedisResult, Script, Value};
+use redis::{Cmd, Script, Value};
 
-use super::keys::{Keys, redis_bit};
+use super::{
+    keys::{Keys, redis_bit},
+    trouble::Trouble,
+};
 
 /// Version of what is stored. Raised when an older server would misread it.
 pub const FORMAT: u32 = 1;
@@ -188,7 +191,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Reads the answer of `apply`, `merge` and `probe`.
-    pub fn read(value: &Value) -> RedisResult<Self> {
+    pub fn read(value: &Value) -> Result<Self, Trouble> {
         let Value::Array(parts) = value else { return Err(unexpected(value)) };
         match parts.as_slice() {
             [Value::Int(1), Value::Int(count), Value::Int(fresh), Value::BulkString(tail)] => {
@@ -246,7 +249,7 @@ impl State {
     }
 
     /// Reads the answer. `None`: there is no such key range.
-    pub fn read(value: Value) -> RedisResult<Option<Self>> {
+    pub fn read(value: Value) -> Result<Option<Self>, Trouble> {
         type Fields =
             (Option<u64>, Option<u32>, Option<Vec<u8>>, Option<u32>, Option<u32>, Option<u32>);
         let (epoch, count, tail, format, boxes, shards): Fields = redis::from_redis_value(value)?;
@@ -258,7 +261,7 @@ impl State {
                 position: Position { count, tail },
                 layout: Layout { format, boxes, shards },
             })),
-            _ => Err(damaged("the state of a key range lacks fields")),
+            _ => Err(Trouble::Unexpected("the state of a key range lacks fields".to_owned())),
         }
     }
 }
@@ -307,12 +310,8 @@ impl Update {
     }
 }
 
-fn unexpected(value: &Value) -> RedisError {
-    damaged(&format!("unexpected answer of a script: {value:?}"))
-}
-
-fn damaged(what: &str) -> RedisError {
-    RedisError::from((redis::ErrorKind::UnexpectedReturnType, "Redis", what.to_owned()))
+fn unexpected(value: &Value) -> Trouble {
+    Trouble::Unexpected(format!("unexpected answer of a script: {value:?}"))
 }
 
 #[cfg(test)]
