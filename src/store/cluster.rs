@@ -8,7 +8,7 @@
 //! - [`follow`]: tasks that pass messages on, look for gaps, compare, and follow a reset;
 //! - [`sync`]: bits between Redis and memory; [`layout`]: what all nodes have to agree on;
 //! - [`nodes`]: masters one by one, for loading and administration; [`access`]: how to reach them;
-//! - [`trouble`]: what an error of Redis means, and what operators are told of it;
+//! - [`trouble`]: what can go wrong, and whether it passes; [`explanation`]: what operators read of it;
 //! - [`admin`]: what operators' commands do to a board, without serving it;
 //! - [`keys`]: names; [`stats`]: counters; [`go`]: the older server's board, to be taken over.
 //!
@@ -17,6 +17,7 @@
 
 pub mod access;
 pub mod admin;
+mod explanation;
 mod feed;
 mod follow;
 pub mod go;
@@ -48,7 +49,6 @@ use actors::{
     store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words},
 };
 use prometheus_client::registry::Registry;
-use redis::RedisError;
 use tokio::{
     runtime::{Handle, Runtime},
     sync::{Notify, RwLock, Semaphore, mpsc, oneshot, watch},
@@ -57,6 +57,7 @@ use tokio::{
 
 use self::{
     access::Access,
+    explanation::{Explanation, explain, meaning},
     lane::Lane,
     layout::{Kept, unavailable},
     lines::Lines,
@@ -64,7 +65,7 @@ use self::{
     script::{BATCH_MAX, Outcome, Scripts, Sender, Update},
     stats::ClusterStats,
     sync::Bits,
-    trouble::{Explanation, explain, is_passing, meaning, one_line},
+    trouble::{Trouble, is_passing, one_line},
 };
 use super::{window::Window, within};
 
@@ -258,7 +259,7 @@ impl Shared {
             let Options { access, lines, .. } = &self.options;
             match Lines::connect(access, *lines, &self.stats).await {
                 Ok(lines) => return Ok(lines),
-                Err(error) => again(&error, deadline).await?,
+                Err(error) => again(&self.nodes, &error.into(), deadline).await?,
             }
         }
     }
@@ -270,7 +271,7 @@ impl Shared {
             tokio::spawn(feed::run(self.clone(), first));
             match heard.await.expect("the feed tells before it ends") {
                 Ok(()) => return Ok(()),
-                Err(error) => again(&error, deadline).await?,
+                Err(error) => again(&self.nodes, &error.into(), deadline).await?,
             }
         }
     }
@@ -372,7 +373,7 @@ impl Shared {
                 }
                 Err(error) => {
                     lane.fails(&one_line(&error));
-                    if !is_passing(&error) && !is_too_few(&error) {
+                    if !is_passing(&error) && !matches!(error, Trouble::TooFewCopies { .. }) {
                         return Err(unavailable(&error));
                     }
                     sleep(pause).await;
@@ -496,10 +497,6 @@ fn closed() -> StoreError {
     StoreError::Unavailable("the store is closed".into())
 }
 
-fn is_too_few(error: &RedisError) -> bool {
-    error.kind() == redis::ErrorKind::Client && error.to_string().starts_with("too few copies")
-}
-
 /// Waits until every slot has a master that answers.
 async fn wait_for_cluster(nodes: &Nodes, deadline: Instant) -> Result<(), StoreError> {
     let access = nodes.access();
@@ -539,8 +536,13 @@ async fn wait_for_cluster(nodes: &Nodes, deadline: Instant) -> Result<(), StoreE
 }
 
 /// Pauses before another attempt, unless the time is over or none is of any use.
-async fn again(error: &RedisError, deadline: Instant) -> Result<(), StoreError> {
-    if let Some(Explanation { text, is_final: true }) = meaning(error) {
+async fn again(nodes: &Nodes, error: &Trouble, deadline: Instant) -> Result<(), StoreError> {
+    let refused = match meaning(error) {
+        // A client of the whole cluster reports why no node took it as mere text. One node's does not.
+        None => nodes.masters().await.err().and_then(|problem| meaning(&problem)),
+        refused => refused,
+    };
+    if let Some(Explanation { text, .. }) = refused {
         return Err(StoreError::Unusable(format!("Redis: {text}").into()));
     }
     if Instant::now() > deadline {

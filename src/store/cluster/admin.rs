@@ -15,7 +15,6 @@ use actors::{
     store::{StoreError, Words, words_for},
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
-use redis::RedisResult;
 use tokio::time::sleep;
 
 use super::{
@@ -27,6 +26,7 @@ use super::{
     script::{Scripts, Sender, State},
     stats::PAUSE,
     sync::{Bits, without},
+    trouble::Trouble,
     wait_for_cluster,
 };
 
@@ -230,7 +230,7 @@ impl Admin {
             let keys = self.keys(shard);
             async move { layout::state(&self.nodes, &keys, deadline).await }
         });
-        let states: RedisResult<_> = stream::iter(looks).buffered(LOOKS).try_collect().await;
+        let states: Result<_, Trouble> = stream::iter(looks).buffered(LOOKS).try_collect().await;
         states.map_err(|error| unavailable(&error))
     }
 

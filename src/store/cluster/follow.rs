@@ -10,7 +10,6 @@ use std::{
 use actors::faults::{Fault, active};
 use actors::store::{Feed, StoreState};
 use futures_util::{StreamExt, stream};
-use redis::{RedisError, RedisResult};
 use tokio::{runtime::Handle, sync::mpsc, time::sleep};
 
 use super::{
@@ -19,8 +18,8 @@ use super::{
     lane::Lane,
     layout,
     script::{Outcome, State, Update},
-    sync::{PATIENCE, offsets, other_epoch, without},
-    trouble::one_line,
+    sync::{PATIENCE, offsets, without},
+    trouble::{Trouble, one_line},
 };
 
 /// Time between two looks at Redis, and while something is amiss.
@@ -155,7 +154,7 @@ impl Shared {
 
     /// Waits until the replicas that a check has to wait for have everything of a key range that Redis
     /// has now. Nothing that a master alone has may be taken for acknowledged.
-    async fn wait_for_copies(&self, index: usize) -> RedisResult<()> {
+    async fn wait_for_copies(&self, index: usize) -> Result<(), Trouble> {
         let replicas = self.options.wait_replicas;
         if replicas == 0 {
             return Ok(());
@@ -166,11 +165,11 @@ impl Shared {
                 lane.copied(&after);
                 Ok(())
             }
-            Outcome::Foreign(epoch) => Err(other_epoch(epoch)),
+            Outcome::Foreign(epoch) => Err(Trouble::Reset(epoch)),
         }
     }
 
-    async fn probe(&self, index: usize, lane: &Lane, replicas: u32) -> RedisResult<Outcome> {
+    async fn probe(&self, index: usize, lane: &Lane, replicas: u32) -> Result<Outcome, Trouble> {
         let sender = self.sender(self.epoch.load(Ordering::Acquire));
         let probe = self.scripts.probe(&lane.keys, sender);
         Outcome::read(&self.lines().call(index, lane.keys.slot, &probe, replicas).await?)
@@ -232,7 +231,7 @@ impl Shared {
 
     /// While checks fail, reading proves nothing: Redis may be full, not allowed to write, or without its
     /// replicas.
-    async fn state_of(&self, index: usize, lane: &Lane) -> RedisResult<Option<State>> {
+    async fn state_of(&self, index: usize, lane: &Lane) -> Result<Option<State>, Trouble> {
         let slot = lane.keys.slot;
         if lane.failing().is_some() {
             self.probe(index, lane, self.options.wait_replicas).await?;
@@ -241,7 +240,7 @@ impl Shared {
     }
 
     /// Makes memory and Redis equal in one key range, whatever either has missed.
-    async fn resync(&self, index: usize, feed: &dyn Feed) -> RedisResult<()> {
+    async fn resync(&self, index: usize, feed: &dyn Feed) -> Result<(), Trouble> {
         let lane = &self.lanes[index];
         // Before it takes the place of others: a master that is away answers nobody, and takes its time.
         self.nodes.command(lane.keys.slot, Instant::now(), &State::ask(&lane.keys)).await?;
@@ -257,7 +256,7 @@ impl Shared {
         if state.layout != kept.layout() {
             let told = layout::judged(&self.board, state.layout);
             let text = told.map_or_else(|error| error.to_string(), |board| format!("{board}"));
-            return Err(RedisError::from((redis::ErrorKind::Client, "another geometry", text)));
+            return Err(Trouble::AnotherGeometry(text));
         }
         if state.epoch > *era {
             self.see(state.epoch);
@@ -286,7 +285,7 @@ impl Shared {
 
     /// Passes boxes on in pieces that are made one by one: all of a key range would take more memory
     /// than the board. A reset does not wait for them.
-    async fn pass_on(&self, lane: &Lane, feed: &dyn Feed, found: &[u64]) -> RedisResult<()> {
+    async fn pass_on(&self, lane: &Lane, feed: &dyn Feed, found: &[u64]) -> Result<(), Trouble> {
         let mut boxes = offsets(found);
         loop {
             let piece: Vec<_> = boxes.by_ref().take(PIECE).collect();
@@ -294,7 +293,7 @@ impl Shared {
                 return Ok(());
             }
             if self.resetting.load(Ordering::Acquire) {
-                return Err(RedisError::from((redis::ErrorKind::Client, "the board is reset")));
+                return Err(Trouble::Resetting);
             }
             self.stats.boxes_found.inc_by(piece.len() as u64);
             feed.learned(lane.shard, piece).await;

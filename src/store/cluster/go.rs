@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use redis::{Cmd, FromRedisValue, RedisError};
 
-use super::{keys::slot_of, nodes::Nodes};
+use super::{keys::slot_of, nodes::Nodes, trouble::Trouble};
 
 /// Boxes of the older server's board.
 pub const BOXES: u32 = 1_000_000_000;
@@ -73,7 +73,7 @@ pub enum GoError {
     Shrinking(String),
     /// Redis.
     #[error("{0}: {1}")]
-    Redis(String, RedisError),
+    Redis(String, Trouble),
 }
 
 /// What is there.
@@ -203,9 +203,11 @@ impl GoBoard {
     ) -> Result<T, GoError> {
         let answer = self.nodes.command(slot_of(key), Instant::now() + PATIENCE, command).await;
         let read = answer.and_then(|answer| Ok(redis::from_redis_value(answer)?));
-        read.map_err(|error: RedisError| match error.code() {
-            Some("WRONGTYPE") => GoError::WrongType { key: key.to_owned(), wanted, error },
-            _ => GoError::Redis(key.to_owned(), error),
+        read.map_err(|problem: Trouble| match problem {
+            Trouble::Redis(error) if error.code() == Some("WRONGTYPE") => {
+                GoError::WrongType { key: key.to_owned(), wanted, error }
+            }
+            problem => GoError::Redis(key.to_owned(), problem),
         })
     }
 }

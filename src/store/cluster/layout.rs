@@ -8,26 +8,19 @@ use actors::{
     store::StoreError,
 };
 use futures_util::future::join_all;
-use redis::RedisError;
 
 use super::{
     keys::{Keys, record},
     nodes::Nodes,
     script::{FORMAT, Layout, Scripts, State},
-    trouble::one_line,
+    trouble::{Trouble, one_line},
 };
 
 /// Key ranges made at the same moment, over a handful of connections.
 const PREPARED_AT_ONCE: usize = 16;
 
 /// KEYS record; ARGV three names and values, epoch.
-const RECORD: &str = r"
-for at = 1, 5, 2 do redis.call('HSETNX', KEYS[1], ARGV[at], ARGV[at + 1]) end
-local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch or tonumber(epoch) < tonumber(ARGV[7]) then
-  redis.call('HSET', KEYS[1], 'epoch', ARGV[7])
-end
-";
+const RECORD: &str = include_str!("lua/record.lua");
 
 /// A board as it is kept: with the number of key ranges it was made with, and its epoch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +46,7 @@ pub async fn find(
     nodes: &Nodes,
     name: &str,
     deadline: Instant,
-) -> Result<Option<(Layout, u64)>, RedisError> {
+) -> Result<Option<(Layout, u64)>, Trouble> {
     let (key, slot) = record(name);
     let mut ask = redis::cmd("HGETALL");
     let answer = nodes.command(slot, deadline, ask.arg(&key)).await?;
@@ -75,7 +68,7 @@ pub async fn state(
     nodes: &Nodes,
     keys: &Keys,
     deadline: Instant,
-) -> Result<Option<State>, RedisError> {
+) -> Result<Option<State>, Trouble> {
     State::read(nodes.command(keys.slot, deadline, &State::ask(keys)).await?)
 }
 
@@ -87,7 +80,7 @@ pub async fn agree(
     wanted: &Board,
     deadline: Instant,
 ) -> Result<Kept, StoreError> {
-    let failed = |error: RedisError| unavailable(&error);
+    let failed = |error: Trouble| unavailable(&error);
     let found = find(nodes, wanted.name(), deadline).await.map_err(failed)?;
     let kept = match found {
         Some((layout, epoch)) => Kept { board: judged(wanted, layout)?, epoch },
@@ -150,7 +143,7 @@ pub async fn prepare_all(
 }
 
 /// Writes a record where there is none, and raises its epoch if it is lower.
-pub async fn write(nodes: &Nodes, kept: &Kept, deadline: Instant) -> Result<(), RedisError> {
+pub async fn write(nodes: &Nodes, kept: &Kept, deadline: Instant) -> Result<(), Trouble> {
     let (key, slot) = record(kept.board.name());
     let Layout { format, boxes, shards } = kept.layout();
     let mut call = redis::cmd("EVAL");
@@ -196,16 +189,14 @@ pub async fn prepare(
     boxes_here: u32,
     kept: &Kept,
     deadline: Instant,
-) -> Result<State, RedisError> {
+) -> Result<State, Trouble> {
     let call = scripts.prepare(keys, kept.epoch, boxes_here, kept.layout());
     let answer = nodes.call(keys.slot, deadline, &call).await?;
-    State::read(answer)?.ok_or_else(|| {
-        RedisError::from((redis::ErrorKind::UnexpectedReturnType, "a key range was not made"))
-    })
+    State::read(answer)?.ok_or_else(|| Trouble::Unexpected("a key range was not made".to_owned()))
 }
 
-/// An error of Redis as the store's own.
-pub fn unavailable(error: &RedisError) -> StoreError {
+/// What the store answers when a cluster has failed it.
+pub fn unavailable(error: &Trouble) -> StoreError {
     StoreError::Unavailable(format!("Redis: {}", one_line(error)).into())
 }
 

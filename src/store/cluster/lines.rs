@@ -23,7 +23,7 @@ use super::{
     access::Access,
     script::Call,
     stats::{ClusterStats, PAUSE},
-    trouble::is_unknown_script,
+    trouble::{Trouble, is_unknown_script},
 };
 
 /// Calls of one line at once. A shard has one in flight, so most lines never have so many.
@@ -68,11 +68,11 @@ impl Lines {
     }
 
     /// One command to the master of `slot`. Users of the same `which` share a line.
-    pub async fn command(&self, which: usize, slot: u16, command: &Cmd) -> RedisResult<Value> {
+    pub async fn command(&self, which: usize, slot: u16, command: &Cmd) -> Result<Value, Trouble> {
         let mut pipeline = Pipeline::new();
         pipeline.add_command(command.clone());
         let answers = self.line(which).ask(slot, pipeline, 1).await?;
-        answers.into_iter().next().ok_or_else(|| silent("no answer"))
+        answers.into_iter().next().ok_or_else(no_answer)
     }
 
     /// Runs a script on the master of `slot`; with `replicas` above 0 waits until so many have what
@@ -83,10 +83,10 @@ impl Lines {
         slot: u16,
         call: &Call,
         replicas: u32,
-    ) -> RedisResult<Value> {
+    ) -> Result<Value, Trouble> {
         let line = self.line(which);
         match line.script(slot, &call.known, replicas).await {
-            Err(error) if is_unknown_script(&error) => {
+            Err(Trouble::Redis(error)) if is_unknown_script(&error) => {
                 line.script(slot, &call.text, replicas).await
             }
             answer => answer,
@@ -99,7 +99,7 @@ impl Lines {
 }
 
 impl Line {
-    async fn script(&self, slot: u16, command: &Cmd, replicas: u32) -> RedisResult<Value> {
+    async fn script(&self, slot: u16, command: &Cmd, replicas: u32) -> Result<Value, Trouble> {
         let mut pipeline = Pipeline::new();
         pipeline.add_command(command.clone());
         if replicas > 0 {
@@ -109,23 +109,26 @@ impl Line {
         }
         let expected = 1 + usize::from(replicas > 0);
         let mut answers = self.ask(slot, pipeline, expected).await?.into_iter();
-        let answer = answers.next().ok_or_else(|| silent("no answer"))?;
+        let answer = answers.next().ok_or_else(no_answer)?;
         match answers.next() {
             Some(Value::Int(have)) if have < i64::from(replicas) => {
-                let text = format!("{have} of {replicas} replicas have it");
-                Err(RedisError::from((ErrorKind::Client, "too few copies", text)))
+                Err(Trouble::TooFewCopies { have, wanted: replicas })
             }
             _ => Ok(answer),
         }
     }
 
-    async fn ask(&self, slot: u16, pipeline: Pipeline, expected: usize) -> RedisResult<Vec<Value>> {
+    async fn ask(
+        &self,
+        slot: u16,
+        pipeline: Pipeline,
+        expected: usize,
+    ) -> Result<Vec<Value>, Trouble> {
         let _permit = self.in_flight.acquire().await.expect("never closed");
         let connection = self.current.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(mut connection) = connection else {
             self.replace();
-            let text = "not connected to any node of Redis";
-            return Err(RedisError::from((ErrorKind::ClusterConnectionNotFound, text)));
+            return Err(Trouble::NotConnected);
         };
         let route = SingleNodeRoutingInfo::SpecificNode(Route::new(slot, SlotAddr::Master));
         let began = std::time::Instant::now();
@@ -137,7 +140,7 @@ impl Line {
         if answered.as_ref().is_err_and(is_lost) {
             self.replace();
         }
-        answered
+        Ok(answered?)
     }
 
     /// Connects anew beside the present connection, and then takes its place; or before, if nobody can
@@ -172,6 +175,6 @@ fn is_lost(error: &RedisError) -> bool {
     error.is_timeout() || error.kind() == ErrorKind::ClusterConnectionNotFound
 }
 
-fn silent(what: &'static str) -> RedisError {
-    RedisError::from((ErrorKind::UnexpectedReturnType, what))
+fn no_answer() -> Trouble {
+    Trouble::Unexpected("no answer".to_owned())
 }

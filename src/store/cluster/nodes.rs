@@ -12,13 +12,13 @@ use std::{
 
 use deadpool_redis::{Connection, Pool, PoolError};
 use futures_util::future::join_all;
-use redis::{Cmd, ErrorKind, RedisError, RedisResult, Value, cluster::NodeAddress};
+use redis::{Cmd, RedisError, RedisResult, Value, cluster::NodeAddress};
 
 use super::{
     access::Access,
     script::Call,
     stats::PAUSE,
-    trouble::{is_passing, is_unknown_script, one_line},
+    trouble::{Trouble, is_passing, is_unknown_script},
 };
 
 /// Slots from the first to the second, and who serves them.
@@ -44,12 +44,17 @@ impl Nodes {
 
     /// Sends `command` to the master of `slot`, again and again until it succeeds, the error is not one
     /// that time or another node could help against, or `deadline` has passed.
-    pub async fn command(&self, slot: u16, deadline: Instant, command: &Cmd) -> RedisResult<Value> {
+    pub async fn command(
+        &self,
+        slot: u16,
+        deadline: Instant,
+        command: &Cmd,
+    ) -> Result<Value, Trouble> {
         self.on_master(slot, deadline, command, None).await
     }
 
     /// Runs a script on the master of `slot`, as above.
-    pub async fn call(&self, slot: u16, deadline: Instant, call: &Call) -> RedisResult<Value> {
+    pub async fn call(&self, slot: u16, deadline: Instant, call: &Call) -> Result<Value, Trouble> {
         self.on_master(slot, deadline, &call.known, Some(&call.text)).await
     }
 
@@ -59,7 +64,7 @@ impl Nodes {
         deadline: Instant,
         command: &Cmd,
         text: Option<&Cmd>,
-    ) -> RedisResult<Value> {
+    ) -> Result<Value, Trouble> {
         loop {
             match self.ask(slot, command, text).await {
                 Err(error) if is_passing(&error) => {
@@ -76,7 +81,7 @@ impl Nodes {
         }
     }
 
-    async fn ask(&self, slot: u16, command: &Cmd, text: Option<&Cmd>) -> RedisResult<Value> {
+    async fn ask(&self, slot: u16, command: &Cmd, text: Option<&Cmd>) -> Result<Value, Trouble> {
         let answer = self.ask_master(slot, command, text).await;
         match answer.as_ref().err().and_then(importing) {
             Some(importing) => self.ask_importing(&importing, text.unwrap_or(command)).await,
@@ -85,7 +90,7 @@ impl Nodes {
     }
 
     /// The key has gone ahead to the node that its slot is moving to; a slot may stay like that for long.
-    async fn ask_importing(&self, node: &NodeAddress, command: &Cmd) -> RedisResult<Value> {
+    async fn ask_importing(&self, node: &NodeAddress, command: &Cmd) -> Result<Value, Trouble> {
         let mut connection = self.connection(node).await?;
         let mut asking = redis::pipe();
         asking.cmd("ASKING").ignore().add_command(command.clone());
@@ -93,7 +98,12 @@ impl Nodes {
         Ok(answer)
     }
 
-    async fn ask_master(&self, slot: u16, command: &Cmd, text: Option<&Cmd>) -> RedisResult<Value> {
+    async fn ask_master(
+        &self,
+        slot: u16,
+        command: &Cmd,
+        text: Option<&Cmd>,
+    ) -> Result<Value, Trouble> {
         let mut connection = self.connect(slot).await?;
         let mut answer: RedisResult<Value> = command.query_async(&mut connection).await;
         if let (Err(error), Some(text)) = (&answer, text)
@@ -101,15 +111,15 @@ impl Nodes {
         {
             answer = text.query_async(&mut connection).await;
         }
-        if answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Io) {
+        if answer.as_ref().is_err_and(RedisError::is_io_error) {
             // Whatever it still answers belongs to nobody.
             drop(Connection::take(connection));
         }
-        answer
+        Ok(answer?)
     }
 
     /// Every master, once each has answered.
-    pub async fn masters(&self) -> RedisResult<Vec<NodeAddress>> {
+    pub async fn masters(&self) -> Result<Vec<NodeAddress>, Trouble> {
         let served = self.learn_masters().await?;
         let mut masters: Vec<_> = served.iter().map(|(_, _, master)| master.clone()).collect();
         masters.sort_unstable();
@@ -120,24 +130,20 @@ impl Nodes {
         }
         let slots: u32 = served.iter().map(|(first, last, _)| u32::from(last - first) + 1).sum();
         if slots < 16_384 {
-            let text = format!("only {slots} of 16384 hash slots are served");
-            return Err(RedisError::from((ErrorKind::Client, "the cluster is incomplete", text)));
+            return Err(Trouble::Incomplete(slots));
         }
         Ok(masters)
     }
 
-    async fn connect(&self, slot: u16) -> RedisResult<Connection> {
+    async fn connect(&self, slot: u16) -> Result<Connection, Trouble> {
         let known = self.served.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let served = if known.is_empty() { self.learn_masters().await? } else { known };
         let master = served.iter().find(|(first, last, _)| (*first..=*last).contains(&slot));
-        let Some((_, _, master)) = master else {
-            let text = format!("nobody serves hash slot {slot}");
-            return Err(RedisError::from((ErrorKind::Io, "the cluster is incomplete", text)));
-        };
+        let Some((_, _, master)) = master else { return Err(Trouble::Unserved(slot)) };
         self.connection(master).await
     }
 
-    async fn connection(&self, node: &NodeAddress) -> RedisResult<Connection> {
+    async fn connection(&self, node: &NodeAddress) -> Result<Connection, Trouble> {
         let pool = {
             let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
             match pools.get(node) {
@@ -146,22 +152,19 @@ impl Nodes {
             }
         };
         pool.get().await.map_err(|error| match error {
-            PoolError::Backend(error) => error,
-            other => {
-                let text = format!("{node}: {other}");
-                RedisError::from((ErrorKind::Io, "no connection in time", text))
-            }
+            PoolError::Backend(error) => error.into(),
+            other => Trouble::NoConnection(node.clone(), other),
         })
     }
 
     /// Asks everybody known, one after the other, who serves what.
-    async fn learn_masters(&self) -> RedisResult<Arc<Vec<Served>>> {
+    async fn learn_masters(&self) -> Result<Arc<Vec<Served>>, Trouble> {
         let mut asked: Vec<NodeAddress> = {
             let pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
             pools.keys().cloned().collect()
         };
         asked.extend(self.access.seeds.iter().cloned());
-        let mut problem = RedisError::from((ErrorKind::InvalidClientConfig, "no address of Redis"));
+        let mut problem = Trouble::NoAddress;
         for node in asked {
             match self.ask_masters(&node).await {
                 Ok(served) => {
@@ -170,13 +173,13 @@ impl Nodes {
                     *known = served.clone();
                     return Ok(served);
                 }
-                Err(error) => problem = named(&node, &error),
+                Err(error) => problem = Trouble::At(node, Box::new(error)),
             }
         }
         Err(problem)
     }
 
-    async fn ask_masters(&self, node: &NodeAddress) -> RedisResult<Vec<Served>> {
+    async fn ask_masters(&self, node: &NodeAddress) -> Result<Vec<Served>, Trouble> {
         let mut connection = self.connection(node).await?;
         let answer = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut connection).await?;
         let Value::Array(ranges) = answer else { return Err(no_slots(&answer)) };
@@ -200,18 +203,13 @@ fn served(range: &Value, asked: &NodeAddress) -> Option<Served> {
     Some((first, last, NodeAddress::new(host, u16::try_from(*port).ok()?)))
 }
 
-fn no_slots(answer: &Value) -> RedisError {
-    let text = format!("CLUSTER SLOTS answered {answer:?}");
-    RedisError::from((ErrorKind::UnexpectedReturnType, "no cluster", text))
-}
-
-fn named(node: &NodeAddress, error: &RedisError) -> RedisError {
-    let kind = if is_passing(error) { ErrorKind::Io } else { error.kind() };
-    RedisError::from((kind, "Redis", format!("{node}: {}", one_line(error))))
+fn no_slots(answer: &Value) -> Trouble {
+    Trouble::Unexpected(format!("CLUSTER SLOTS answered {answer:?}"))
 }
 
 /// Where an ASK leads.
-fn importing(error: &RedisError) -> Option<NodeAddress> {
+fn importing(problem: &Trouble) -> Option<NodeAddress> {
+    let Trouble::Redis(error) = problem else { return None };
     if error.code() != Some("ASK") {
         return None;
     }

@@ -1,4 +1,4 @@
-//! The only code that writes a board in Redis: four Lua scripts that run where the key range is, the
+//! The only code that writes a board in Redis: the Lua scripts of `lua/` that run where the key range is, the
 //! answers they give, and the message that each announces its change with.
 //!
 //! Every change extends the *tail* of its key range, a hash chain over all batches ever applied. A
@@ -11,9 +11,12 @@
 //! one that changes what the scripts mean raises `format`, which this one refuses to serve.
 
 use actors::board::Offset;
-use redis::{Cmd, RedisError, RedisResult, Script, Value};
+use redis::{Cmd, Script, Value};
 
-use super::keys::{Keys, redis_bit};
+use super::{
+    keys::{Keys, redis_bit},
+    trouble::Trouble,
+};
 
 /// Version of what is stored. Raised when an older server would misread it.
 pub const FORMAT: u32 = 1;
@@ -42,51 +45,11 @@ const MESSAGE_BYTES: usize = HEADER_BYTES + 4 + 4 + 2 * TAIL_BYTES;
 /// fifth of a master's time (170 boxes: 347 µs with numbers, 281 with strings). The chain costs 20 µs of
 /// that, the message 25. Boxes sent in decimal beside the packed ones would save 16 more, for two
 /// spellings that have to agree; `SETBIT` box by box costs four times as much.
-const APPLY: &str = r"
-local state = redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail')
-if state[1] ~= ARGV[1] then return {0, state[1]} end
-local boxes = ARGV[4]
-local set, decimal, number = {}, string.format, struct.unpack
-for at = 1, #boxes, 4 do
-  local bit = decimal('%d', (number('<I4', boxes, at)))
-  set[at], set[at + 1], set[at + 2], set[at + 3] = 'SET', 'u1', bit, '1'
-end
-local before = redis.call('BITFIELD', KEYS[1], unpack(set))
-local fresh = #before
-for at = 1, #before do fresh = fresh - before[at] end
-local count, tail = tonumber(state[2]), state[3]
-if fresh > 0 then
-  count = count + fresh
-  tail = string.sub(redis.sha1hex(tail .. boxes), 1, 16)
-  redis.call('HSET', KEYS[2], 'count', count, 'tail', tail)
-  redis.call('SPUBLISH', ARGV[2],
-    ARGV[3] .. struct.pack('<I4I4', count, fresh) .. state[3] .. tail .. boxes)
-end
-return {1, count, fresh, tail}
-";
+const APPLY: &str = include_str!("lua/apply.lua");
 
 /// KEYS bits, state; ARGV epoch, channel, header, a new tail, first byte, bytes to be ORed in there.
 /// What others are told has no boxes in it: they read the bitmap.
-const MERGE: &str = r"
-local state = redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail')
-if state[1] ~= ARGV[1] then return {0, state[1]} end
-local first, piece = tonumber(ARGV[5]), ARGV[6]
-local a, b = KEYS[1] .. ':a', KEYS[1] .. ':b'
-redis.call('SET', a, redis.call('GETRANGE', KEYS[1], first, first + #piece - 1))
-local known = redis.call('BITCOUNT', a)
-redis.call('SET', b, piece)
-redis.call('BITOP', 'OR', a, a, b)
-local fresh = redis.call('BITCOUNT', a) - known
-local count, tail = tonumber(state[2]), state[3]
-if fresh > 0 then
-  redis.call('SETRANGE', KEYS[1], first, redis.call('GET', a))
-  count, tail = count + fresh, ARGV[4]
-  redis.call('HSET', KEYS[2], 'count', count, 'tail', tail)
-  redis.call('SPUBLISH', ARGV[2], ARGV[3] .. struct.pack('<I4I4', count, fresh) .. state[3] .. tail)
-end
-redis.call('DEL', a, b)
-return {1, count, fresh, tail}
-";
+const MERGE: &str = include_str!("lua/merge.lua");
 
 /// KEYS bits, state; ARGV epoch, a new tail, last bit, format, boxes, shards.
 ///
@@ -94,24 +57,10 @@ return {1, count, fresh, tail}
 /// epoch before this one. Answers the state there is then.
 ///
 /// The bitmap gets its full length at once: growing a large string costs milliseconds.
-const PREPARE: &str = r"
-local epoch = redis.call('HGET', KEYS[2], 'epoch')
-if not epoch or tonumber(epoch) < tonumber(ARGV[1]) then
-  if epoch then redis.call('UNLINK', KEYS[1]) end
-  redis.call('SETBIT', KEYS[1], ARGV[3], redis.call('GETBIT', KEYS[1], ARGV[3]))
-  redis.call('HSET', KEYS[2], 'epoch', ARGV[1], 'count', redis.call('BITCOUNT', KEYS[1]),
-    'tail', ARGV[2], 'format', ARGV[4], 'boxes', ARGV[5], 'shards', ARGV[6])
-end
-return redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail', 'format', 'boxes', 'shards')
-";
+const PREPARE: &str = include_str!("lua/prepare.lua");
 
 /// KEYS bits, state; ARGV epoch. Writes what is there already: whether anything can be written.
-const PROBE: &str = r"
-local state = redis.call('HMGET', KEYS[2], 'epoch', 'count', 'tail')
-if state[1] ~= ARGV[1] then return {0, state[1]} end
-redis.call('HSET', KEYS[2], 'epoch', state[1])
-return {1, tonumber(state[2]), 0, state[3]}
-";
+const PROBE: &str = include_str!("lua/probe.lua");
 
 /// Fields of a state, in the order of [`State::read`].
 const FIELDS: [&str; 6] = ["epoch", "count", "tail", "format", "boxes", "shards"];
@@ -242,7 +191,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Reads the answer of `apply`, `merge` and `probe`.
-    pub fn read(value: &Value) -> RedisResult<Self> {
+    pub fn read(value: &Value) -> Result<Self, Trouble> {
         let Value::Array(parts) = value else { return Err(unexpected(value)) };
         match parts.as_slice() {
             [Value::Int(1), Value::Int(count), Value::Int(fresh), Value::BulkString(tail)] => {
@@ -300,7 +249,7 @@ impl State {
     }
 
     /// Reads the answer. `None`: there is no such key range.
-    pub fn read(value: Value) -> RedisResult<Option<Self>> {
+    pub fn read(value: Value) -> Result<Option<Self>, Trouble> {
         type Fields =
             (Option<u64>, Option<u32>, Option<Vec<u8>>, Option<u32>, Option<u32>, Option<u32>);
         let (epoch, count, tail, format, boxes, shards): Fields = redis::from_redis_value(value)?;
@@ -312,7 +261,7 @@ impl State {
                 position: Position { count, tail },
                 layout: Layout { format, boxes, shards },
             })),
-            _ => Err(damaged("the state of a key range lacks fields")),
+            _ => Err(Trouble::Unexpected("the state of a key range lacks fields".to_owned())),
         }
     }
 }
@@ -361,12 +310,8 @@ impl Update {
     }
 }
 
-fn unexpected(value: &Value) -> RedisError {
-    damaged(&format!("unexpected answer of a script: {value:?}"))
-}
-
-fn damaged(what: &str) -> RedisError {
-    RedisError::from((redis::ErrorKind::UnexpectedReturnType, "Redis", what.to_owned()))
+fn unexpected(value: &Value) -> Trouble {
+    Trouble::Unexpected(format!("unexpected answer of a script: {value:?}"))
 }
 
 #[cfg(test)]

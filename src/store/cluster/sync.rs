@@ -8,13 +8,14 @@ use actors::{
     board::Offset,
     store::{Words, words_for},
 };
-use redis::{ErrorKind, RedisError, RedisResult, Value};
+use redis::Value;
 
 use super::{
     keys::Keys,
     layout::{self, Kept},
     nodes::Nodes,
     script::{BATCH_MAX, Outcome, Position, Scripts, Sender, State},
+    trouble::Trouble,
 };
 
 /// Bytes read in one call: a tenth of a millisecond of Redis' time, 20 ms of a network of 100 Mbit/s.
@@ -55,7 +56,7 @@ impl Bits<'_> {
         keys: &Keys,
         boxes: u32,
         deadline: Instant,
-    ) -> RedisResult<Option<(State, Words)>> {
+    ) -> Result<Option<(State, Words)>, Trouble> {
         let Some(state) = layout::state(self.nodes, keys, deadline).await? else {
             return Ok(None);
         };
@@ -68,7 +69,7 @@ impl Bits<'_> {
             let piece = self.nodes.command(keys.slot, deadline, &read).await?;
             let Value::BulkString(piece) = piece else {
                 let text = "GETRANGE answered something else than bytes";
-                return Err(RedisError::from((ErrorKind::UnexpectedReturnType, text)));
+                return Err(Trouble::Unexpected(text.to_owned()));
             };
             bytes.extend(piece);
             // A shorter string is one of a range that was just made anew; the rest is 0.
@@ -89,7 +90,7 @@ impl Bits<'_> {
         sender: Sender,
         lacking: &[u64],
         deadline: Instant,
-    ) -> RedisResult<Put> {
+    ) -> Result<Put, Trouble> {
         let count: u64 = lacking.iter().map(|word| u64::from(word.count_ones())).sum();
         if count > APPLY_BOXES as u64 {
             let bytes: Vec<u8> = lacking.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -111,7 +112,7 @@ impl Bits<'_> {
         sender: Sender,
         bytes: &[u8],
         deadline: Instant,
-    ) -> RedisResult<Put> {
+    ) -> Result<Put, Trouble> {
         let mut put = Put::default();
         for (at, piece) in bytes.chunks(MERGE_BYTES).enumerate() {
             // Bytes of nothing at the end would lengthen the bitmap.
@@ -134,14 +135,11 @@ impl Bits<'_> {
         kept: &Kept,
         deadline: Instant,
         repaired: &mut u64,
-    ) -> RedisResult<(State, Words)> {
+    ) -> Result<(State, Words), Trouble> {
         loop {
             match self.read(keys, boxes, deadline).await? {
                 Some((state, words)) if state.epoch >= kept.epoch => return Ok((state, words)),
-                _ if Instant::now() > deadline => {
-                    let text = "a key range changes as fast as it is read".to_owned();
-                    return Err(RedisError::from((ErrorKind::Io, "no agreement", text)));
-                }
+                _ if Instant::now() > deadline => return Err(Trouble::NoAgreement),
                 _ => {
                     *repaired += 1;
                     layout::prepare(self.nodes, self.scripts, keys, boxes, kept, deadline).await?;
@@ -152,22 +150,16 @@ impl Bits<'_> {
 }
 
 impl Put {
-    fn accept(&mut self, answer: &Value) -> RedisResult<()> {
+    fn accept(&mut self, answer: &Value) -> Result<(), Trouble> {
         match Outcome::read(answer)? {
             Outcome::Applied { fresh, after } => {
                 self.fresh += u64::from(fresh);
                 self.after = Some(after);
                 Ok(())
             }
-            Outcome::Foreign(epoch) => Err(other_epoch(epoch)),
+            Outcome::Foreign(epoch) => Err(Trouble::Reset(epoch)),
         }
     }
-}
-
-/// A script was not for the epoch that a key range has by now.
-pub fn other_epoch(epoch: Option<u64>) -> RedisError {
-    let text = format!("the key range is of epoch {epoch:?} by now");
-    RedisError::from((ErrorKind::Client, "reset", text))
 }
 
 /// Words of `boxes` boxes from the bytes of a bitmap; whatever lies past the last box is 0.

@@ -1,5 +1,4 @@
-//! What an error of Redis means: whether it passes, whether waiting for a cluster is of any use, and what
-//! operators are told, in one line.
+//! What can go wrong with a cluster, and whether it passes.
 //!
 //! | Redis says | because | then |
 //! | --- | --- | --- |
@@ -26,16 +25,63 @@
 //! at once. A plain client that is refused loses its connection. *Refused*: at once, because only people can
 //! change it. Either way the key range is probed until it takes checks again.
 
-use std::{sync::Arc, time::Duration};
+use deadpool_redis::PoolError;
+use redis::{ErrorKind, ParsingError, RedisError, ServerError, cluster::NodeAddress};
 
-use redis::{ErrorKind, RedisError, ServerError, cluster::NodeAddress};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-    time::timeout,
-};
+/// Why a cluster has not done what it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum Trouble {
+    /// What Redis answered, or why the client got no answer.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+    /// Why this node could not say who serves what.
+    #[error("{0}: {1}")]
+    At(NodeAddress, Box<Trouble>),
+    /// The pool of this node gave no connection.
+    #[error("no connection in time: {0}: {1}")]
+    NoConnection(NodeAddress, PoolError),
+    /// A line has lost every node.
+    #[error("not connected to any node of Redis")]
+    NotConnected,
+    /// There is nobody to ask.
+    #[error("no address of Redis")]
+    NoAddress,
+    /// Only so many hash slots have masters.
+    #[error("only {0} of 16384 hash slots are served")]
+    Incomplete(u32),
+    /// The hash slot of a key has no master.
+    #[error("the cluster is incomplete: nobody serves hash slot {0}")]
+    Unserved(u16),
+    /// A batch is on its master, and on too few replicas.
+    #[error("too few copies: {have} of {wanted} replicas have it")]
+    TooFewCopies {
+        /// Those that have it.
+        have: i64,
+        /// `redis.wait_replicas`
+        wanted: u32,
+    },
+    /// A script was for another epoch than this, which the key range has by now.
+    #[error("the key range is of epoch {0:?} by now")]
+    Reset(Option<u64>),
+    /// What is in memory is about to be forgotten.
+    #[error("the board is reset")]
+    Resetting,
+    /// A key range was not made for this board.
+    #[error("another geometry: {0}")]
+    AnotherGeometry(String),
+    /// A key range is made anew again and again.
+    #[error("no agreement: a key range changes as fast as it is read")]
+    NoAgreement,
+    /// Redis answered something that it never should.
+    #[error("{0}")]
+    Unexpected(String),
+}
 
-use super::access::Access;
+impl From<ParsingError> for Trouble {
+    fn from(error: ParsingError) -> Self {
+        Self::Redis(error.into())
+    }
+}
 
 /// Codes of answers that may be others in a moment.
 const PASSING: [&str; 12] = [
@@ -54,7 +100,22 @@ const PASSING: [&str; 12] = [
 ];
 
 /// Whether trying again may help.
-pub fn is_passing(error: &RedisError) -> bool {
+pub fn is_passing(problem: &Trouble) -> bool {
+    let error = match problem {
+        Trouble::Redis(error) => error,
+        Trouble::At(_, problem) => return is_passing(problem),
+        Trouble::NoConnection(..)
+        | Trouble::NotConnected
+        | Trouble::Unserved(_)
+        | Trouble::NoAgreement => return true,
+        Trouble::NoAddress
+        | Trouble::Incomplete(_)
+        | Trouble::TooFewCopies { .. }
+        | Trouble::Reset(_)
+        | Trouble::Resetting
+        | Trouble::AnotherGeometry(_)
+        | Trouble::Unexpected(_) => return false,
+    };
     match error.clone().into_server_errors() {
         // Of a pipeline: one answer for each command that failed.
         Some(answers) => answers.iter().any(|(_, answer)| passes(answer)),
@@ -77,170 +138,33 @@ pub fn is_unknown_script(error: &RedisError) -> bool {
     error.code() == Some("NOSCRIPT")
 }
 
-/// An error in one line, whatever is in it.
-pub fn one_line(error: &RedisError) -> String {
-    error.to_string().split(['\r', '\n']).map(str::trim).collect::<Vec<_>>().join(" ")
+/// A problem in one line, whatever is in it.
+pub fn one_line(problem: &Trouble) -> String {
+    joined(&problem.to_string())
 }
 
-/// What operators are told of a cluster that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Explanation {
-    /// One line: which node, what it does, and the way out.
-    pub text: String,
-    /// Waiting is of no use: somebody has to change something.
-    pub is_final: bool,
-}
-
-/// What can be read from the answer itself: its sign, and what it means to `setting`.
-const MEANINGS: [(&str, &str); 8] = [
-    ("cluster support disabled", "it is a single Redis: start it with cluster-enabled yes"),
-    ("NOAUTH", "it wants a password"),
-    ("WRONGPASS", "authentication failed: wrong user or password"),
-    ("AuthenticationFailed", "authentication failed: wrong user or password"),
-    ("NOPERM", "the user may too little: docs/CLUSTER.md has the line for ACL SETUSER"),
-    // The client's own name of the same.
-    ("NoPerm", "the user may too little: docs/CLUSTER.md has the line for ACL SETUSER"),
-    ("DENIED", "it runs in protected mode and lets nobody in from other machines"),
-    ("certificate", "its certificate is not trusted: redis.ca_file names those that are"),
-];
-
-/// The meaning of a problem that waiting does not solve.
-pub fn meaning(problem: &RedisError) -> Option<Explanation> {
-    let told = one_line(problem);
-    let (_, meaning) = MEANINGS.iter().find(|(sign, _)| told.contains(sign))?;
-    Some(Explanation { text: format!("{meaning} ({})", bare(problem)), is_final: true })
-}
-
-/// What is wrong with the nodes of `access`, as far as their answers or a look at who answers there tell.
-pub async fn explain(access: &Access, problem: &RedisError) -> Explanation {
-    if let Some(explanation) = meaning(problem) {
-        return explanation;
-    }
-    let mut told = Vec::new();
-    // Others have been understood, and lack something.
-    if matches!(problem.kind(), ErrorKind::Parse | ErrorKind::Io) {
-        for node in &access.seeds {
-            let speaker = Speaker::at(access.reached(node), access.connect_timeout).await;
-            told.push(speaker.judge(node, access));
-        }
-    }
-    let is_final = !told.is_empty() && told.iter().flatten().all(|told| told.is_final);
-    match told.iter().position(Option::is_some) {
-        Some(at) => {
-            let text = told.swap_remove(at).map(|told| told.text).unwrap_or_default();
-            // Another one that is not there yet may be the right one.
-            Explanation { text, is_final: is_final && told.iter().all(Option::is_some) }
-        }
-        None => Explanation { text: bare(problem), is_final: false },
-    }
-}
-
-/// An error without the words that the client's errors begin with.
-fn bare(problem: &RedisError) -> String {
-    let detail = problem.detail().map_or_else(|| one_line(problem), str::to_owned);
-    detail.split(['\r', '\n']).map(str::trim).collect::<Vec<_>>().join(" ")
-}
-
-/// Who answers at an address.
-#[derive(Debug, PartialEq, Eq)]
-enum Speaker {
-    /// Redis, in the clear.
-    Redis,
-    /// Somebody who speaks TLS.
-    Tls,
-    /// Somebody else; how the answer begins.
-    Other(String),
-    /// Somebody who hangs up at once.
-    HangsUp,
-    /// Nobody, or not in time.
-    Nobody,
-}
-
-/// A ping as people type it, and the empty line that ends a request of HTTP. Redis passes over that.
-const GREETING: &[u8] = b"PING\r\n\r\n";
-
-impl Speaker {
-    async fn at(address: &NodeAddress, patience: Duration) -> Self {
-        let asked = Self::greeted(address, patience, GREETING).await;
-        // A Redis that speaks TLS hangs up on whatever is none, without a word.
-        if asked == Self::HangsUp
-            && let Some(hello) = hello()
-            && Self::greeted(address, patience, &hello).await == Self::Tls
-        {
-            return Self::Tls;
-        }
-        asked
-    }
-
-    async fn greeted(address: &NodeAddress, patience: Duration, greeting: &[u8]) -> Self {
-        let asked = async {
-            let mut stream = TcpStream::connect((address.host(), address.port())).await?;
-            stream.write_all(greeting).await?;
-            let mut answer = [0; 24];
-            let read = stream.read(&mut answer).await;
-            Ok::<_, std::io::Error>(read.map_or(Self::HangsUp, |read| Self::of(&answer[..read])))
-        };
-        timeout(patience, asked).await.ok().and_then(Result::ok).unwrap_or(Self::Nobody)
-    }
-
-    fn of(answer: &[u8]) -> Self {
-        match answer {
-            [] => Self::HangsUp,
-            [b'+' | b'-', ..] => Self::Redis,
-            // A record of any version that holds an alert or the server's hello (RFC 8446 §5.1).
-            [21 | 22, 3, ..] => Self::Tls,
-            other => {
-                let shown = String::from_utf8_lossy(other);
-                Self::Other(shown.lines().next().unwrap_or_default().trim().to_owned())
-            }
-        }
-    }
-
-    fn judge(self, node: &NodeAddress, access: &Access) -> Option<Explanation> {
-        let (host, setting) = (node, access.setting);
-        let (text, is_final) = match (self, &access.tls) {
-            (Self::Redis, Some(_)) => {
-                (format!("{host} ({setting}) speaks no TLS: write redis:// for rediss://"), true)
-            }
-            (Self::Tls, None) => {
-                (format!("{host} ({setting}) speaks TLS: write rediss://{host}"), true)
-            }
-            (Self::HangsUp, None) => {
-                let text = format!(
-                    "{host} ({setting}) hangs up without an answer: if it speaks TLS, write rediss://{host}"
-                );
-                (text, false)
-            }
-            (Self::Other(answer), _) => {
-                (format!("{host} ({setting}) is no Redis: it answers {answer:?}"), true)
-            }
-            _ => return None,
-        };
-        Some(Explanation { text, is_final })
-    }
-}
-
-/// How TLS begins; `None` where this process has no cryptography.
-fn hello() -> Option<Vec<u8>> {
-    let provider = rustls::crypto::CryptoProvider::get_default()?.clone();
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .ok()?
-        .with_root_certificates(rustls::RootCertStore::empty())
-        .with_no_client_auth();
-    let name = "localhost".try_into().ok()?;
-    let mut hello = Vec::new();
-    rustls::ClientConnection::new(Arc::new(config), name).ok()?.write_tls(&mut hello).ok()?;
-    Some(hello)
+/// The lines of `text` as one.
+pub fn joined(text: &str) -> String {
+    text.split(['\r', '\n']).map(str::trim).collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
+    use std::io;
+
     use super::*;
 
-    fn answer(bytes: &str) -> RedisError {
+    pub fn answer(bytes: &str) -> Trouble {
         let value = redis::parse_redis_value(bytes.as_bytes()).expect("RESP");
-        value.extract_error().expect_err("an error")
+        value.extract_error().expect_err("an error").into()
+    }
+
+    pub fn broken(error: impl Into<io::Error>) -> Trouble {
+        Trouble::Redis(error.into().into())
+    }
+
+    pub fn at(problem: Trouble) -> Trouble {
+        Trouble::At(NodeAddress::new("a", 7), Box::new(problem))
     }
 
     /// Every row of the table above, in Redis' own words.
@@ -273,26 +197,34 @@ mod tests {
             ("ERR unknown command", false),
             ("SOMETHING new", false),
         ] {
-            assert_eq!(is_passing(&answer(&format!("-{told}\r\n"))), passing, "{told}");
+            let told = format!("-{told}\r\n");
+            assert_eq!(is_passing(&answer(&told)), passing, "{told}");
+            assert_eq!(is_passing(&at(answer(&told))), passing, "{told}");
         }
-        let broken = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
-        assert!(is_passing(&broken.into()));
-        assert!(is_passing(&std::io::Error::from(std::io::ErrorKind::TimedOut).into()));
+        assert!(is_passing(&broken(io::ErrorKind::ConnectionReset)));
+        assert!(is_passing(&broken(io::ErrorKind::TimedOut)));
     }
 
     #[test]
-    fn what_only_people_can_change_is_not_waited_for() {
-        for told in [
-            "NOAUTH Authentication required.",
-            "WRONGPASS invalid username-password pair or user is disabled.",
-            "NOPERM No permissions to access a channel",
-            "DENIED Redis is running in protected mode",
-            "ERR This instance has cluster support disabled",
+    fn a_problem_that_the_server_finds_by_itself_passes_if_redis_may_solve_it() {
+        let slow = PoolError::Timeout(deadpool_redis::TimeoutType::Wait);
+        for (problem, passing) in [
+            (Trouble::NoConnection(NodeAddress::new("a", 7), slow), true),
+            (Trouble::NotConnected, true),
+            (Trouble::Unserved(7), true),
+            (Trouble::NoAgreement, true),
+            (Trouble::NoAddress, false),
+            (Trouble::Incomplete(7), false),
+            (Trouble::TooFewCopies { have: 0, wanted: 1 }, false),
+            (Trouble::Reset(Some(2)), false),
+            (Trouble::Resetting, false),
+            (Trouble::AnotherGeometry(String::new()), false),
+            (Trouble::Unexpected(String::new()), false),
+            (ParsingError::from("no number").into(), false),
         ] {
-            let meant = meaning(&answer(&format!("-{told}\r\n")));
-            assert!(meant.is_some_and(|meant| meant.is_final), "{told}");
+            assert_eq!(is_passing(&problem), passing, "{problem:?}");
+            assert_eq!(is_passing(&at(problem)), passing);
         }
-        assert_eq!(meaning(&answer("-CLUSTERDOWN The cluster is down\r\n")), None);
     }
 
     /// The table of the module documents each of them.
@@ -305,23 +237,5 @@ mod tests {
             let row = table.iter().find(|row| row.contains(&name));
             assert!(row.is_some_and(|row| row.ends_with("| again |") || row.contains("| again")));
         }
-    }
-
-    #[test]
-    fn who_answers_is_told_by_how_the_answer_begins() {
-        assert_eq!(Speaker::of(b"+PONG\r\n"), Speaker::Redis);
-        assert_eq!(Speaker::of(b"-NOAUTH Authentication required."), Speaker::Redis);
-        assert_eq!(Speaker::of(&[21, 3, 1, 0, 2, 2, 70]), Speaker::Tls);
-        assert_eq!(Speaker::of(&[22, 3, 3, 0, 122, 2]), Speaker::Tls);
-        assert_eq!(Speaker::of(b""), Speaker::HangsUp);
-        let http = Speaker::Other("HTTP/1.1 400 Bad Request".into());
-        assert_eq!(Speaker::of(b"HTTP/1.1 400 Bad Request"), http);
-    }
-
-    #[test]
-    fn an_error_of_several_lines_is_told_in_one() {
-        let error = RedisError::from((ErrorKind::Parse, "Redis", "a\nb\r\n  c".to_owned()));
-        assert_eq!(bare(&error), "a b  c");
-        assert!(!one_line(&error).contains('\n'));
     }
 }
