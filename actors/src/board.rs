@@ -2,7 +2,7 @@
 //!
 //! Owns the newtypes that keep a 1-based box id apart from a 0-based offset. A [`Board`] is a
 //! value that is handed around; nothing here is a constant or a global, because tests use small
-//! boards and a node may one day serve more than one.
+//! boards and a node serves more than one.
 
 use std::{fmt, ops::RangeInclusive};
 

@@ -25,7 +25,7 @@ use std::{
 use actix::{Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, ResponseFuture};
 use futures_util::future::join_all;
 use tokio::{
-    sync::{oneshot, watch},
+    sync::watch,
     time::{Sleep, sleep},
 };
 
@@ -43,6 +43,7 @@ use crate::{
     settings::BroadcasterSettings,
     stats::Stats,
     vital::Vital,
+    waiters::Waiters,
     wires::{AttachHub, HubLink},
 };
 
@@ -51,7 +52,7 @@ struct Flight {
     began: Instant,
     handed_out: Pin<Box<dyn Future<Output = ()>>>,
     /// Whom to tell when it was.
-    tell: Vec<oneshot::Sender<()>>,
+    tell: Waiters,
 }
 
 /// The one actor that numbers updates.
@@ -64,13 +65,13 @@ pub struct Broadcaster {
     waiting: Vec<u32>,
     already: Vec<(BoxId, Arc<SessionLink>)>,
     /// Whom to tell when what is in `waiting` was handed out.
-    tell: Vec<oneshot::Sender<()>>,
+    tell: Waiters,
     flight: Option<Flight>,
     pace: Pace,
     /// What comes within the next moment shall be in the next flush.
     gathering: bool,
     timer: Option<Pin<Box<Sleep>>>,
-    drains: Vec<oneshot::Sender<()>>,
+    drains: Waiters,
     board: Arc<Board>,
     census: Census,
     /// Number of the last pulse.
@@ -102,12 +103,12 @@ impl Broadcaster {
             total,
             waiting: Vec::new(),
             already: Vec::new(),
-            tell: Vec::new(),
+            tell: Waiters::default(),
             flight: None,
             pace: Pace::new(settings.interval, Instant::now()),
             gathering: false,
             timer: None,
-            drains: Vec::new(),
+            drains: Waiters::default(),
             _vital: vital,
         }
     }
@@ -190,10 +191,7 @@ impl Broadcaster {
         let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
         std::task::ready!(flight.handed_out.as_mut().poll(task));
         self.stats.flush_seconds.observe(flight.began.elapsed().as_secs_f64());
-        for told in flight.tell.drain(..) {
-            // Whoever asked may have given up.
-            let _ = told.send(());
-        }
+        flight.tell.tell();
         self.flight = None;
         Poll::Ready(())
     }
@@ -235,10 +233,7 @@ impl ActorFuture<Broadcaster> for Pacer {
         loop {
             std::task::ready!(actor.poll_flight(task));
             if actor.gathered() == 0 {
-                for drained in actor.drains.drain(..) {
-                    // Whoever asked may have given up.
-                    let _ = drained.send(());
-                }
+                actor.drains.tell();
                 return Poll::Pending;
             }
             if actor.gathering {
@@ -315,7 +310,7 @@ impl Handler<BoxesChecked> for Broadcaster {
 /// sessions.
 struct Forgetting {
     hubs: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    forgotten: Option<oneshot::Sender<()>>,
+    forgotten: Waiters,
 }
 
 impl ActorFuture<Broadcaster> for Forgetting {
@@ -336,17 +331,14 @@ impl ActorFuture<Broadcaster> for Forgetting {
             actor.begin_again();
             let hubs = join_all(actor.hubs.iter().map(|hub| hub.forget.send(BoardForgotten)));
             self.hubs = Some(Box::pin(async move {
-                // A hub that is gone takes the node down.
+                // A hub that is gone takes the node down, or the board is closed.
                 hubs.await;
             }));
         }
         if let Some(hubs) = &mut self.hubs {
             std::task::ready!(hubs.as_mut().poll(task));
         }
-        if let Some(forgotten) = self.forgotten.take() {
-            // Whoever asked may have given up.
-            let _ = forgotten.send(());
-        }
+        self.forgotten.tell();
         Poll::Ready(())
     }
 }
@@ -355,12 +347,10 @@ impl Handler<ForgetBoard> for Broadcaster {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: ForgetBoard, ctx: &mut Self::Context) -> Self::Result {
-        let (forgotten, all_forgotten) = oneshot::channel();
-        ctx.wait(Forgetting { hubs: None, forgotten: Some(forgotten) });
-        Box::pin(async move {
-            // As below.
-            let _ = all_forgotten.await;
-        })
+        let mut forgotten = Waiters::default();
+        let all_forgotten = forgotten.wait();
+        ctx.wait(Forgetting { hubs: None, forgotten });
+        all_forgotten
     }
 }
 
@@ -377,12 +367,7 @@ impl Handler<Drain> for Broadcaster {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        let (drained, all_drained) = oneshot::channel();
-        self.drains.push(drained);
-        Box::pin(async move {
-            // An error means the broadcaster is gone, and with it what it had to pass on.
-            let _ = all_drained.await;
-        })
+        self.drains.wait()
     }
 }
 

@@ -1,17 +1,17 @@
-//! The game: one board of checkboxes, the shards that hold it and the sessions that play on it.
+//! The game: boards of checkboxes, the shards that hold them and the sessions that play on them.
 //!
 //! All state and behaviour live here; Redis, HTTP routes and settings files do not. The modules in
 //! the order a check meets them:
 //!
 //! ```text
-//! socket ─▶ session ─▶ shard ─▶ store ─▶ shard.learn ─▶ broadcaster ─▶ hub ─▶ session ─▶ socket
+//! socket ─▶ session ─▶ courier ─▶ shard ─▶ store ─▶ ledger.learn ─▶ broadcaster ─▶ hub ─▶ session ─▶ socket
 //! ```
 //!
-//! - [`board`] is geometry, [`protocol`] is bytes, [`messages`] is who tells whom what.
+//! - [`board`] is geometry, [`protocol`] is bytes, [`messages`] and [`wires`] are who tells whom what.
 //! - A [`session`] owns one socket. It sends checks and range requests to the [`shard`] of the box.
 //! - A shard owns the bits of one key range. It commits checks in groups to the [`store`] and only
 //!   then flips their bits and tells the [`broadcaster`].
-//! - The broadcaster numbers flips, encodes a batch once and hands it to one hub per [`worker`]
+//! - The broadcaster numbers flips, encodes a batch once and hands it to the board's hub on each [`worker`]
 //!   thread, which hands it to that thread's sessions.
 //! - A [`table`] is a board in play, with its shards and its broadcaster; a [`node`] has one or more of them, and each
 //!   HTTP [`worker`] thread a desk for each. [`stats`] counts; [`live`] has the settings that may change
@@ -44,6 +44,7 @@ pub mod table;
 pub mod node;
 pub mod operator;
 mod interval;
+pub mod waiters;
 #[cfg(feature = "faults")]
 pub mod faults;
 

@@ -17,7 +17,7 @@ use crate::{
     board::BoxId,
     broadcaster::batch::Batch,
     player::{Player, SessionId},
-    protocol::{Close, Refusal, Version},
+    protocol::{Refusal, Version},
 };
 
 /// What a session is told by those who share its node.
@@ -47,7 +47,7 @@ pub enum ToSession {
     /// flush, so that repeating many checks does not fill the mailbox.
     AlreadyChecked(Vec<BoxId>),
     /// From anybody: something waits for you outside of your mailbox: output that did not go into your
-    /// socket at once, own checks that were refused, or word that something did not fit in here.
+    /// socket at once, own checks that were refused, the end, or word that something did not fit in here.
     LookAround,
     /// From its hub: time for a Ping.
     PingDue,
@@ -58,8 +58,6 @@ pub enum ToSession {
         /// Second at which it was last heard: another one by now, and it is not silent.
         seen_s: u32,
     },
-    /// From its hub: end the connection.
-    End(Close),
 }
 
 /// How everybody else reaches a session.

@@ -1,5 +1,5 @@
-//! Every message between actors but those to a session ([`ToSession`](crate::link::ToSession)), in the order a
-//! check meets them. Each line reads "sender → receiver: why".
+//! Every message between actors but those to a session ([`ToSession`](crate::link::ToSession)) and
+//! [`AttachHub`](crate::wires::AttachHub), which carries a hub's recipients; in the order a check meets them. Each line reads "sender → receiver: why".
 //!
 //! Commands are imperative, events past tense, ticks end in `Due`. Nothing here is awaited along
 //! broadcaster → hub → session; the one answer that is waited for there is the hub's "handed out",
@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use actix::Message;
 use bytes::{Bytes, BytesMut};
-use tokio::sync::oneshot;
 
 use crate::{
     board::{BoxId, BoxRange, Generation, Offset},
@@ -18,6 +17,7 @@ use crate::{
     protocol::Close,
     shard::commit::Asker,
     store::Words,
+    waiters::Waiters,
 };
 
 /// session → hub: put me on your list and tell me the total, in one step.
@@ -105,7 +105,7 @@ pub struct BoxesChecked {
     /// Checks of boxes whose bit had flipped before.
     pub already: Vec<(BoxId, Arc<SessionLink>)>,
     /// Whom to tell when every hub has handed out what flipped.
-    pub handed_out: Vec<oneshot::Sender<()>>,
+    pub handed_out: Waiters,
 }
 
 /// broadcaster → hub: hand this to every session; the answer says that it was.

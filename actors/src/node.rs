@@ -1,15 +1,15 @@
 //! A running node: its threads, clock and counters, and the boards in play on it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, btree_map::Entry},
     sync::{
-        Arc, Mutex, MutexGuard, RwLock,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 use futures_util::future::join_all;
-use tokio::sync::watch;
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     clock::Clock,
@@ -17,13 +17,47 @@ use crate::{
     protocol::Close,
     rules::{Free, Rules},
     settings::NodeSettings,
-    stats::Metrics,
+    stats::{Metrics, Stats},
     store::{Store, StoreError},
     table::{OpenError, Table, TableParts, Threads},
     vital::Fatal,
 };
 
-const UNPOISONED: &str = "nothing panics under this lock";
+/// A name, and what has it.
+enum Place {
+    /// A board that is being loaded.
+    Opening,
+    /// One that may be found.
+    InPlay(Arc<Table>),
+    /// One that is being brought to rest and is not found any more.
+    Closing(Arc<Table>),
+}
+
+impl Place {
+    fn table(&self) -> Option<&Arc<Table>> {
+        match self {
+            Self::Opening => None,
+            Self::InPlay(table) | Self::Closing(table) => Some(table),
+        }
+    }
+}
+
+/// Keeps a name, and counters, for a board that is being loaded; if none comes of it they are given back.
+struct Taken<'n> {
+    node: &'n Node,
+    name: &'n str,
+    stats: Arc<Stats>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let mut tables = self.node.places();
+        if matches!(tables.get(self.name), Some(Place::Opening)) {
+            tables.remove(self.name);
+            self.stats.forget();
+        }
+    }
+}
 
 /// One running node: what its workers and its operator share.
 pub struct Node {
@@ -40,9 +74,9 @@ pub struct Node {
     threads: Threads,
     main: Arc<Table>,
     /// By the names of their boards, the main one among them.
-    tables: RwLock<BTreeMap<String, Arc<Table>>>,
-    /// Those that are taken, also by boards that are being opened or closed.
-    names: Mutex<BTreeSet<String>>,
+    tables: Mutex<BTreeMap<String, Place>>,
+    /// Told of each table that has been closed.
+    closed: Notify,
     draining: AtomicBool,
 }
 
@@ -61,7 +95,8 @@ impl Node {
         let rules = Arc::new(Free);
         let parts = TableParts { settings, store, rules, stats, threads: &threads, fatal: &fatal };
         let main = Table::open(parts).await?;
-        let tables = BTreeMap::from([(main.board.name().to_owned(), main.clone())]);
+        let name = main.board.name().to_owned();
+        let tables = Mutex::new(BTreeMap::from([(name, Place::InPlay(main.clone()))]));
         Ok(Arc::new(Self {
             settings,
             live: watch::Sender::new(settings.live),
@@ -70,8 +105,8 @@ impl Node {
             fatal,
             threads,
             main,
-            names: Mutex::new(tables.keys().cloned().collect()),
-            tables: RwLock::new(tables),
+            tables,
+            closed: Notify::new(),
             draining: AtomicBool::new(false),
         }))
     }
@@ -81,65 +116,95 @@ impl Node {
         &self.main
     }
 
-    fn names(&self) -> MutexGuard<'_, BTreeSet<String>> {
-        self.names.lock().expect(UNPOISONED)
+    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
+        self.tables.lock().expect("nothing panics under this lock")
     }
 
     /// The board of this name, if it is in play.
     pub fn table(&self, name: &str) -> Option<Arc<Table>> {
-        self.tables.read().expect(UNPOISONED).get(name).cloned()
+        match self.places().get(name) {
+            Some(Place::InPlay(table)) => Some(table.clone()),
+            _ => None,
+        }
     }
 
-    /// All boards in play.
-    pub fn tables(&self) -> Vec<Arc<Table>> {
-        self.tables.read().expect(UNPOISONED).values().cloned().collect()
+    /// All boards, those that are being closed among them.
+    pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
+        self.places().values().filter_map(Place::table).cloned().collect()
     }
 
     /// Opens another board on the threads there are, under the name that its store has for it.
     ///
     /// # Errors
-    /// If it cannot be loaded, or there is one of that name.
+    /// If it cannot be loaded, there is one of that name, or the node is being brought to rest.
     pub async fn open(
         &self,
         store: Arc<dyn Store>,
         rules: Arc<dyn Rules>,
     ) -> Result<Arc<Table>, OpenError> {
         let name = store.board().name().to_owned();
-        if !self.names().insert(name.clone()) {
-            return Err(OpenError::Taken(name));
+        match self.places().entry(name.clone()) {
+            Entry::Occupied(_) => return Err(OpenError::Taken(name)),
+            Entry::Vacant(place) => _ = place.insert(Place::Opening),
         }
-        let (settings, stats) = (self.settings, Arc::new(self.metrics.board(&name)));
-        let (threads, fatal) = (&self.threads, &self.fatal);
-        let parts = TableParts { settings, store, rules, stats, threads, fatal };
-        let opened = Table::open(parts).await;
-        match &opened {
-            Ok(table) => {
-                self.tables.write().expect(UNPOISONED).insert(name, table.clone());
-                if self.is_draining() {
-                    table.begin_draining();
-                }
+        let stats = Arc::new(self.metrics.board(&name));
+        let _taken = Taken { node: self, name: &name, stats: stats.clone() };
+        let parts = TableParts {
+            settings: self.settings,
+            store,
+            rules,
+            stats,
+            threads: &self.threads,
+            fatal: &self.fatal,
+        };
+        let table = Table::open(parts).await?;
+        let is_late = {
+            let mut places = self.places();
+            // Under the lock: who begins to drain after this finds the board.
+            let is_late = self.is_draining();
+            if !is_late {
+                places.insert(name.clone(), Place::InPlay(table.clone()));
             }
-            Err(_) => _ = self.names().remove(&name),
+            is_late
+        };
+        if is_late {
+            // Nobody has found it.
+            table.close_store().await?;
+            table.end().await;
+            return Err(OpenError::Stopping);
         }
-        opened
+        Ok(table)
     }
 
     /// Closes a board: commits and announces what was accepted, ends its sessions with `close`, and gives its memory
-    /// back. Not the main one, which ends with the node. Whether there was one of that name.
+    /// back. Not the main one, which ends with the node. Whether there was one of that name. Goes on to its end
+    /// even if nobody waits for it any more.
     ///
     /// # Errors
     /// If a restart would not find all that was acknowledged on it.
-    pub async fn close(&self, name: &str, close: Close) -> Result<bool, StoreError> {
-        if name == self.main.board.name() {
-            return Ok(false);
-        }
-        let table = self.tables.write().expect(UNPOISONED).remove(name);
-        let Some(table) = table else { return Ok(false) };
-        table.drain(close).await;
-        let saved = table.close_store().await;
-        table.end().await;
-        self.names().remove(name);
-        saved.map(|()| true)
+    pub async fn close(self: &Arc<Self>, name: &str, close: Close) -> Result<bool, StoreError> {
+        let table = match self.places().get_mut(name) {
+            Some(place @ Place::InPlay(_)) if name != self.main.board.name() => {
+                let table = place.table().expect("it is in play").clone();
+                *place = Place::Closing(table.clone());
+                table
+            }
+            _ => return Ok(false),
+        };
+        let (node, name) = (self.clone(), name.to_owned());
+        let (told, saved) = oneshot::channel();
+        self.threads.spawn(async move {
+            table.drain(close).await;
+            let saved = table.close_store().await;
+            table.end().await;
+            node.places().remove(&name);
+            node.closed.notify_waiters();
+            // Whoever asked may have given up.
+            let _ = told.send(saved);
+        });
+        let saved = saved.await;
+        saved.unwrap_or_else(|_| Err(StoreError::Unavailable("the node has ended".into())))?;
+        Ok(true)
     }
 
     /// WebSocket sessions open now, on all boards.
@@ -167,12 +232,19 @@ impl Node {
         join_all(self.tables().iter().map(|table| table.drain(close))).await;
     }
 
-    /// Closes the stores and stops the actors' threads.
+    /// Closes the stores and stops the actors' threads, once the boards that are being closed are.
     ///
     /// # Errors
     /// A restart would not find all that was acknowledged. As long as that can still change, it is waited for.
     pub async fn stop(&self) -> Result<(), StoreError> {
         self.fatal.expect();
+        loop {
+            let closed = self.closed.notified();
+            if !self.places().values().any(|place| matches!(place, Place::Closing(_))) {
+                break;
+            }
+            closed.await;
+        }
         let tables = self.tables();
         let saved = join_all(tables.iter().map(|table| table.close_store())).await;
         self.threads.stop();

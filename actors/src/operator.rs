@@ -24,7 +24,7 @@ impl Table {
     /// many were unchecked before. One call at a time is the pace of the node's flushes.
     pub async fn merge(&self, shard: ShardIndex, offsets: Vec<Offset>) -> Result<u32, StoreError> {
         if self.is_draining() {
-            return Err(StoreError::Unavailable("the server is stopping".into()));
+            return Err(StoreError::Unavailable("the board is being closed".into()));
         }
         let generation = self.generation();
         self.store().commit(shard, offsets.clone().into()).await?;

@@ -2,13 +2,42 @@
 
 use std::fmt;
 
-use crate::{board::BoxId, protocol::Refusal};
+use crate::{
+    board::BoxId,
+    protocol::{Close, Refusal},
+};
+
+/// Why a check is not even asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forbidden {
+    /// Nothing may be checked.
+    ReadOnly,
+    /// This box is set aside.
+    Reserved,
+}
+
+impl Forbidden {
+    /// What a `v=2` client is told.
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::ReadOnly => Refusal::ReadOnly,
+            Self::Reserved => Refusal::Reserved,
+        }
+    }
+
+    /// How a plain client's connection ends.
+    pub fn close(self) -> Close {
+        match self {
+            Self::ReadOnly => Close::READ_ONLY,
+            Self::Reserved => Close::RESERVED,
+        }
+    }
+}
 
 /// Asked for each check before it leaves its session, on that session's thread: answers from memory, at once.
 pub trait Rules: fmt::Debug + Send + Sync + 'static {
-    /// Why the board does not take a check of this box, if it does not: [`Refusal::ReadOnly`] or
-    /// [`Refusal::Reserved`].
-    fn refuses(&self, id: BoxId) -> Option<Refusal>;
+    /// Why the board does not take a check of this box, if it does not.
+    fn forbid(&self, id: BoxId) -> Option<Forbidden>;
 }
 
 /// Every box may be checked by everybody.
@@ -16,7 +45,7 @@ pub trait Rules: fmt::Debug + Send + Sync + 'static {
 pub struct Free;
 
 impl Rules for Free {
-    fn refuses(&self, _: BoxId) -> Option<Refusal> {
+    fn forbid(&self, _: BoxId) -> Option<Forbidden> {
         None
     }
 }
@@ -26,7 +55,7 @@ impl Rules for Free {
 pub struct ReadOnly;
 
 impl Rules for ReadOnly {
-    fn refuses(&self, _: BoxId) -> Option<Refusal> {
-        Some(Refusal::ReadOnly)
+    fn forbid(&self, _: BoxId) -> Option<Forbidden> {
+        Some(Forbidden::ReadOnly)
     }
 }

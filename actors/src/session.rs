@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use actix::{Actor as _, ActorContext, AsyncContext, Context};
+use actix::{ActorContext, AsyncContext, Context};
 use bytes::{Bytes, BytesMut};
 use tokio::net::TcpStream;
 
@@ -46,6 +46,7 @@ use crate::{
     protocol::{
         ClientMessage, Close, Refusal, Version, close_frame, put_refused_frame, refused_frame,
     },
+    rules::Forbidden,
     seats::Seat,
     settings::SessionSettings,
     shard::gate::NoRoom,
@@ -85,29 +86,29 @@ pub struct Session {
 }
 
 impl Session {
-    /// Starts a session on this thread, at the desk of the board that it plays on.
-    pub fn start_at(desk: Rc<Desk>, connection: Connection) {
+    /// Starts a session on this thread, at the desk of the board that it plays on: how everybody else reaches it.
+    pub fn start_at(desk: Rc<Desk>, connection: Connection) -> Arc<SessionLink> {
         let stats = &desk.table.stats;
         stats.connections_opened.inc();
         let counted = Counted::one(&stats.connections);
-        Self::create(|ctx| {
-            ctx.set_mailbox_capacity(desk.node.settings.session.mailbox);
-            let (inbox, now_s) = (ctx.address().recipient(), desk.node.clock.now_s());
-            let link =
-                Arc::new(SessionLink::new(inbox, connection.player, connection.version, now_s));
-            Self {
-                desk,
-                downlink: Rc::new(Downlink::new(link.clone(), connection.stream)),
-                link,
-                conversation: Conversation::new(connection.version),
-                timer: Timer::default(),
-                decoder: Decoder::default(),
-                unread: connection.unread,
-                watched: false,
-                _counted: counted,
-                _seat: connection.seat,
-            }
+        let mut ctx = Context::new();
+        ctx.set_mailbox_capacity(desk.node.settings.session.mailbox);
+        let (inbox, now_s) = (ctx.address().recipient(), desk.node.clock.now_s());
+        let link = SessionLink::new(inbox, connection.player, connection.version, now_s);
+        let link = Arc::new(link);
+        ctx.run(Self {
+            desk,
+            downlink: Rc::new(Downlink::new(link.clone(), connection.stream)),
+            link: link.clone(),
+            conversation: Conversation::new(connection.version),
+            timer: Timer::default(),
+            decoder: Decoder::default(),
+            unread: connection.unread,
+            watched: false,
+            _counted: counted,
+            _seat: connection.seat,
         });
+        link
     }
 
     fn settings(&self) -> &SessionSettings {
@@ -149,8 +150,8 @@ impl Session {
 
     fn perform(&mut self, effect: Effect) {
         match effect {
-            Effect::Ask(request) => match self.refusal(request) {
-                Some((id, reason)) => self.turn_away(id, reason),
+            Effect::Ask(request) => match self.forbidden(request) {
+                Some((id, reason)) => self.forbid(id, reason),
                 None => {
                     self.be_found(request);
                     self.ask(request);
@@ -205,7 +206,7 @@ impl Session {
                 let (shard, _) = table.board.locate(range.first());
                 let session = self.link.clone();
                 let read = ReadRange { range, sequence, session, begun: None };
-                // A shard that is gone takes the node down; until then the session just waits.
+                // A shard that is gone takes the node down, or its board is closed; until then the session just waits.
                 table.shard(shard).ranges.try_send(read).map_err(|_full| NoRoom::Mailbox)
             }
         }
@@ -231,24 +232,28 @@ impl Session {
     }
 
     /// Whether the rules of the board, or the player's rights, forbid what is to be asked.
-    fn refusal(&self, request: Request) -> Option<(BoxId, Refusal)> {
+    fn forbidden(&self, request: Request) -> Option<(BoxId, Forbidden)> {
         let Request::Check(id) = request else { return None };
         let reason = match self.link.player().rights.check {
-            true => self.desk.table.rules.refuses(id)?,
-            false => Refusal::ReadOnly,
+            true => self.desk.table.rules.forbid(id)?,
+            false => Forbidden::ReadOnly,
         };
         Some((id, reason))
     }
 
-    /// Refuses a check that was not asked yet: of an earlier one of the same box the answer is still to come.
-    fn turn_away(&mut self, id: BoxId, reason: Refusal) {
+    /// Tells a `v=2` client that a check was not asked: of an earlier one of the same box the answer is still to come.
+    fn turn_away(&self, id: BoxId, reason: Refusal) {
         self.stats().refused(reason.label());
-        match reason {
-            _ if self.link.version() == Version::V2 => {
-                self.downlink.say(refused_frame(id.get(), reason));
+        self.downlink.say(refused_frame(id.get(), reason));
+    }
+
+    fn forbid(&mut self, id: BoxId, reason: Forbidden) {
+        match self.link.version() {
+            Version::V2 => self.turn_away(id, reason.refusal()),
+            Version::Plain => {
+                self.stats().refused(reason.refusal().label());
+                self.close(reason.close());
             }
-            Refusal::Reserved => self.close(Close::RESERVED),
-            _ => self.close(Close::READ_ONLY),
         }
     }
 
@@ -299,8 +304,7 @@ impl Session {
         let was_lagging = self.downlink.close(close);
         let live = self.live();
         let time_to_drain = if was_lagging { live.close_timeout } else { live.drain_timeout };
-        self.conversation.let_go();
-        self.conversation.forget_answers();
+        self.conversation.end();
         self.timer.disarm();
         self.unread = Vec::new();
         self.heard();

@@ -23,7 +23,6 @@ use actix::{
     ResponseFuture, dev::SendError, fut::wrap_future,
 };
 use bytes::BytesMut;
-use tokio::sync::oneshot;
 
 use self::{
     bitmap::Bitmap,
@@ -42,6 +41,7 @@ use crate::{
     stats::Stats,
     store::{BoxFuture, OpenBatch, Store, StoreError},
     vital::Vital,
+    waiters::Waiters,
     wires::{BroadcasterLink, ShardDirectory},
 };
 
@@ -55,7 +55,7 @@ struct Committing {
 /// News on its way into the broadcaster's mailbox.
 struct HandingOver {
     places: Vec<Place>,
-    taken: Vec<oneshot::Sender<()>>,
+    taken: Waiters,
     accepted: Pin<Box<dyn Future<Output = ()>>>,
 }
 
@@ -71,13 +71,13 @@ pub struct Shard {
     ledger: Ledger<Arc<SessionLink>>,
     committing: Option<Committing>,
     /// Whom to tell when the broadcaster has taken the ledger's news over.
-    news_taken: Vec<oneshot::Sender<()>>,
+    news_taken: Waiters,
     /// Whom to tell when every hub has handed them out.
-    handed_out: Vec<oneshot::Sender<()>>,
+    handed_out: Waiters,
     handing_over: Option<HandingOver>,
-    drains: Vec<oneshot::Sender<()>>,
+    drains: Waiters,
     /// Who waits for every box to be forgotten. While anybody does, nothing is committed.
-    forgetting: Vec<oneshot::Sender<()>>,
+    forgetting: Waiters,
     _vital: Vital,
 }
 
@@ -118,11 +118,11 @@ impl Shard {
             directory: parts.directory,
             gate: parts.gate,
             committing: None,
-            news_taken: Vec::new(),
-            handed_out: Vec::new(),
+            news_taken: Waiters::default(),
+            handed_out: Waiters::default(),
             handing_over: None,
-            drains: Vec::new(),
-            forgetting: Vec::new(),
+            drains: Waiters::default(),
+            forgetting: Waiters::default(),
             _vital: parts.vital,
         }
     }
@@ -207,10 +207,7 @@ impl Shard {
             return;
         }
         self.ledger.forget();
-        for forgotten in self.forgetting.drain(..) {
-            // Whoever asked may have given up.
-            let _ = forgotten.send(());
-        }
+        self.forgetting.tell();
     }
 
     fn is_drained(&self) -> bool {
@@ -221,12 +218,9 @@ impl Shard {
     }
 }
 
-fn handed_over(places: Vec<Place>, taken: Vec<oneshot::Sender<()>>) {
+fn handed_over(places: Vec<Place>, mut taken: Waiters) {
     drop(places);
-    for taken in taken {
-        // Whoever asked may have given up.
-        let _ = taken.send(());
-    }
+    taken.tell();
 }
 
 impl Actor for Shard {
@@ -255,10 +249,7 @@ impl ActorFuture<Shard> for Committer {
         // What waited meanwhile.
         while shard.advance(task) {}
         if shard.is_drained() {
-            for drained in shard.drains.drain(..) {
-                // Whoever asked may have given up.
-                let _ = drained.send(());
-            }
+            shard.drains.tell();
         }
         shard.gate.wake();
         Poll::Pending
@@ -287,12 +278,7 @@ impl Handler<LearnBoxes> for Shard {
         if self.ledger.learn_all(offsets, &self.stats) == 0 {
             return Box::pin(std::future::ready(()));
         }
-        let (taken, taken_over) = oneshot::channel();
-        self.news_taken.push(taken);
-        Box::pin(async move {
-            // An error means the shard is gone, and with it what it had to pass on.
-            let _ = taken_over.await;
-        })
+        self.news_taken.wait()
     }
 }
 
@@ -308,12 +294,7 @@ impl Handler<ForgetBoxes> for Shard {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: ForgetBoxes, _: &mut Self::Context) -> Self::Result {
-        let (forgotten, all_forgotten) = oneshot::channel();
-        self.forgetting.push(forgotten);
-        Box::pin(async move {
-            // As above.
-            let _ = all_forgotten.await;
-        })
+        self.forgetting.wait()
     }
 }
 
@@ -328,11 +309,9 @@ impl Handler<MergeBoxes> for Shard {
         if flipped == 0 {
             return Box::pin(std::future::ready(0));
         }
-        let (told, everybody_told) = oneshot::channel();
-        self.handed_out.push(told);
+        let everybody_told = self.handed_out.wait();
         Box::pin(async move {
-            // An error means the broadcaster is gone, and with it whoever could be told.
-            let _ = everybody_told.await;
+            everybody_told.await;
             flipped
         })
     }
@@ -379,12 +358,7 @@ impl Handler<Drain> for Shard {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        let (drained, all_drained) = oneshot::channel();
-        self.drains.push(drained);
-        Box::pin(async move {
-            // An error means the shard is gone, and with it what it had to pass on.
-            let _ = all_drained.await;
-        })
+        self.drains.wait()
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
 };
 
 use actix::{Actor, Arbiter, ArbiterHandle};
@@ -42,6 +42,9 @@ pub enum OpenError {
     /// There is one of that name.
     #[error("there is a board '{0}' already")]
     Taken(String),
+    /// The node is being brought to rest.
+    #[error("the server is stopping")]
+    Stopping,
 }
 
 /// The threads that boards share: one for broadcasters, one or more for shards.
@@ -49,17 +52,26 @@ pub enum OpenError {
 pub(crate) struct Threads {
     broadcasters: Arbiter,
     shards: Vec<Arbiter>,
+    /// Shards that were ever started, which go to the threads in turn.
+    started: AtomicUsize,
 }
 
 impl Threads {
     /// As many for shards as `shards`, at least one.
     pub(crate) fn start(shards: usize) -> Self {
         let shards = (0..shards.max(1)).map(|_| Arbiter::new()).collect();
-        Self { broadcasters: Arbiter::new(), shards }
+        Self { broadcasters: Arbiter::new(), shards, started: AtomicUsize::new(0) }
     }
 
-    fn of_shard(&self, index: ShardIndex) -> ArbiterHandle {
-        self.shards[index.index() % self.shards.len()].handle()
+    fn of_next_shard(&self) -> ArbiterHandle {
+        let number = self.started.fetch_add(1, Ordering::Relaxed);
+        self.shards[number % self.shards.len()].handle()
+    }
+
+    /// Runs something that outlives whoever wants it done, beside the broadcasters.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        // Only a node that has ended does not take it.
+        self.broadcasters.spawn(work);
     }
 
     /// Ends all of them.
@@ -114,7 +126,7 @@ impl Feed for FeedToTable {
         let Some(shards) = self.shards.get() else { return Box::pin(async {}) };
         let taken = shards[shard.index()].learned.send(LearnBoxes(offsets));
         Box::pin(async move {
-            // A shard that is gone takes the node down.
+            // A shard that is gone takes the node down, or the board is closed.
             let _ = taken.await;
         })
     }
@@ -131,7 +143,7 @@ impl Feed for FeedToTable {
         let shards = join_all(shards.map(|shard| shard.forget.send(ForgetBoxes)));
         let broadcaster = self.broadcaster.clone();
         Box::pin(async move {
-            // What is gone takes the node down. The order matters: the last flips of the old board
+            // What is gone takes the node down, or the board is closed. The order matters: the last flips of the old board
             // reach the broadcaster before it forgets them.
             shards.await;
             let _ = broadcaster.forget.send(ForgetBoard).await;
@@ -139,21 +151,27 @@ impl Feed for FeedToTable {
     }
 }
 
+/// The bits of all shards, as the store has them.
+async fn load(store: &dyn Store) -> Result<Vec<Bitmap>, OpenError> {
+    let board = store.board();
+    let loaded = try_join_all(board.shard_indexes().map(|shard| store.load(shard))).await?;
+    let shards = board.shard_indexes().zip(loaded);
+    let bitmaps = shards.map(|(shard, words)| {
+        let misfit = || OpenError::Misfit(shard.0, board.clone());
+        Bitmap::from_words(words, board.boxes_in(shard)).ok_or_else(misfit)
+    });
+    bitmaps.collect()
+}
+
 impl Table {
     /// Loads the board from its store and starts the shards and the broadcaster.
     pub(crate) async fn open(parts: TableParts<'_>) -> Result<Arc<Self>, OpenError> {
         let TableParts { settings, store, rules, stats, threads, fatal } = parts;
         let board = Arc::new(store.board().clone());
+        let bitmaps = load(&*store).await?;
         let ending = Arc::new(AtomicBool::new(false));
-        let vital = |what: String| Vital::new(what, fatal.clone(), ending.clone());
-
-        let loads = board.shard_indexes().map(|shard| store.load(shard));
-        let mut bitmaps = Vec::new();
-        for (shard, words) in board.shard_indexes().zip(try_join_all(loads).await?) {
-            let bitmap = Bitmap::from_words(words, board.boxes_in(shard))
-                .ok_or_else(|| OpenError::Misfit(shard.0, (*board).clone()))?;
-            bitmaps.push(bitmap);
-        }
+        let vital =
+            |what: String| Vital::new(format!("{what} of {board}"), fatal.clone(), ending.clone());
         let census = Census::of(&board, &bitmaps);
         // Here, because the broadcaster begins on its own thread, maybe after this is first read.
         stats.announced.set(i64::from(census.total()));
@@ -161,7 +179,7 @@ impl Table {
 
         let broadcaster = {
             let (stats, board) = (stats.clone(), board.clone());
-            let vital = vital("the broadcaster".to_owned());
+            let vital = vital("the broadcaster".into());
             let addr = Broadcaster::start_in_arbiter(&threads.broadcasters.handle(), move |_| {
                 Broadcaster::new(settings.broadcaster, stats, board, census, publisher, vital)
             });
@@ -184,7 +202,7 @@ impl Table {
                 vital: vital(format!("shard {}", index.0)),
             };
             let addr =
-                Shard::start_in_arbiter(&threads.of_shard(index), move |_| Shard::new(parts));
+                Shard::start_in_arbiter(&threads.of_next_shard(), move |_| Shard::new(parts));
             links.push(ShardLink::new(&addr, gate));
         }
         // Set once, here: nobody else has the directory yet.
@@ -233,7 +251,7 @@ impl Table {
 
     /// A hub of this board must not end before the board does.
     pub(crate) fn vital_hub(&self, fatal: &Arc<Fatal>) -> Vital {
-        Vital::new("a hub", fatal.clone(), self.ending.clone())
+        Vital::new(format!("a hub of {}", self.board), fatal.clone(), self.ending.clone())
     }
 
     /// A worker has a hub now.
@@ -292,6 +310,11 @@ impl Table {
         join_all(self.hubs().iter().map(|hub| hub.leave.send(Leave))).await;
         self.stats.forget();
         self.closed.send_replace(true);
+    }
+
+    /// Whether it has been closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
     }
 
     /// Waits until it has been closed.

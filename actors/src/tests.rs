@@ -24,6 +24,7 @@ use tokio::{
 use crate::{
     board::{Board, Offset, ShardIndex},
     limits::Rate,
+    link::SessionLink,
     live::LiveSettings,
     node::Node,
     player::{Address, Player},
@@ -194,29 +195,48 @@ fn somebody() -> (Player, Seat) {
     (Player::anonymous(address), seat)
 }
 
-pub(crate) struct Client(TcpStream);
+/// A client, and how its session is reached.
+pub(crate) struct Client(TcpStream, pub(crate) Arc<SessionLink>);
 
 impl Client {
     pub(crate) async fn connect(desk: &std::rc::Rc<Desk>, version: Version) -> Self {
-        let mut client = Self::start(desk, version).await;
+        Self::connect_as(desk, version, somebody()).await
+    }
+
+    /// As this player, on this seat.
+    pub(crate) async fn connect_as(
+        desk: &std::rc::Rc<Desk>,
+        version: Version,
+        who: (Player, Seat),
+    ) -> Self {
+        let mut client = Self::start(desk, version, who).await;
         assert_eq!(client.frame().await.len(), 4, "greeted with the total");
         client
     }
 
     /// Connected, with buffers as small as a session's, and not greeted yet.
-    async fn start(desk: &std::rc::Rc<Desk>, version: Version) -> Self {
+    async fn start(
+        desk: &std::rc::Rc<Desk>,
+        version: Version,
+        (player, seat): (Player, Seat),
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let (client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
         let (stream, _) = accepted.expect("accepted");
         let size = desk.node.settings.session.send_buffer_bytes;
         socket2::SockRef::from(&stream).set_send_buffer_size(size).expect("a legal size");
-        let (player, seat) = somebody();
         let connection = Connection { stream, unread: Vec::new(), version, player, seat };
-        Session::start_at(desk.clone(), connection);
+        let link = Session::start_at(desk.clone(), connection);
         let client = client.expect("connected");
         socket2::SockRef::from(&client).set_recv_buffer_size(size).expect("a legal size");
-        Self(client)
+        Self(client, link)
+    }
+
+    /// Waits until the server has ended the connection without a word.
+    async fn expect_end(mut self) {
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.0.read_u8());
+        ended.await.expect("an end in time").expect_err("not a word");
     }
 
     pub(crate) async fn send(&mut self, words: &[u32]) {
@@ -583,7 +603,7 @@ fn a_shard_that_panics_is_reported_and_the_others_go_on() {
         store.panicking.store(true, Ordering::SeqCst);
         client.send(&[1]).await;
         let fatal = tokio::time::timeout(Duration::from_secs(20), desk.node.fatal.wait()).await;
-        assert_eq!(fatal.expect("reported"), "shard 0");
+        assert_eq!(fatal.expect("reported"), "shard 0 of board 'test'");
         store.panicking.store(false, Ordering::SeqCst);
         client.send(&[200_001]).await;
         assert_eq!(client.ids(1).await, [200_001]);

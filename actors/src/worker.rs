@@ -56,6 +56,10 @@ impl Worker {
             live: self.live.clone(),
             scratch: self.scratch.clone(),
         });
+        if table.is_closed() {
+            // Not kept: another one of that name may be open by now. Whoever comes to it finds nobody there.
+            return desk;
+        }
         desks.insert(table.board.name().to_owned(), desk.clone());
         let (worker, closing) = (Rc::downgrade(self), Rc::downgrade(&desk));
         let closed = table.closed();

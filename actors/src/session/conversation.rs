@@ -222,13 +222,10 @@ impl Conversation {
         self.answers.outstanding()
     }
 
-    /// Lets go of the message that is held; whether there was one.
-    pub fn let_go(&mut self) -> bool {
-        self.held.take().is_some()
-    }
-
-    /// Forgets the answers that are on their way: the connection ends.
-    pub fn forget_answers(&mut self) {
+    /// The connection ends: nothing is held, asked again or waited for any more.
+    pub fn end(&mut self) {
+        self.held = None;
+        self.again = VecDeque::new();
         self.answers.forget();
     }
 }

@@ -30,7 +30,6 @@ impl Handler<ToSession> for Session {
             ToSession::PingDue => self.ping(),
             ToSession::DeadlinePassed => self.deadline_passed(ctx),
             ToSession::ClientSilent { seen_s } => self.client_silent(seen_s, ctx),
-            ToSession::End(close) => self.close(close),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     messages::Join,
-    protocol::{ClientMessage, pong_frame},
+    protocol::{ClientMessage, Close, pong_frame},
     worker::downlink::{Gone, Phase},
 };
 
@@ -64,6 +64,9 @@ impl Session {
     fn turn(&mut self, task: &mut TaskContext<'_>) -> Result<(), Gone> {
         // First, so that a resync does not ask for them again.
         self.answer_refused();
+        if let Some(end) = self.downlink.ending() {
+            self.close(end);
+        }
         if self.link.take_overflow() {
             self.begin_to_lag();
         }
@@ -262,7 +265,8 @@ impl Drop for Session {
     fn drop(&mut self) {
         let view = self.downlink.view();
         let ranges = view.as_ref().map_or(&[][..], |view| view.ranges());
-        self.downlink.end();
+        // A batch that is on its way to it finds nobody.
+        self.downlink.end(Close::GOING_AWAY);
         self.desk.roster.leave(&self.downlink, ranges);
         if self.downlink.is_playing() {
             self.stats().closed("none");

@@ -31,7 +31,7 @@ impl Bitmap {
         self.words[(offset.0 / 64) as usize] >> (offset.0 % 64) & 1 == 1
     }
 
-    /// Checks the box; whether it was unchecked before. Only `Shard::learn` calls this.
+    /// Checks the box; whether it was unchecked before. Only `Ledger::learn` calls this.
     pub fn insert(&mut self, offset: Offset) -> bool {
         debug_assert!(offset.0 < self.boxes, "offset past the shard");
         let word = &mut self.words[(offset.0 / 64) as usize];

@@ -3,15 +3,17 @@
 use std::{
     collections::BTreeSet,
     rc::Rc,
-    sync::{Arc, Weak, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
-use super::{Client, FREELY, TestStore, eventually, run_node, settings};
+use futures_util::FutureExt as _;
+
+use super::{Client, FREELY, TestStore, eventually, run_node, settings, somebody};
 use crate::{
     board::BoxId,
     node::Node,
-    protocol::{Close, Refusal, Version},
-    rules::{Free, ReadOnly, Rules},
+    protocol::{Close, Version},
+    rules::{Forbidden, Free, ReadOnly, Rules},
     store::Store as _,
     table::{OpenError, Table},
     worker::Worker,
@@ -119,42 +121,46 @@ fn a_board_is_closed_while_the_other_one_is_played() {
     });
 }
 
-/// Threads of this process with the names that arbiters have.
-fn arbiters() -> usize {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
-    let names = tasks.filter_map(|task| {
-        let path = task.ok()?.path().join("comm");
-        std::fs::read_to_string(path).ok()
-    });
-    names.filter(|name| name.contains("actix-rt")).count()
-}
-
 #[test]
 fn boards_come_and_go_under_load_and_leave_nothing_behind() {
     let small = TestStore::new(SMALL, 1, FREELY);
     run_node(settings(), &small, async |worker| {
         let node: Arc<Node> = worker.node.clone();
         let mut player = Client::connect(&worker.desk(node.main()), Version::Plain).await;
-        let mut closed: Vec<Weak<Table>> = Vec::new();
+        let (mut closed, mut stores) = (Vec::new(), Vec::new());
         for round in 0..100 {
             let store = TestStore::named(&format!("sale-{round}"), SMALL, 2, FREELY);
             let table = node.open(store.clone(), Arc::new(Free)).await.expect("it opens");
             let mut buyer = Client::connect(&worker.desk(&table), Version::V2).await;
             for id in 1..=5 {
-                buyer.send(&[id]).await;
                 player.send(&[round * 5 + id]).await;
             }
-            assert_eq!(buyer.ids(5).await, [1, 2, 3, 4, 5]);
-            assert_eq!(player.ids(5).await, (1..=5).map(|id| round * 5 + id).collect::<Vec<_>>());
-            closed.push(Arc::downgrade(&table));
+            // Closed while these are on their way.
+            for id in 1..=5 {
+                buyer.send(&[id]).await;
+            }
+            assert_eq!(buyer.ids(1).await, [1]);
             let name = table.board.name().to_owned();
+            closed.push(Arc::downgrade(&table.stats));
             drop(table);
             assert!(node.close(&name, Close::GOING_AWAY).await.expect("all is saved"));
-            assert_eq!(buyer.frame().await[..2], 1001_u16.to_be_bytes());
-            assert_eq!(store.asked.load(Ordering::SeqCst), 5);
+            let mut told = 1;
+            let close = loop {
+                let frame = buyer.frame().await;
+                match frame.len() {
+                    8 => told += 1,
+                    _ => break frame,
+                }
+            };
+            assert_eq!(close[..2], 1001_u16.to_be_bytes());
+            assert_eq!(store.asked.load(Ordering::SeqCst), told, "what was taken was told");
+            stores.push(store);
+            assert_eq!(player.ids(5).await, (1..=5).map(|id| round * 5 + id).collect::<Vec<_>>());
         }
+        // Every actor of a board has its counters, and shards and table have its store.
         eventually("nothing is left of them", || {
-            closed.iter().all(|table| table.strong_count() == 0)
+            closed.iter().all(|stats| stats.strong_count() == 0)
+                && stores.iter().all(|store| Arc::strong_count(store) == 1)
         })
         .await;
         assert_eq!(node.tables().len(), 1);
@@ -163,24 +169,56 @@ fn boards_come_and_go_under_load_and_leave_nothing_behind() {
 }
 
 #[test]
-fn a_further_board_adds_no_thread() {
+fn a_board_that_cannot_be_opened_leaves_its_name_and_no_counters() {
     let small = TestStore::new(SMALL, 1, FREELY);
     run_node(settings(), &small, async |worker| {
-        // Other tests beside this one have threads, too, so only the difference counts, and only if it is
-        // the same twice.
-        let opened = async |name: &str| {
-            let before = arbiters();
-            let store = TestStore::named(name, SMALL, 4, FREELY);
-            let table = worker.node.open(store, Arc::new(Free)).await.expect("it opens");
-            worker.desk(&table);
-            arbiters() as i64 - before as i64
-        };
-        let mut added = Vec::new();
-        for name in ["one", "two", "three", "four", "five", "six", "seven", "eight"] {
-            added.push(opened(name).await);
-        }
-        added.sort_unstable();
-        assert_eq!(added[4], 0, "the middle one of {added:?}");
+        let node = &worker.node;
+        let store = TestStore::named("sale", SMALL, 1, FREELY);
+        let words = std::mem::replace(&mut store.words.lock().expect("unpoisoned")[0], vec![0; 1]);
+        let failed = node.open(store.clone(), Arc::new(Free)).await.map(|_| ());
+        assert!(matches!(failed, Err(OpenError::Misfit(0, _))), "{failed:?}");
+        let counted = || node.metrics.connections.get(&[("board", "sale".into())]).is_some();
+        assert!(!counted());
+        // Nor does one that nobody waits for any more.
+        let opening = node.open(store.clone(), Arc::new(Free));
+        assert!(opening.now_or_never().is_none_or(|opened| opened.is_err()));
+        assert!(!counted());
+        store.words.lock().expect("unpoisoned")[0] = words;
+        let closed = node.open(store, Arc::new(Free)).await.expect("its name is free");
+        assert!(counted());
+
+        // Who comes to it when it is closed already finds nobody, and does not get into the way of the next one.
+        assert!(node.close("sale", Close::GOING_AWAY).await.expect("nothing is lost"));
+        let next = TestStore::named("sale", SMALL, 1, FREELY);
+        let next = node.open(next, Arc::new(Free)).await.expect("its name is free again");
+        let desk = worker.desk(&next);
+        let late = Client::start(&worker.desk(&closed), Version::Plain, somebody()).await;
+        late.expect_end().await;
+        assert!(Rc::ptr_eq(&desk, &worker.desk(&next)));
+    });
+}
+
+#[test]
+fn a_board_is_closed_to_its_end_though_nobody_waits_and_before_the_node_stops() {
+    two_boards(async |worker, large, store| {
+        let node = worker.node.clone();
+        let mut there = Client::connect(&worker.desk(&large), Version::Plain).await;
+        store.permits.forget_permits(FREELY);
+        there.send(&[5]).await;
+        eventually("a commit is in flight", || large.stats.shard_queue.get() == 1).await;
+        assert!(node.close("large", Close::GOING_AWAY).now_or_never().is_none(), "it waits");
+        assert!(node.table("large").is_none());
+        assert_eq!(node.connections_now(), 1, "whose session is still there");
+        node.begin_draining();
+        let late = node.open(TestStore::named("late", SMALL, 1, FREELY), Arc::new(Free)).await;
+        assert!(matches!(late.map(|_| ()), Err(OpenError::Stopping)));
+        let mut stopping = Box::pin(node.stop());
+        assert!((&mut stopping).now_or_never().is_none(), "it waits for the board");
+        store.permits.add_permits(FREELY);
+        assert_eq!(there.ids(1).await, [5]);
+        stopping.await.expect("all is saved");
+        assert_eq!(there.frame().await[..2], 1001_u16.to_be_bytes());
+        assert_eq!(node.tables().len(), 1, "the main one");
     });
 }
 
@@ -189,8 +227,8 @@ fn a_further_board_adds_no_thread() {
 struct Golden(BTreeSet<u32>);
 
 impl Rules for Golden {
-    fn refuses(&self, id: BoxId) -> Option<Refusal> {
-        self.0.contains(&id.get()).then_some(Refusal::Reserved)
+    fn forbid(&self, id: BoxId) -> Option<Forbidden> {
+        self.0.contains(&id.get()).then_some(Forbidden::Reserved)
     }
 }
 
@@ -222,7 +260,30 @@ fn the_rules_of_a_board_are_asked_before_a_check_leaves_its_session() {
         assert_eq!(reader.frame().await, [1, 0, 0, 0, 3], "read-only");
         reader.send(&[1, 8]).await;
         assert_eq!(reader.frame().await[4..], [0; 5], "reading goes on");
+        let mut plain = Client::connect(&worker.desk(&over_table), Version::Plain).await;
+        plain.send(&[1]).await;
+        let close = plain.frame().await;
+        assert_eq!(
+            (&close[..2], &close[2..]),
+            (&1008_u16.to_be_bytes()[..], &b"read-only board"[..])
+        );
         assert_eq!(over.commits.load(Ordering::SeqCst), 0);
+
+        // A player who may not check, on a board that takes checks.
+        for version in [Version::V2, Version::Plain] {
+            let (mut player, seat) = somebody();
+            player.rights.check = false;
+            let desk = worker.desk(worker.node.main());
+            let mut looker = Client::connect_as(&desk, version, (player, seat)).await;
+            looker.send(&[1, 8]).await;
+            assert_eq!(looker.frame().await[4..], [0; 5]);
+            looker.send(&[1]).await;
+            match version {
+                Version::V2 => assert_eq!(looker.frame().await, [1, 0, 0, 0, 3]),
+                Version::Plain => assert_eq!(looker.frame().await[..2], 1008_u16.to_be_bytes()),
+            }
+        }
+        assert_eq!(small.commits.load(Ordering::SeqCst), 0);
         assert_eq!(over.board().name(), "over");
     });
 }

@@ -198,7 +198,7 @@ fn a_node_comes_to_rest_though_a_shard_died_with_checks_before_its_door() {
         store.panicking.store(true, Ordering::SeqCst);
         store.blocking.store(false, Ordering::SeqCst);
         let fatal = tokio::time::timeout(Duration::from_secs(20), desk.node.fatal.wait()).await;
-        assert_eq!(fatal.expect("reported"), "shard 0");
+        assert_eq!(fatal.expect("reported"), "shard 0 of board 'test'");
         let drained = desk.node.drain(Close::GOING_AWAY);
         tokio::time::timeout(Duration::from_secs(20), drained).await.expect("it drains");
         // Behind what shard 0 had announced before.

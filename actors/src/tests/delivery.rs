@@ -3,14 +3,18 @@
 use std::{
     rc::Rc,
     sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
 use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
     board::{Offset, ShardIndex},
-    broadcaster::census::Pulse,
-    messages::{CheckBoxes, Drain, LearnBoxes, PulseMade, ReadTile, ReadWords},
-    protocol::Version,
+    broadcaster::{batch::Batch, census::Pulse},
+    link::ToSession,
+    messages::{
+        CheckBoxes, Drain, EndSessions, FlushBatch, LearnBoxes, PulseMade, ReadTile, ReadWords,
+    },
+    protocol::{Close, Version},
     worker::desk::Desk,
 };
 
@@ -206,6 +210,94 @@ fn a_pulse_goes_along_with_a_batch_and_is_told_once() {
     });
 }
 
+/// Both are handled before the walk takes its first step.
+#[test]
+fn no_pulse_overtakes_the_batch_that_it_counts() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(settings(), &store, async |desk| {
+        let mut looks = Client::connect(&desk, Version::V2).await;
+        let mut idles = Client::connect(&desk, Version::V2).await;
+        looks.send(&[1, 8]).await;
+        assert_eq!(looks.frame().await.len(), 9);
+        let batch = FlushBatch(Arc::new(Batch::encode(0, vec![5])));
+        let pulse = Pulse { sequence: 1, total: 1, players: 1, tiles: vec![(2, 1)] };
+        let walked = desk.hub.batches.send(batch);
+        desk.hub.pulses.try_send(PulseMade(Arc::new(pulse))).expect("there is room");
+        walked.await.expect("the hub is there");
+        assert_eq!(looks.frame().await, [1, 0, 0, 0, 5, 0, 0, 0]);
+        assert_eq!(looks.frame().await[5], 1, "and the pulse after it");
+        assert_eq!(idles.frame().await[5], 1);
+    });
+}
+
+/// The test keeps the thread of the hub, so that no flush is handed out.
+#[test]
+fn a_broadcaster_that_falls_behind_fills_the_gates_of_the_shards() {
+    let store = TestStore::new(1000, 1, FREELY);
+    let mut settings = settings();
+    settings.broadcaster.mailbox = 1;
+    settings.broadcaster.batch_updates = 1;
+    run(settings, &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
+        let mut taken = 0;
+        let mut last = Instant::now();
+        while last.elapsed() < Duration::from_millis(500) && taken < 200 {
+            let (shard, offset) = (ShardIndex(0), Offset(taken));
+            match desk.courier.carry(shard, offset, &client.1) {
+                Ok(()) => (taken, last) = (taken + 1, Instant::now()),
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+        // Four places, a few in flushes and messages that were handed over before.
+        assert!((4..20).contains(&taken), "{taken} checks were taken");
+        assert_eq!(desk.table.stats.shard_queue.get(), 4, "each of them has its place");
+        assert_eq!(client.ids(taken as usize).await, (1..=taken).collect::<Vec<_>>());
+        eventually("all places are free", || desk.table.stats.shard_queue.get() == 0).await;
+    });
+}
+
+/// Nothing of a session runs while the test does not wait, so that its mailbox fills.
+#[test]
+fn a_full_mailbox_marks_the_session_as_lagging() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(settings(), &store, async |desk| {
+        let stats = &desk.table.stats;
+        let fill = |client: &Client| {
+            let fits = (0..1000).take_while(|_| client.1.try_tell(ToSession::LookAround)).count();
+            assert_eq!(fits, settings().session.mailbox, "its bound");
+            assert!(client.1.has_overflowed());
+        };
+        let mut scoped = Client::connect(&desk, Version::V2).await;
+        scoped.send(&[1, 8]).await;
+        assert_eq!(scoped.frame().await.len(), 9);
+        fill(&scoped);
+        assert_eq!(scoped.frame().await, [0; 4], "the total of now");
+        assert_eq!(scoped.frame().await.len(), 9, "and its range again");
+        assert_eq!((stats.lags.get(), stats.resyncs.get(), stats.lagging.get()), (1, 1, 0));
+
+        let mut plain = Client::connect(&desk, Version::Plain).await;
+        fill(&plain);
+        let close = plain.frame().await;
+        assert_eq!((&close[..2], &close[2..]), (&1013_u16.to_be_bytes()[..], &b"lagging"[..]));
+        assert_eq!((stats.lags.get(), stats.resyncs.get()), (2, 1));
+    });
+}
+
+/// The end of all sessions used to wait in the mailbox, and for a second if that was full.
+#[test]
+fn a_session_whose_mailbox_is_full_ends_as_it_is_told_to() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(settings(), &store, async |desk| {
+        for version in [Version::Plain, Version::V2] {
+            let mut client = Client::connect(&desk, version).await;
+            (0..=settings().session.mailbox).for_each(|_| client.1.nudge());
+            desk.hub.end.try_send(EndSessions(Close::BOARD_RESET)).expect("there is room");
+            assert_eq!(client.frame().await[..2], 1012_u16.to_be_bytes());
+        }
+        assert_eq!(desk.table.stats.lags.get(), 0);
+    });
+}
+
 /// Each recipient has room for one message more than the capacity leaves: a set of them is made once for each
 /// actor, so that this stays the bound.
 #[test]
@@ -234,5 +326,15 @@ fn a_mailbox_is_bounded_by_its_capacity_and_its_one_set_of_recipients() {
         assert_eq!(one_more(), [false; 4]);
         store.blocking.store(false, Ordering::SeqCst);
         assert_eq!(client.ids(1).await, [1]);
+
+        // Of a hub, which runs when this test waits; its set has one recipient for each kind of message.
+        let pulse = || {
+            let (sequence, tiles) = (1, Vec::new());
+            PulseMade(Arc::new(Pulse { sequence, total: 1, players: 1, tiles }))
+        };
+        let taken = (0..1000).take_while(|_| desk.hub.pulses.try_send(pulse()).is_ok()).count();
+        assert_eq!(taken, settings().hub.mailbox);
+        let one_more = || desk.hub.end.try_send(EndSessions(Close::GOING_AWAY)).is_ok();
+        assert_eq!((one_more(), one_more()), (true, false));
     });
 }

@@ -1,4 +1,4 @@
-//! Carries the checks of one worker thread to their shards: the first after quiet at once, under load many at
+//! Carries the checks that one worker thread has for a board to their shards: the first after quiet at once, under load many at
 //! a time.
 //!
 //! A message to another thread wakes it, which costs 25 µs of both threads' time, and everything that a check
@@ -18,9 +18,8 @@ use std::{
     time::Duration,
 };
 
-use actix::dev::SendError;
+use actix::{ResponseFuture, dev::SendError};
 use tokio::{
-    sync::oneshot,
     task::spawn_local,
     time::{Instant, sleep_until, timeout},
 };
@@ -30,6 +29,7 @@ use crate::{
     link::SessionLink,
     messages::CheckBoxes,
     shard::{commit::Asker, gate::NoRoom},
+    waiters::Waiters,
     wires::{ShardDirectory, ShardLink},
 };
 
@@ -39,7 +39,7 @@ const HELD_MAX: usize = 1024;
 /// Pause after which a full mailbox is tried again although nobody said that it was emptied.
 const STUCK_RETRY: Duration = Duration::from_millis(100);
 
-/// Between the sessions of one worker thread and all shards.
+/// Between the sessions of one board on one worker thread and its shards.
 pub(crate) struct Courier {
     shards: ShardDirectory,
     /// Time between two ticks; 0: nothing is held.
@@ -53,10 +53,10 @@ pub(crate) struct Courier {
     is_waiting: Cell<bool>,
     /// What found its shard's mailbox full; as long as there is any, somebody waits for room.
     stuck: RefCell<Vec<(ShardIndex, CheckBoxes)>>,
-    /// The node is being brought to rest: nothing is held any more.
+    /// The board is being brought to rest: nothing is held any more.
     is_draining: Cell<bool>,
     /// Whom to tell when nothing is held or stuck.
-    drains: RefCell<Vec<oneshot::Sender<()>>>,
+    drains: RefCell<Waiters>,
 }
 
 impl Courier {
@@ -98,7 +98,7 @@ impl Courier {
         let now = Instant::now();
         let held = self.held.borrow().len();
         if held == 0 && (now >= self.quiet_at.get() || self.is_draining.get()) {
-            // A shard that is gone takes the node down; until then the session just waits.
+            // A shard that is gone takes the node down, or its board is closed; until then the session just waits.
             link.checks.try_send(CheckBoxes(vec![check])).map_err(|_full| NoRoom::Mailbox)?;
             self.quiet_at.set(now + self.interval);
             return Ok(());
@@ -150,7 +150,7 @@ impl Courier {
         match self.link(shard).checks.try_send(batch) {
             Ok(()) => Ok(()),
             Err(SendError::Full(batch)) => Err(batch),
-            // It takes the node down.
+            // It takes the node down, or the board is closed.
             Err(SendError::Closed(_)) => Ok(()),
         }
     }
@@ -195,19 +195,17 @@ impl Courier {
         if stuck.is_empty() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Delivers what is held, and from here on everything at once; `drained` is told when nothing is left here.
-    pub(crate) fn drain(self: &Rc<Self>, drained: oneshot::Sender<()>) {
+    /// Delivers what is held, and from here on everything at once; what it gives back ends when nothing is left here.
+    pub(crate) fn drain(self: &Rc<Self>) -> ResponseFuture<()> {
         self.is_draining.set(true);
-        self.drains.borrow_mut().push(drained);
+        let drained = self.drains.borrow_mut().wait();
         self.deliver(Instant::now());
+        drained
     }
 
     fn tell_drained(&self) {
         if self.held.borrow().is_empty() && self.stuck.borrow().is_empty() {
-            for drained in self.drains.borrow_mut().drain(..) {
-                // Whoever asked may have given up.
-                let _ = drained.send(());
-            }
+            self.drains.borrow_mut().tell();
         }
     }
 }

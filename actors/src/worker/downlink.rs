@@ -6,9 +6,14 @@
 //! messages that wait, a client that lags or is not there yet), what is told takes its place behind that in the
 //! session's mailbox. Nothing here is held across an await.
 //!
-//! Its fields change here and nowhere else. The hub has one verb, [`Downlink::tell`]; the session has [`open`],
-//! [`say`], [`lag`], [`caught_up`] and [`close`], and the same `tell` for what comes by its mailbox.
+//! Its fields change here and nowhere else. The hub has [`tell`], and [`end`] when there is nothing more to tell; the
+//! session has [`open`], [`say`], [`lag`], [`caught_up`] and [`close`], and for what the hub has put into its mailbox
+//! [`heard_of`] and [`take`].
 //!
+//! [`tell`]: Downlink::tell
+//! [`end`]: Downlink::end
+//! [`heard_of`]: Downlink::heard_of
+//! [`take`]: Downlink::take
 //! [`open`]: Downlink::open
 //! [`say`]: Downlink::say
 //! [`lag`]: Downlink::lag
@@ -31,7 +36,7 @@ use super::pulses::Rider;
 use crate::{
     broadcaster::batch::Batch,
     link::{SessionLink, ToSession},
-    protocol::{Version, total_frame},
+    protocol::{Close, Version, total_frame},
     session::{
         outbox::{Kind, Outbox, server_frame_end},
         view::View,
@@ -90,8 +95,8 @@ pub(crate) struct Downlink {
     found: Cell<u32>,
     /// Number of the last pulse it was told.
     pulse: Cell<u32>,
-    /// Was told to end: hears of nothing any more.
-    ended: Cell<bool>,
+    /// How it is to end: it hears of nothing any more.
+    end: Cell<Option<Close>>,
 }
 
 impl Downlink {
@@ -111,7 +116,7 @@ impl Downlink {
             paused: Cell::new(false),
             found: Cell::new(0),
             pulse: Cell::new(0),
-            ended: Cell::new(false),
+            end: Cell::new(None),
         }
     }
 
@@ -140,14 +145,17 @@ impl Downlink {
         self.pulse.replace(sequence) != sequence
     }
 
-    /// The session has been told to end.
-    pub(crate) fn end(&self) {
-        self.ended.set(true);
+    /// Has the session end, if nobody had before. No mailbox is too full for that.
+    pub(crate) fn end(&self, end: Close) {
+        if self.end.get().is_none() {
+            self.end.set(Some(end));
+            self.link.nudge();
+        }
     }
 
-    /// Whether the session has been told to end, although it may not have noticed yet.
-    pub(crate) fn has_ended(&self) -> bool {
-        self.ended.get()
+    /// How the session is to end, although it may not have noticed yet.
+    pub(crate) fn ending(&self) -> Option<Close> {
+        self.end.get()
     }
 
     pub(crate) fn phase(&self) -> Phase {

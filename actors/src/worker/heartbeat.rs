@@ -13,6 +13,8 @@ pub(super) struct Heartbeat {
     silent: u32,
     /// Ticks since the last ping.
     unpinged: u32,
+    /// Ticks that were too long a silence at the last one.
+    idle: u32,
 }
 
 /// What a tick asks for.
@@ -27,17 +29,19 @@ pub(super) enum Beat {
 impl Heartbeat {
     /// Of a client that was heard at `seen_s`.
     pub(super) fn new(seen_s: u32) -> Self {
-        Self { seen_s, silent: 0, unpinged: 0 }
+        Self { seen_s, silent: 0, unpinged: 0, idle: 0 }
     }
 
     /// The next tick, with a ping due every `ping` of them, until it is [`Self::pinged`]; `idle`, which is more,
-    /// is too long a silence, if there was a ping in it.
+    /// is too long a silence, if there was a ping in it. Who has been silent for longer than what is allowed from now
+    /// on gets all of that anew.
     pub(super) fn tick(&mut self, seen_s: u32, ping: u32, idle: u32) -> Beat {
-        if seen_s == self.seen_s {
+        if seen_s == self.seen_s && idle >= self.idle {
             self.silent = self.silent.saturating_add(1);
         } else {
             (self.seen_s, self.silent) = (seen_s, 0);
         }
+        self.idle = idle;
         self.unpinged = self.unpinged.saturating_add(1);
         if self.silent >= idle && self.unpinged <= ping {
             Beat::Silent
@@ -86,6 +90,24 @@ mod tests {
                 assert!(silence.contains(&Beat::Ping), "{ping} {idle} {last_heard}: {beats:?}");
             }
         }
+    }
+
+    #[test]
+    fn who_is_silent_for_longer_than_a_new_limit_has_all_of_it_to_answer() {
+        let mut heartbeat = Heartbeat::new(0);
+        for _ in 0..20 {
+            assert_eq!(heartbeat.tick(0, 25, 60), Beat::Rest);
+        }
+        assert_eq!(heartbeat.tick(0, 5, 10), Beat::Ping);
+        heartbeat.pinged();
+        for second in 1..10 {
+            let wanted = if second % 5 == 0 { Beat::Ping } else { Beat::Rest };
+            assert_eq!(heartbeat.tick(0, 5, 10), wanted, "{second}");
+            if wanted == Beat::Ping {
+                heartbeat.pinged();
+            }
+        }
+        assert_eq!(heartbeat.tick(0, 5, 10), Beat::Silent);
     }
 
     #[test]

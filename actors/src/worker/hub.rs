@@ -1,4 +1,4 @@
-//! One per worker thread: the sessions of that thread, and the only place that walks them.
+//! One for each board on each worker thread: the sessions there, and the only place that walks them.
 //!
 //! Hands each batch to whom it concerns: every plain session, and the `v=2` sessions that look at one of
 //! its tiles. It does so in slices, so that sockets are served in between, and writes to idle sockets
@@ -19,7 +19,6 @@ use actix::{
     Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, Context, Handler,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
-use tokio::sync::oneshot;
 
 use super::{
     courier::Courier,
@@ -49,7 +48,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// halved with 64 compared with one uninterrupted walk.
 const SLICE: usize = 64;
 
-/// The sessions of one worker thread.
+/// The sessions of one board on one worker thread.
 pub struct Hub {
     settings: HubSettings,
     live: Rc<LiveCopy>,
@@ -73,9 +72,11 @@ pub struct Hub {
     announced: u32,
     walking: bool,
     pulses: Pulses,
+    /// A timer runs until the next slot.
+    awaits_slot: bool,
     /// Sessions that ever joined, which spreads them over the slots.
     joined: usize,
-    /// Set once the node says goodbye: who joins after that is told at once.
+    /// Set once the board says goodbye: who joins after that is told at once.
     ended: Option<Close>,
     /// Ends with its last session.
     leaving: bool,
@@ -113,6 +114,7 @@ impl Hub {
             announced: 0,
             walking: false,
             pulses: Pulses::default(),
+            awaits_slot: false,
             joined: 0,
             ended: None,
             leaving: false,
@@ -154,6 +156,27 @@ impl Hub {
         self.members().for_each(|member| member.end(end));
     }
 
+    /// Ends with the last session, once it is to.
+    fn end_if_left(&self, ctx: &mut Context<Self>) {
+        if self.leaving && self.plain.is_empty() && self.scoped.is_empty() {
+            ctx.stop();
+        }
+    }
+
+    /// Looks at the pulses again when the next slot has come, as long as there are any: a board that nobody looks at
+    /// wakes no thread for them.
+    fn await_slot(&mut self, ctx: &mut Context<Self>) {
+        if self.pulses.is_empty() || self.awaits_slot {
+            return;
+        }
+        self.awaits_slot = true;
+        ctx.run_later(PULSE_SLOT, |hub, ctx| {
+            hub.awaits_slot = false;
+            hub.tell_pulses(Instant::now());
+            hub.await_slot(ctx);
+        });
+    }
+
     /// Tells the pulse at hand to the sessions whose slot has come. Not during a walk: members would hear a
     /// total before its updates.
     fn tell_pulses(&mut self, now: Instant) {
@@ -186,11 +209,8 @@ impl Actor for Hub {
         }));
         every(ctx, TICK, |hub: &mut Self, ctx| {
             hub.tick();
-            if hub.leaving && hub.plain.is_empty() && hub.scoped.is_empty() {
-                ctx.stop();
-            }
+            hub.end_if_left(ctx);
         });
-        every(ctx, PULSE_SLOT, |hub: &mut Self, _| hub.tell_pulses(Instant::now()));
     }
 }
 
@@ -203,7 +223,7 @@ impl Handler<Join> for Hub {
         link.tell(ToSession::Welcome(self.announced));
         let slot = (self.joined % usize::from(PULSE_SLOTS)) as u8;
         self.joined += 1;
-        let mut member = Member::new(&downlink, self.pulses.newest(), slot);
+        let member = Member::new(&downlink, self.pulses.newest(), slot);
         if let Some(end) = self.ended {
             member.end(end);
         }
@@ -235,7 +255,7 @@ impl Walk {
         let rider = self.rider.as_ref();
         for downlink in self.found.by_ref().take(SLICE) {
             // One that was to end may not have noticed yet, and may not hear of another board.
-            if !downlink.has_ended() {
+            if downlink.ending().is_none() {
                 downlink.tell(Told::Batch(&self.batch, rider), picked, &mut tally);
             }
             handed += 1;
@@ -301,9 +321,14 @@ impl Handler<FlushBatch> for Hub {
 impl Handler<PulseMade> for Hub {
     type Result = ();
 
-    fn handle(&mut self, PulseMade(pulse): PulseMade, _: &mut Self::Context) {
+    fn handle(&mut self, PulseMade(pulse): PulseMade, ctx: &mut Self::Context) {
         self.pulses.push(pulse);
+        if self.scoped.is_empty() {
+            // Who joins later knows of it.
+            return self.pulses.forget();
+        }
         self.tell_pulses(Instant::now());
+        self.await_slot(ctx);
     }
 }
 
@@ -311,12 +336,7 @@ impl Handler<Drain> for Hub {
     type Result = ResponseFuture<()>;
 
     fn handle(&mut self, _: Drain, _: &mut Self::Context) -> Self::Result {
-        let (drained, all_drained) = oneshot::channel();
-        self.courier.drain(drained);
-        Box::pin(async move {
-            // Dropped with the thread, whose end takes the node down.
-            let _ = all_drained.await;
-        })
+        self.courier.drain()
     }
 }
 
@@ -332,13 +352,17 @@ impl Handler<EndSessions> for Hub {
 impl Handler<Leave> for Hub {
     type Result = ();
 
-    fn handle(&mut self, _: Leave, _: &mut Self::Context) {
+    fn handle(&mut self, _: Leave, ctx: &mut Self::Context) {
         self.leaving = true;
         // Who came when the others had been told to end.
         if self.ended.is_none() {
             self.ended = Some(Close::GOING_AWAY);
             self.end_all(Close::GOING_AWAY);
         }
+        if !self.walking {
+            self.sweep();
+        }
+        self.end_if_left(ctx);
     }
 }
 

@@ -19,8 +19,6 @@ pub(super) struct Member {
     pulse: u32,
     /// Its part of the second.
     slot: u8,
-    /// Was told to end: hears nothing else any more.
-    ended: Option<Close>,
 }
 
 impl Member {
@@ -28,7 +26,7 @@ impl Member {
     pub(super) fn new(downlink: &Rc<Downlink>, pulse: u32, slot: u8) -> Self {
         let heartbeat = Heartbeat::new(downlink.link.seen_s());
         downlink.take_pulse(pulse);
-        Self { downlink: Rc::downgrade(downlink), heartbeat, pulse, slot, ended: None }
+        Self { downlink: Rc::downgrade(downlink), heartbeat, pulse, slot }
     }
 
     /// Whether the session has ended.
@@ -38,15 +36,13 @@ impl Member {
 
     /// Its downlink, if it may still hear of anything.
     pub(super) fn listening(&self) -> Option<Rc<Downlink>> {
-        self.downlink.upgrade().filter(|downlink| !downlink.has_ended())
+        self.downlink.upgrade().filter(|downlink| downlink.ending().is_none())
     }
 
-    /// Tells it to end.
-    pub(super) fn end(&mut self, end: Close) {
-        self.ended = Some(end);
+    /// Has it end.
+    pub(super) fn end(&self, end: Close) {
         if let Some(downlink) = self.downlink.upgrade() {
-            downlink.end();
-            downlink.link.tell(ToSession::End(end));
+            downlink.end(end);
         }
     }
 
@@ -57,10 +53,6 @@ impl Member {
         if link.has_overflowed() {
             // Again until it has looked: nobody may have woken it after it drained its mailbox.
             link.tell(ToSession::LookAround);
-        }
-        if let Some(end) = self.ended {
-            // Again, in case it did not fit the first time.
-            link.tell(ToSession::End(end));
         }
         if link.deadline_passed(now_s) {
             link.tell(ToSession::DeadlinePassed);
@@ -79,13 +71,12 @@ impl Member {
 
     /// Tells a pulse, if its slot has come.
     pub(super) fn tell_pulse(&mut self, turn: &Turn, picked: &mut Vec<u32>, tally: &mut Tally) {
-        let told = self.pulse == turn.sequence || self.slot >= turn.slots;
-        if told || self.ended.is_some() {
+        if self.pulse == turn.sequence || self.slot >= turn.slots {
             return;
         }
         self.pulse = turn.sequence;
         // It may have come to it with a batch.
-        if let Some(downlink) = self.downlink.upgrade()
+        if let Some(downlink) = self.listening()
             && downlink.take_pulse(turn.sequence)
         {
             downlink.tell(Told::Pulse(turn.total, &turn.frame), picked, tally);

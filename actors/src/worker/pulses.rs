@@ -1,4 +1,4 @@
-//! Pulses on their way out to the `v=2` sessions of one worker thread. Plain data, time comes in as `now`.
+//! Pulses on their way out to the `v=2` sessions of one board on one worker thread. Plain data, time comes in as `now`.
 //!
 //! A pulse goes along with the next batch that concerns a session ([`Rider`]); the others are told in slots over
 //! the second, so that a socket write for each does not come in one burst. It is never told before the updates
@@ -67,6 +67,11 @@ impl Pulses {
         }
         self.newest = pulse.sequence;
         self.waiting.push_back(pulse);
+    }
+
+    /// Whether none is on its way out.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
     }
 
     /// Number of the newest there was.

@@ -11,7 +11,7 @@ use std::{
 use super::{downlink::Downlink, viewers::Viewers};
 use crate::{board::BoxRange, link::SessionLink, player::SessionId};
 
-/// The sessions of one worker thread, as far as they and their hub both need to know.
+/// The sessions of one board on one worker thread, as far as they and their hub both need to know.
 #[derive(Default)]
 pub(crate) struct Roster {
     /// Those whose `Join` is under way.

@@ -1,4 +1,4 @@
-//! Who looks where: the `v=2` sessions of one worker thread, by the tiles in their view. Plain data.
+//! Who looks where: the `v=2` sessions of one board on one worker thread, by the tiles in their view. Plain data.
 //!
 //! A batch finds its listeners here, so that it costs work for those who look at its boxes, and nothing
 //! for the others.

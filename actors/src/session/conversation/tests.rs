@@ -28,6 +28,8 @@ enum Happening {
     Answer(usize),
     /// It has missed something, and its outbox is empty again.
     Miss,
+    /// Somebody ends the connection.
+    End,
 }
 
 fn happenings() -> impl Strategy<Value = Vec<Happening>> {
@@ -39,7 +41,13 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         4 => any::<usize>().prop_map(Happening::Answer),
         1 => Just(Happening::Miss),
     ];
-    prop::collection::vec(happening, 1..120)
+    let end = prop::option::weighted(0.3, any::<prop::sample::Index>());
+    (prop::collection::vec(happening, 1..120), end).prop_map(|(mut happenings, end)| {
+        if let Some(at) = end {
+            happenings.insert(at.index(happenings.len()), Happening::End);
+        }
+        happenings
+    })
 }
 
 /// A client, its conversation and the shards, as the shell brings them together.
@@ -62,6 +70,10 @@ struct Scene {
     /// Places of answers that the client was given, each with the number of resyncs before it.
     answered: Vec<(u32, u32)>,
     refused: Vec<(u32, Refusal)>,
+    /// Looked at, and given up with the connection.
+    given_up: usize,
+    /// What the last resync has to ask for again, and how many were refused before it.
+    missed: (Vec<Request>, usize),
     /// Own checks without an answer, of a `v=2` client.
     own: Vec<BoxId>,
     /// What it looks at.
@@ -90,6 +102,8 @@ impl Scene {
             under_way: Vec::new(),
             answered: Vec::new(),
             refused: Vec::new(),
+            given_up: 0,
+            missed: (Vec::new(), 0),
             own: Vec::new(),
             looks: Vec::new(),
             resyncs: 0,
@@ -113,12 +127,21 @@ impl Scene {
                     self.own.retain(|own| *own != id);
                 }
             }
-            Effect::Close(close) => self.closed = Some(close),
+            Effect::Close(close) => {
+                self.given_up += 1;
+                self.end(close);
+            }
             Effect::Wait => assert!(self.conversation.is_held()),
         }
     }
 
+    fn end(&mut self, close: Close) {
+        self.closed = Some(close);
+        self.conversation.end();
+    }
+
     fn ask(&mut self, request: Request) {
+        assert_eq!(self.closed, None, "nothing is asked for a client that was told goodbye");
         if self.has_room {
             self.take(request);
         } else {
@@ -136,11 +159,14 @@ impl Scene {
 
     /// What the shell does in a turn.
     fn turn(&mut self) {
-        while self.closed.is_none() {
+        loop {
             match self.conversation.next(self.now_ns) {
                 Next::Rest => {
                     let is_free = self.conversation.outstanding() < OUTSTANDING;
-                    let Some(message) = self.sent.pop_front().filter(|_| is_free) else { return };
+                    if !is_free || self.closed.is_some() {
+                        return;
+                    }
+                    let Some(message) = self.sent.pop_front() else { return };
                     self.messages.push(message);
                     self.accept(message);
                 }
@@ -190,15 +216,24 @@ impl Scene {
                 for frame in self.conversation.answered(sequence, frame) {
                     let given = std::str::from_utf8(&frame).expect("text").parse();
                     assert_eq!(resyncs, self.resyncs, "nothing of before a resync is told");
+                    assert_eq!(self.closed, None, "nor anything after the end");
                     self.answered.push((given.expect("a place"), resyncs));
                 }
             }
-            // As the shell: only while nothing of an earlier resync is to be asked.
-            Happening::Miss if self.conversation.version == Version::V2 => {
+            Happening::Miss
+                if self.conversation.version == Version::V2 && self.closed.is_none() =>
+            {
                 self.resyncs += 1;
+                let looks = self.looks.iter().map(|range| Request::Range(*range, 0));
+                let missed = looks.chain(self.own.iter().copied().map(Request::Check));
+                self.missed = (missed.collect(), self.refused.len());
                 self.conversation.resync(self.looks.clone(), self.own.clone());
             }
-            Happening::Miss => {}
+            Happening::End if self.closed.is_none() => {
+                self.given_up += usize::from(self.conversation.is_held());
+                self.end(Close::GOING_AWAY);
+            }
+            Happening::Miss | Happening::End => {}
         }
         self.turn();
     }
@@ -212,20 +247,18 @@ impl Scene {
     fn account(&self) {
         let refused = self.refused.len();
         let held = usize::from(self.conversation.is_held());
-        let closed = usize::from(self.closed.is_some());
         // A resync asks for what was asked before; those that only it has asked are not counted.
         let own = self.messages.len();
         let asked = self.asked.iter().filter(|(_, resyncs)| *resyncs == 0).count();
         if self.resyncs == 0 {
-            assert_eq!(asked + refused + held + closed, own, "each message has one fate");
+            assert_eq!(asked + refused + held + self.given_up, own, "each message has one fate");
             let mut in_order = self.messages.iter();
             for (request, _) in &self.asked {
-                let is_it = |message: &&ClientMessage| match (message, request) {
-                    (ClientMessage::Check(id), Request::Check(asked)) => id == asked,
-                    (ClientMessage::Range(range), Request::Range(asked, _)) => range == asked,
-                    _ => false,
+                let is_it = |message: &ClientMessage| match *message {
+                    ClientMessage::Check(id) => is_same(&Request::Check(id), request),
+                    ClientMessage::Range(range) => is_same(&Request::Range(range, 0), request),
                 };
-                assert!(in_order.any(|message| is_it(&message)), "asked in the order of coming");
+                assert!(in_order.any(is_it), "asked in the order of coming");
             }
         }
         for pair in self.answered.windows(2) {
@@ -268,9 +301,28 @@ fn plays(version: Version, happenings: Vec<Happening>) {
         let most = 4 + (scene.now_ns - began_ns) / (100 * MS) + 1;
         assert!(checks.count() as u64 <= most, "the burst, and ten a second");
     } else if scene.closed.is_none() {
-        // The last resync has asked for everything that was looked at or not answered before it.
-        let last: Vec<_> = scene.asked.iter().filter(|(_, r)| *r == scene.resyncs).collect();
-        assert!(last.len() >= scene.looks.len().min(1));
+        // The last resync has asked for everything that was looked at or not answered before it, in its order, but
+        // for what found no room in time.
+        let (missed, before) = &scene.missed;
+        let refused = &scene.refused[*before..];
+        let is_refused = |request: &Request| match request {
+            Request::Check(id) => refused.contains(&(id.get(), Refusal::Busy)),
+            Request::Range(..) => false,
+        };
+        let last = scene.asked.iter().filter(|(_, resyncs)| *resyncs == scene.resyncs);
+        let mut last = last.map(|(request, _)| request);
+        for request in missed.iter().filter(|request| !is_refused(request)) {
+            assert!(last.any(|asked| is_same(asked, request)), "{request:?} was not asked again");
+        }
+    }
+}
+
+/// Whether both ask for the same, whichever place the answer has.
+fn is_same(one: &Request, other: &Request) -> bool {
+    match (one, other) {
+        (Request::Check(one), Request::Check(other)) => one == other,
+        (Request::Range(one, _), Request::Range(other, _)) => one == other,
+        _ => false,
     }
 }
 
