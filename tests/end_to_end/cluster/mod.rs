@@ -7,5 +7,6 @@ mod guards;
 mod losses;
 mod page;
 mod play;
+mod releases;
 mod replicas;
 pub mod world;

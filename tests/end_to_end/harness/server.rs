@@ -20,6 +20,7 @@ use super::{
 
 /// What a server is started with. Small board, free ports, a data folder of its own.
 pub struct Setup {
+    program: PathBuf,
     environment: BTreeMap<String, String>,
     arguments: Vec<String>,
     data: Arc<TempDir>,
@@ -80,6 +81,7 @@ impl Setup {
         let data = Arc::new(tempfile::tempdir().expect("a temporary folder"));
         let environment = BTreeMap::new();
         Self {
+            program: env!("CARGO_BIN_EXE_billion").into(),
             environment,
             arguments: Vec::new(),
             data,
@@ -93,6 +95,12 @@ impl Setup {
     /// Writes a file into the folder that the server starts in.
     pub fn with_file(self, name: &str, content: &str) -> Self {
         std::fs::write(self.data.path().join(name), content).expect("a writable file");
+        self
+    }
+
+    /// Starts another build of the server.
+    pub fn with_program(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
         self
     }
 
@@ -166,7 +174,6 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let binary = env!("CARGO_BIN_EXE_billion");
         let mut prepared = String::new();
         if let Some(files) = self.open_files {
             prepared += &format!("ulimit -n {files} && ");
@@ -185,10 +192,10 @@ impl Setup {
             Terminal::Own => prepared += &format!("setsid python3 -c '{ON_A_TERMINAL}' "),
         }
         let mut command = if prepared == "exec " {
-            Command::new(binary)
+            Command::new(&self.program)
         } else {
             let mut shell = Command::new("sh");
-            shell.args(["-c", &format!("{prepared}\"$0\" \"$@\""), binary]);
+            shell.args(["-c", &format!("{prepared}\"$0\" \"$@\"")]).arg(&self.program);
             shell
         };
         let inherited = std::env::vars().filter(|(name, _)| {
