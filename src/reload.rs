@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use crate::{
     commands::check,
     live::Live,
+    logging::fatal,
     room::Room,
     settings::{InForce, Settings, Sources},
     signals::Hangups,
@@ -61,7 +62,7 @@ impl Reload {
             warn!("{notice}");
         }
         for problem in &problems {
-            error!("{problem}");
+            fatal(problem);
         }
         let (Ok(settings), true) = (&loaded.settings, problems.is_empty()) else {
             return error!("all settings stay as they are until this is mended");

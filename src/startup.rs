@@ -101,9 +101,8 @@ impl Application {
         settings: &Settings,
         in_force: InForce,
         sources: Sources,
+        mut signals: Signals,
     ) -> Result<Option<Self>> {
-        // First: a cluster may be waited for long.
-        let mut signals = Signals::new()?;
         let hangups = signals.hangups();
         let metrics = Arc::new(Metrics::default());
         telemetry::count_panics(metrics.clone());

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     future::poll_fn,
     io::{self, Read},
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     pin::Pin,
     rc::Rc,
@@ -87,23 +87,19 @@ impl Remote {
         Self::new(authority.to_string(), None)
     }
 
-    /// The listener at `address`, whichever store its server runs on.
+    /// The listener that is bound to `address`, whichever store its server runs on.
     pub fn to(address: SocketAddr) -> Result<Self> {
-        Self::new(address.to_string(), None)
+        Self::new(reachable(address).to_string(), None)
     }
 
     /// The listener that `admin.address` describes, on this machine.
     pub fn local(admin: &str, meant: Meant) -> Result<Self> {
         let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
-        let Some(mut address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
+        let Some(address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
         if address.port() == 0 {
             bail!("admin.address = {admin:?} does not say which port: name the server with --from");
         }
-        if address.ip().is_unspecified() {
-            let loopback = if address.is_ipv4() { "127.0.0.1" } else { "::1" };
-            address = SocketAddr::new(loopback.parse().expect("an address"), address.port());
-        }
-        Self::new(address.to_string(), Some(meant))
+        Self::new(reachable(address).to_string(), Some(meant))
     }
 
     /// Whether anybody listens there.
@@ -137,7 +133,9 @@ impl Remote {
     /// another, or none answers.
     pub fn store(&self) -> Option<String> {
         let (status, identity) = self.ask_briefly("/store", CONNECT_TIMEOUT).ok()?;
-        status.is_success().then(|| identity.trim_end().to_owned())
+        let identity = identity.trim_end();
+        // Somebody else may listen there who answers to everything.
+        (status.is_success() && is_identity(identity)).then(|| identity.to_owned())
     }
 
     fn answer(&self, response: Response<Incoming>) -> Answer {
@@ -299,5 +297,53 @@ impl Read for Answer {
         let taken = out.len().min(self.piece.len());
         self.piece.copy_to_slice(&mut out[..taken]);
         Ok(taken)
+    }
+}
+/// An address to bind is not always one to connect to: "every interface" is reached on loopback.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let loopback = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(loopback, bound.port())
+}
+
+/// Whether this is what [`identity`](crate::store::embedded::identity) gives: two numbers in hexadecimal.
+fn is_identity(text: &str) -> bool {
+    let is_number = |part: &str| u64::from_str_radix(part, 16).is_ok() && !part.starts_with('+');
+    text.split_once('-').is_some_and(|(device, number)| is_number(device) && is_number(number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_interface_is_asked_on_loopback() {
+        for (bound, asked) in [
+            ("0.0.0.0:9090", "127.0.0.1:9090"),
+            ("[::]:9090", "[::1]:9090"),
+            ("192.0.2.1:9090", "192.0.2.1:9090"),
+        ] {
+            let bound: SocketAddr = bound.parse().expect("an address");
+            assert_eq!(reachable(bound).to_string(), asked);
+        }
+    }
+
+    #[test]
+    fn what_any_web_server_answers_is_no_identity_of_a_store() {
+        for (text, is_one) in [
+            ("fe02-1a5b3c", true),
+            ("", false),
+            ("-", false),
+            ("fe02", false),
+            ("fe02-1a-2", false),
+            ("+1-2", false),
+            ("<!doctype html>", false),
+            ("not-found", false),
+        ] {
+            assert_eq!(is_identity(text), is_one, "{text}");
+        }
     }
 }

@@ -9,11 +9,21 @@ use crate::{
     arguments::SettingsArguments,
     logging::fatal,
     settings::{InForce, Settings},
+    signals::Signals,
     startup::{Application, Stopped},
 };
 
 /// Serves. 0: stopped as asked; 1: failed; 2: the settings are wrong.
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
+    // First: SIGHUP, which asks for settings to be read again, ends a process that does not listen for it yet.
+    let system = actix_rt::System::new();
+    let signals = match system.block_on(async { Signals::new() }) {
+        Ok(signals) => signals,
+        Err(failure) => {
+            fatal(format_args!("{failure:#}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let sources = arguments.sources();
     let loaded = Settings::load(&sources);
     for notice in check::notices(&loaded) {
@@ -28,8 +38,8 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     if !problems.is_empty() {
         return ExitCode::from(BAD_SETTINGS);
     }
-    let ran = actix_rt::System::new().block_on(async {
-        match Application::build(&settings, in_force, sources).await? {
+    let ran = system.block_on(async {
+        match Application::build(&settings, in_force, sources, signals).await? {
             Some(application) => application.run_until_stopped().await,
             None => Ok(Stopped::Asked),
         }

@@ -112,11 +112,7 @@ impl Encoded {
             ContentEncoding::Identity => EntityTag::new_strong(self.tag.clone()),
             encoding => EntityTag::new_strong(format!("{}-{}", self.tag, encoding.as_str())),
         };
-        let known = match IfNoneMatch::parse(request) {
-            Ok(IfNoneMatch::Any) => true,
-            Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
-            Err(_) => false,
-        };
+        let known = is_known(request, &tag);
         let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
         response
             .insert_header(ETag(tag))
@@ -147,6 +143,15 @@ impl Encoded {
             Some(Encoding::Known(encoding)) => encoding,
             _ => ContentEncoding::Identity,
         }
+    }
+}
+
+/// Whether the client says that it has the body with this tag (RFC 9110 §13.1.2).
+pub fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(tag)),
+        Err(_) => false,
     }
 }
 

@@ -83,7 +83,12 @@ pub fn static_folder(folder: &Path) -> PathBuf {
 /// Whether `folder` holds a page, and a different one from what is compiled in. Nothing is read of files
 /// with other names: they may be anybody's, and of any size.
 pub fn holds_another_page(folder: &Path) -> bool {
-    let Ok(template) = fs::read(folder.join(TEMPLATE)) else { return false };
+    let template = folder.join(TEMPLATE);
+    // Not whatever else has that name and may never come to an end.
+    if !template.is_file() {
+        return false;
+    }
+    let Ok(template) = fs::read(template) else { return false };
     let Ok(found) = list(&static_folder(folder)) else { return false };
     let Files { statics: ours, .. } = Files::compiled_in();
     let is_ours = |name, path| {

@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder,
-    http::header::{self, ETag, EntityTag, Header as _, IfNoneMatch},
+    http::header::{self, ETag, EntityTag},
     web,
 };
 use actors::{board::Board, node::Node};
@@ -18,7 +18,7 @@ use url::Url;
 
 use super::{
     assets::{Assets, ICON},
-    encoded::Effort,
+    encoded::{Effort, is_known},
     files::{Files, holds_another_page},
 };
 use crate::settings;
@@ -141,11 +141,7 @@ pub async fn index(
     // Weak: the same page is sent in several compressed forms.
     let tag =
         EntityTag::new_weak(format!("{:08x}-{:x}", crc32c::crc32c(html.as_bytes()), html.len()));
-    let known = match IfNoneMatch::parse(&request) {
-        Ok(IfNoneMatch::Any) => true,
-        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(&tag)),
-        Err(_) => false,
-    };
+    let known = is_known(&request, &tag);
     let policy = policy(host(&request), &page.settings.websocket_url);
     let mut response = if known { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response

@@ -9,7 +9,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// More than all metrics of any server take.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
 
-/// The value of a counter without labels, from the metrics at `host:port`. Like `usage`, a server that tells nothing
+/// The value of a counter, summed over boards, from the metrics at `host:port`. Like `usage`, a server that tells nothing
 /// gives `None`, never an error: a run must not fail for it.
 pub(crate) fn counter(address: &str, name: &str) -> Option<f64> {
     value(&fetch(address).ok()?, name)

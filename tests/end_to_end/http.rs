@@ -565,3 +565,30 @@ fn the_page_plays_below_a_path_of_a_site() {
         window.assert_no_complaints();
     }
 }
+
+#[test]
+fn the_query_names_the_board_and_only_one_that_is_in_play() {
+    let server = Setup::new(1000, 1).with("BOARD__NAME", "main").start();
+    let origin = format!("http://{}", server.address);
+    for (query, status) in [
+        ("", 200),
+        ("?board=main", 200),
+        ("?v=2&board=m%61in", 200),
+        ("?board=other", 404),
+        ("?board=Main", 404),
+        ("?board=", 404),
+        ("?board=main&board=main", 400),
+    ] {
+        let ask = |to, method, path, headers: &[(&str, &str)]| {
+            request(to, method, &format!("{path}{query}"), headers).status
+        };
+        // 101 is what a handshake gets, and 422 a backup that is empty.
+        let instead = |good| if status == 200 { good } else { status };
+        assert_eq!(ask(server.address, "GET", "/overview", &[]), status, "{query}");
+        assert_eq!(ask(server.admin, "GET", "/export", &[]), status, "{query}");
+        let shaken = ask(server.address, "GET", "/ws", &handshake(&origin));
+        assert_eq!(shaken, instead(101), "{query}");
+        let empty = [("Content-Type", "application/x-billion-backup"), ("Content-Length", "0")];
+        assert_eq!(ask(server.admin, "POST", "/import", &empty), instead(422), "{query}");
+    }
+}

@@ -1,12 +1,18 @@
 //! Settings that change while the server runs: SIGHUP, and what it means to players, newcomers and operators.
 
-use std::{fs, io::Read as _};
+use std::{
+    fs::{self, OpenOptions},
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crate::harness::{
     PATIENCE,
     client::{Client, Told, handshake},
     eventually,
     server::{Server, Setup, request},
+    site::copy_page,
 };
 
 const NO_LIMIT: &str = "[limiter]\nlimit = 0\n";
@@ -188,4 +194,47 @@ fn the_same_places_are_read_in_the_same_order_as_at_the_start() {
     let log = running.reads(".env", "LIMITER_BURST=22\nBILLION__LIMITER__RANGE_BURST=23\n");
     says(&log, &["limiter.burst: 21 → 22\n", "1 setting has changed"]);
     says(&running.reads_settings(&file(24)), &["no setting has changed"]);
+}
+
+/// Who restarted a unit and reloaded it at once used to end it for good.
+#[test]
+fn a_hangup_while_a_server_still_reads_its_settings_is_not_its_end() {
+    let setup = Setup::new(1000, 1).without_terminal().with_heeded("HUP");
+    copy_page(setup.folder());
+    // Read each time the settings are, and then only as fast as this test writes it.
+    let template = setup.folder().join("templates/index.html");
+    let text = fs::read(&template).expect("the page was copied");
+    fs::remove_file(&template).expect("it is there");
+    let made = Command::new("mkfifo").arg(&template).status();
+    assert!(made.expect("mkfifo (coreutils)").success());
+    let folder = setup.folder().display().to_string();
+    let setup = setup.with("PAGE__PATH", folder);
+    let mut server = setup.spawn(&[]);
+    // Returns once somebody reads.
+    let write = || OpenOptions::new().write(true).open(&template).expect("somebody reads");
+    let mut first = write();
+    let pid = server.id().to_string();
+    let hangup = Command::new("kill").args(["-HUP", &pid]).status();
+    assert!(hangup.expect("kill").success());
+    first.write_all(&text).expect("it reads all");
+    drop(first);
+    let over = AtomicBool::new(false);
+    let mut log =
+        BufReader::new(server.stderr.take().expect("piped")).lines().map_while(Result::ok);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                // Who reads nothing has been told to end.
+                let _ = write().write_all(&text);
+            }
+        });
+        let served = log.by_ref().any(|line| line.contains("listening on http://"));
+        let reloaded = log.by_ref().any(|line| line.ends_with("no setting has changed"));
+        server.kill().expect("it runs");
+        over.store(true, Ordering::Relaxed);
+        // Lets the writer go.
+        drop(fs::File::open(&template));
+        assert_eq!((served, reloaded), (true, true));
+    });
+    server.wait().expect("it was killed");
 }

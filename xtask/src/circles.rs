@@ -1,7 +1,8 @@
 //! No file of a crate imports, directly or round about, one that imports it. What holds for crates keeps files
 //! apart, too: each can be read, tested and changed without those that stand on it.
 //!
-//! An import is any path that leads to another file of the crate. Tests may import what they like.
+//! An import is any path that leads to another file of the crate, also one handed to a macro. Tests may import what
+//! they like. The root may not pass on what is in files, which would hide where a path leads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,6 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use proc_macro2::{TokenStream, TokenTree};
 use syn::{
     Attribute, Item, ItemMod, UseTree,
     visit::{self, Visit},
@@ -52,6 +54,9 @@ fn files_of(sources: &Path) -> Result<BTreeMap<Module, PathBuf>> {
             let module = path.strip_prefix(sources)?.with_extension("");
             let module: Module =
                 module.iter().map(|name| name.to_string_lossy().into_owned()).collect();
+            if module.last().is_some_and(|name| name == "mod") {
+                bail!("{}: name it after its folder, beside that", path.display());
+            }
             let is_root = module == ["lib"] || module == ["main"];
             let is_test = module.iter().any(|name| name == "tests");
             if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
@@ -68,6 +73,11 @@ fn imports(files: &BTreeMap<Module, PathBuf>) -> Result<Imports> {
         let text = fs::read_to_string(file).with_context(|| file.display().to_string())?;
         let parsed = syn::parse_file(&text).with_context(|| file.display().to_string())?;
         let mut reader = Reader { module, known: &known, found: BTreeMap::new() };
+        if module.is_empty()
+            && let Some(name) = parsed.items.iter().find_map(passed_on)
+        {
+            bail!("{} passes on {name}: import it from its own file", file.display());
+        }
         reader.visit_file(&parsed);
         Ok((module.clone(), reader.found))
     };
@@ -114,6 +124,37 @@ impl Reader<'_> {
         self.known.contains(&[module, &[name.to_owned()]].concat())
     }
 
+    /// What a macro is given: names with `::` between them are a path there, too.
+    fn tokens(&mut self, tokens: TokenStream) {
+        let (mut path, mut colons) = (Vec::new(), 0);
+        for token in tokens {
+            match token {
+                TokenTree::Ident(name) => {
+                    if colons != 2 {
+                        self.path_of_some(&mut path);
+                    }
+                    path.push(name.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(mark) if mark.as_char() == ':' => colons += 1,
+                TokenTree::Group(group) => {
+                    self.path_of_some(&mut path);
+                    self.tokens(group.stream());
+                }
+                TokenTree::Punct(_) | TokenTree::Literal(_) => self.path_of_some(&mut path),
+            }
+        }
+        self.path_of_some(&mut path);
+    }
+
+    /// Takes a path of some names: one alone may be any word of the macro's.
+    fn path_of_some(&mut self, path: &mut Vec<String>) {
+        if path.len() > 1 {
+            self.path(path);
+        }
+        path.clear();
+    }
+
     fn tree(&mut self, before: &[String], tree: &UseTree) {
         let with = |name: &syn::Ident| [before, &[name.to_string()]].concat();
         match tree {
@@ -152,6 +193,22 @@ impl<'ast> Visit<'ast> for Reader<'_> {
         self.path(&names);
         visit::visit_path(self, path);
     }
+
+    fn visit_macro(&mut self, called: &'ast syn::Macro) {
+        self.tokens(called.tokens.clone());
+        visit::visit_macro(self, called);
+    }
+}
+
+/// What a file of others is given by `pub use`, if this is one.
+fn passed_on(item: &Item) -> Option<String> {
+    let Item::Use(syn::ItemUse {
+        vis: syn::Visibility::Public(_), tree: UseTree::Path(tree), ..
+    }) = item
+    else {
+        return None;
+    };
+    Some(tree.ident.to_string())
 }
 
 fn is_for_tests(attribute: &Attribute) -> bool {
@@ -252,6 +309,26 @@ mod tests {
         let told = checked("part", &files).expect_err("they do");
         assert!(told.contains("a.rs imports part::help"), "{told}");
         assert!(told.contains("part.rs imports super::A"), "{told}");
+    }
+
+    #[test]
+    fn what_is_handed_to_a_macro_is_an_import() {
+        let files = [
+            ("lib.rs", "mod a; mod b;"),
+            ("a.rs", "fn f() { assert!(g(7, &[crate::b::h()]), \"b\"); }"),
+            ("b.rs", "fn f() { println!(\"{}\", super::a::f); }"),
+        ];
+        let told = checked("macro", &files).expect_err("a and b stand on each other");
+        assert!(told.contains("a.rs imports crate::b::h"), "{told}");
+        assert!(told.contains("b.rs imports super::a::f"), "{told}");
+    }
+
+    #[test]
+    fn what_would_hide_where_a_path_leads_is_refused() {
+        let told = checked("passed", &[("lib.rs", "mod a; pub use a::A;"), ("a.rs", "")]);
+        assert!(told.is_err_and(|told| told.contains("passes on a")));
+        let told = checked("mod", &[("lib.rs", "mod a;"), ("a/mod.rs", "")]);
+        assert!(told.is_err_and(|told| told.contains("after its folder")));
     }
 
     #[test]

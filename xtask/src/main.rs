@@ -34,8 +34,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs everything that has to pass: format, lints, layers, licences and sources of all crates, the
-    /// page's types and modules, tests, WebSocket conformance
+    /// Runs everything that has to pass: format, lints, layers, circles of imports, licences and sources of
+    /// all crates, the page's types and modules, tests, WebSocket conformance
     ///
     /// Begins with the programs that the tests need: as root on Debian it installs those that are missing,
     /// whose names it prints first, without starting any service; elsewhere it says what to install. Ends

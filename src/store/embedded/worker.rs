@@ -425,7 +425,6 @@ impl Worker {
 
     /// Ends the work: what was queued before was done, what comes later is refused.
     fn shut(&mut self) {
-        self.outlook.set_state(StoreState::Down("the store is closed".into()));
         self.jobs.close();
         while let Ok(job) = self.jobs.try_recv() {
             // Dropping a batch or a load refuses it; a second close is content already.
@@ -434,6 +433,8 @@ impl Worker {
             }
         }
         self.release();
+        // Not before: who waits for it in vain takes a store that is down for one that has lost something.
+        self.outlook.set_state(StoreState::Down("the store is closed".into()));
     }
 
     fn release(&mut self) {
