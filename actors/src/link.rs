@@ -49,8 +49,8 @@ pub enum ToSession {
     /// From anybody: something waits for you outside of your mailbox: output that did not go into your
     /// socket at once, own checks that were refused, the end, or word that something did not fit in here.
     LookAround,
-    /// From its hub: time for a Ping.
-    PingDue,
+    /// From its hub: a complete frame for your client alone, and something comes before it on your socket.
+    Frame(Bytes),
     /// From its hub: the deadline you set yourself has passed.
     DeadlinePassed,
     /// From its hub: your client has been silent too long, and was pinged meanwhile.

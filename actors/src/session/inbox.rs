@@ -10,7 +10,7 @@ use crate::{
     board::BoxId,
     broadcaster::batch::Batch,
     link::ToSession,
-    protocol::{Close, ping_frame, put_update_frame},
+    protocol::{Close, put_update_frame},
     stats::Tally,
     worker::downlink::{Phase, Told},
 };
@@ -27,7 +27,7 @@ impl Handler<ToSession> for Session {
             ToSession::AlreadyChecked(ids) => self.answer_checks(ids),
             // The pump, which is polled after every message, looks at everything that may wait.
             ToSession::LookAround => {}
-            ToSession::PingDue => self.ping(),
+            ToSession::Frame(frame) => self.tell_frame(frame),
             ToSession::DeadlinePassed => self.deadline_passed(ctx),
             ToSession::ClientSilent { seen_s } => self.client_silent(seen_s, ctx),
         }
@@ -91,9 +91,10 @@ impl Session {
         }
     }
 
-    fn ping(&self) {
+    fn tell_frame(&self, frame: Bytes) {
+        self.downlink.heard();
         if self.downlink.is_open() {
-            self.downlink.say(ping_frame());
+            self.downlink.say(frame);
         }
     }
 

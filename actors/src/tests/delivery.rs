@@ -14,8 +14,9 @@ use crate::{
     messages::{
         CheckBoxes, Drain, EndSessions, FlushBatch, LearnBoxes, PulseMade, ReadTile, ReadWords,
     },
-    protocol::{Close, Version},
-    worker::desk::Desk,
+    protocol::{Close, Version, total_frame},
+    stats::Tally,
+    worker::{desk::Desk, downlink::Told},
 };
 
 /// The numbers of a frame.
@@ -227,6 +228,35 @@ fn no_pulse_overtakes_the_batch_that_it_counts() {
         assert_eq!(looks.frame().await, [1, 0, 0, 0, 5, 0, 0, 0]);
         assert_eq!(looks.frame().await[5], 1, "and the pulse after it");
         assert_eq!(idles.frame().await[5], 1);
+    });
+}
+
+#[test]
+fn a_frame_for_one_comes_to_that_one_behind_what_waits_for_it() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(settings(), &store, async |desk| {
+        let mut one = Client::connect(&desk, Version::V2).await;
+        let mut other = Client::connect(&desk, Version::V2).await;
+        one.send(&[1, 8]).await;
+        assert_eq!(one.frame().await.len(), 9);
+        let found = desk.roster.find(|| vec![0], 1_000_000);
+        let [downlink] = found.as_slice() else { panic!("one looks there") };
+        let (mut picked, mut tally) = (Vec::new(), Tally::default());
+        let mut tell = |total| {
+            assert!(downlink.tell(Told::Frame(&total_frame(total)), &mut picked, &mut tally));
+        };
+        let polled = desk.table.stats.socket_writes.get();
+        tell(7);
+        assert_eq!(words(&one.frame().await), [7]);
+        assert_eq!(desk.table.stats.socket_writes.get(), polled, "straight to the socket");
+        downlink.say(total_frame(8));
+        tell(9);
+        tell(10);
+        for total in [8, 9, 10] {
+            assert_eq!(words(&one.frame().await), [total]);
+        }
+        other.send(&[1, 8]).await;
+        assert_eq!(other.frame().await.len(), 9, "nothing of it came here");
     });
 }
 

@@ -8,11 +8,11 @@
 //!
 //! Its fields change here and nowhere else. The hub has [`tell`], and [`end`] when there is nothing more to tell; the
 //! session has [`open`], [`say`], [`lag`], [`caught_up`] and [`close`], and for what the hub has put into its mailbox
-//! [`heard_of`] and [`take`].
+//! [`heard`] and [`take`].
 //!
 //! [`tell`]: Downlink::tell
 //! [`end`]: Downlink::end
-//! [`heard_of`]: Downlink::heard_of
+//! [`heard`]: Downlink::heard
 //! [`take`]: Downlink::take
 //! [`open`]: Downlink::open
 //! [`say`]: Downlink::say
@@ -70,6 +70,8 @@ pub(crate) enum Told<'t> {
     Batch(&'t Arc<Batch>, Option<&'t Rider>),
     /// A pulse alone: the total in the complete frame.
     Pulse(u32, &'t Bytes),
+    /// A complete frame for this client alone.
+    Frame(&'t Bytes),
 }
 
 /// The downward half of one session.
@@ -226,8 +228,9 @@ impl Downlink {
         self.told.get()
     }
 
-    /// Tells something from the hub's side: straight to the socket if that is idle, or by the mailbox.
-    pub(crate) fn tell(&self, told: Told<'_>, picked: &mut Vec<u32>, tally: &mut Tally) {
+    /// Tells something from the hub's side: straight to the socket if that is idle, or by the mailbox; whether that
+    /// had room for it.
+    pub(crate) fn tell(&self, told: Told<'_>, picked: &mut Vec<u32>, tally: &mut Tally) -> bool {
         if !self.is_idle() {
             return self.queue(told);
         }
@@ -238,19 +241,27 @@ impl Downlink {
                 self.link.nudge();
             }
         }
+        true
     }
 
-    fn queue(&self, told: Told<'_>) {
+    fn queue(&self, told: Told<'_>) -> bool {
         let queued = self.link.try_tell(match told {
             Told::Batch(batch, _) => ToSession::Updates(batch.clone()),
             Told::Pulse(total, frame) => ToSession::Pulse { total, frame: frame.clone() },
+            Told::Frame(frame) => ToSession::Frame(frame.clone()),
         });
         self.queued.set(self.queued.get() + u32::from(queued));
+        queued
     }
 
-    /// A message that the hub has queued is being handled: how the total stands.
-    pub(crate) fn heard_of(&self, total: u32) {
+    /// A message that the hub has queued is being handled.
+    pub(crate) fn heard(&self) {
         self.queued.set(self.queued.get() - 1);
+    }
+
+    /// The same of one that says how the total stands.
+    pub(crate) fn heard_of(&self, total: u32) {
+        self.heard();
         self.latest.set(total);
     }
 
@@ -269,6 +280,7 @@ impl Downlink {
                 self.told.set(total);
                 return Some(frame.clone());
             }
+            Told::Frame(frame) => return Some(frame.clone()),
         };
         self.latest.set(batch.total_after());
         let Some(mut view) = self.view() else {

@@ -145,7 +145,9 @@ impl Hub {
         let (now_s, live) = (self.clock.now_s(), self.live.now());
         let (ping_s, idle_s) =
             (whole_seconds(live.ping_interval), whole_seconds(live.idle_timeout));
-        self.members().for_each(|member| member.tick(now_s, ping_s, idle_s));
+        let mut tally = Tally::default();
+        self.members().for_each(|member| member.tick(now_s, ping_s, idle_s, &mut tally));
+        self.stats.delivered(&mut tally);
         if !self.walking {
             self.sweep();
         }

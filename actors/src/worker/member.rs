@@ -7,7 +7,11 @@ use super::{
     heartbeat::{Beat, Heartbeat},
     pulses::Turn,
 };
-use crate::{link::ToSession, protocol::Close, stats::Tally};
+use crate::{
+    link::ToSession,
+    protocol::{Close, ping_frame},
+    stats::Tally,
+};
 
 /// What a hub knows of a session beside its downlink.
 pub(super) struct Member {
@@ -47,7 +51,7 @@ impl Member {
     }
 
     /// Once a second, of which this is `now_s`: pings, timeouts and deadlines.
-    pub(super) fn tick(&mut self, now_s: u32, ping_s: u32, idle_s: u32) {
+    pub(super) fn tick(&mut self, now_s: u32, ping_s: u32, idle_s: u32, tally: &mut Tally) {
         let Some(downlink) = self.downlink.upgrade() else { return };
         let link = &downlink.link;
         if link.has_overflowed() {
@@ -61,7 +65,7 @@ impl Member {
         match self.heartbeat.tick(seen_s, ping_s, idle_s) {
             Beat::Rest => {}
             Beat::Ping => {
-                if link.try_tell(ToSession::PingDue) {
+                if downlink.tell(Told::Frame(&ping_frame()), &mut Vec::new(), tally) {
                     self.heartbeat.pinged();
                 }
             }

@@ -80,7 +80,7 @@ fn a_node_of_the_release_before_plays_along() {
     // The way back: this release's node gives its place to the one before.
     world.play();
     world.until_acknowledged(CHECKS);
-    world.nodes[2].signal("TERM");
+    world.nodes[2].signal("-TERM");
     assert!(world.nodes[2].wait().success(), "it comes to rest");
     world.replace(2, older().start());
     world.until_acknowledged(CHECKS);
