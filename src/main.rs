@@ -17,6 +17,7 @@ mod live;
 mod logging;
 mod numbers;
 mod origin;
+mod reading;
 mod reload;
 mod room;
 mod routes;

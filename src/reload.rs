@@ -4,13 +4,15 @@
 //! Whatever would keep a server from starting keeps all settings as they are. Otherwise those that may change while
 //! the server runs are taken over, and those that need a restart are named.
 
-use std::sync::Arc;
+use std::{sync::Arc, thread, time::Duration};
 
-use actix_rt::task::spawn_blocking;
 use actors::node::Node;
 use log::{error, info, warn};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::watch;
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     commands::check,
@@ -21,6 +23,9 @@ use crate::{
     signals::Hangups,
     telemetry::gauge_of,
 };
+
+/// Longest time to read them; a disk takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The settings in force, and all who follow them.
 pub struct Reload {
@@ -49,14 +54,25 @@ impl Reload {
     async fn reload(&mut self) {
         info!("SIGHUP: reading the settings again");
         let sources = self.sources.clone();
-        // Elsewhere: a folder may be slow to answer, and nobody should wait for it.
-        let read = spawn_blocking(move || {
+        // On a thread that nobody waits for at the end, either: a folder may never answer.
+        let (read, reading) = oneshot::channel();
+        thread::spawn(move || {
             let loaded = Settings::load(&sources);
             let problems = check::problems(&loaded);
-            (loaded, problems)
+            // Nobody may be waiting any more.
+            let _ = read.send((loaded, problems));
         });
-        let Ok((loaded, problems)) = read.await else {
-            return error!("the settings stay as they are: reading them failed inside");
+        let (loaded, problems) = match timeout(PATIENCE, reading).await {
+            Ok(Ok(read)) => read,
+            Ok(Err(_)) => {
+                return error!("all settings stay as they are: reading them failed inside");
+            }
+            Err(_) => {
+                let seconds = PATIENCE.as_secs();
+                return error!(
+                    "all settings stay as they are: {seconds} s were not enough to read them"
+                );
+            }
         };
         for notice in &loaded.notices {
             warn!("{notice}");

@@ -257,8 +257,8 @@ async fn come_to_rest(
         }
     };
     if tokio::time::timeout_at(deadline, rest).await.is_err() {
-        let left = node.connections_now();
-        warn!("{left} sessions did not end in time and were cut");
+        let left = counted(node.connections_now(), "session", "sessions");
+        warn!("{left} did not end in time and were cut");
     }
     // The store first: once it is closed, nothing can be lost by whatever else takes long. All the time that is
     // left is its own: a file that was lost is made again before the end.

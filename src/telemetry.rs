@@ -54,7 +54,7 @@ pub fn registry(
     r.register("checks_received", "Checks accepted from clients", s.checks_received.clone());
     r.register(
         "checks_committed",
-        "Checks made durable, duplicates included",
+        "Checks made durable, those of the same box at the same time included",
         s.checks_committed.clone(),
     );
     r.register(

@@ -65,20 +65,30 @@ pub async fn connect(
     admission: web::Data<Admission>,
     live: web::Data<Following>,
 ) -> impl Responder {
-    let version = match query_version(request.query_string()) {
-        Ok(version) => version,
-        Err(response) => return response,
-    };
-    match table(request.query_string(), &node) {
-        Ok(table) => decide(
-            &request,
-            &table.clone(),
-            &admission,
-            &live.now().rules,
-            Purpose::Play(version, table),
-        ),
-        Err(response) => response,
+    let query = request.query_string();
+    let asked = query_version(query).and_then(|version| Ok((version, table(query, &node)?)));
+    let rules = &live.now().rules;
+    match asked {
+        Ok((version, table)) => {
+            decide(&request, &table.clone(), &admission, rules, Purpose::Play(version, table))
+        }
+        Err(response) => {
+            // Of no board, so it counts as one of the main board's.
+            refused(
+                node.main(),
+                client_address(&request, rules.trusted_proxies()),
+                "handshake",
+                &response,
+            );
+            response
+        }
     }
+}
+
+/// Counts a handshake that is answered with `response`, and logs it for who follows such things.
+fn refused(table: &Table, address: IpAddr, reason: &'static str, response: &HttpResponse) {
+    table.stats.refused(reason);
+    debug!("{address} was refused: {reason} ({})", response.status());
 }
 
 /// `GET /echo`: the same framing with an echo behind it.
@@ -114,15 +124,16 @@ fn decide(
     rules: &Rules,
     purpose: Purpose,
 ) -> HttpResponse {
+    let address = client_address(request, rules.trusted_proxies());
     if let Err(response) = check_handshake(request) {
-        table.stats.refused("handshake");
+        refused(table, address, "handshake", &response);
         return response;
     }
     if admission.is_closed() {
-        table.stats.refused("draining");
-        return retry_later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away\n");
+        let response = retry_later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away\n");
+        refused(table, address, "draining", &response);
+        return response;
     }
-    let address = client_address(request, rules.trusted_proxies());
     let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
     if let Err(stranger) = rules.allows(&origins, header(request, header::HOST)) {
         debug!("{address} was refused: {stranger}");
@@ -136,9 +147,9 @@ fn decide(
                 Full::All => StatusCode::SERVICE_UNAVAILABLE,
                 Full::Address => StatusCode::TOO_MANY_REQUESTS,
             };
-            debug!("{address} was refused: too many connections ({status})");
-            table.stats.refused("connections");
-            return retry_later(status, "too many connections\n");
+            let response = retry_later(status, "too many connections\n");
+            refused(table, address, "connections", &response);
+            return response;
         }
     };
     debug!("session {} of {address} is let in", player.session);

@@ -181,7 +181,7 @@ counts! {
     connections_closed: [ByReason "code"],
     /// `checks_received_total`: check messages accepted from clients.
     checks_received: [Counter],
-    /// `checks_committed_total`: checks made durable, duplicates included.
+    /// `checks_committed_total`: checks made durable, those of the same box at the same time included.
     checks_committed: [Counter],
     /// `checks_duplicate_total`: checks of a box that was checked already.
     checks_duplicate: [Counter],

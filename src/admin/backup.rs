@@ -32,7 +32,7 @@ use crate::{
         reader::{BadBackup, Reader},
     },
     numbers::counted,
-    routes::query::{switch, table},
+    routes::query::{expect_only, number, switch, table},
     store::Identity,
 };
 
@@ -127,6 +127,9 @@ pub async fn export(
     node: web::Data<Node>,
     operations: web::Data<Operations>,
 ) -> HttpResponse {
+    if let Err(told) = expect_only(request.query_string(), &["board", "store", "file"]) {
+        return refuse(StatusCode::BAD_REQUEST, told.trim_end());
+    }
     if let Some(refusal) = operations.refuse_another(&meant) {
         return refusal;
     }
@@ -176,26 +179,21 @@ async fn piece(mut exporting: Exporting) -> io::Result<(Bytes, Option<Exporting>
     Ok((out.into(), None))
 }
 
-/// How an import is wanted.
-#[derive(Debug, Deserialize)]
-pub struct Wishes {
-    /// Boxes a second while anybody plays; 0: as fast as they are handed out.
-    #[serde(default = "default_rate")]
-    rate: u32,
-}
-
-/// 200 KB/s for a plain client, which is told of every box.
+/// Boxes a second while anybody plays, where an import does not say how many: 200 KB/s for a plain client, which is
+/// told of every box.
 pub const RATE_DEFAULT: u32 = 20_000;
 
-fn default_rate() -> u32 {
-    RATE_DEFAULT
+/// Boxes a second that an import is to add while anybody plays (0: as fast as they are handed out), and whether a
+/// backup of a board of another name will do.
+fn wishes(query: &str) -> Result<(u32, bool), String> {
+    expect_only(query, &["rate", "any_name", "board", "store", "file"])?;
+    Ok((number(query, "rate")?.unwrap_or(RATE_DEFAULT), switch(query, "any_name")?))
 }
 
 /// `POST /import`: receives and verifies a whole backup, then merges it. The answer's body are lines
 /// of JSON: progress, and last `{"done":…}` or `{"error":…}`. Whoever hangs up stops the merge.
 pub async fn import(
     request: HttpRequest,
-    wishes: web::Query<Wishes>,
     meant: web::Query<Meant>,
     payload: web::Payload,
     node: web::Data<Node>,
@@ -204,9 +202,8 @@ pub async fn import(
     if let Some(refusal) = refuse_other_media(&request) {
         return refusal;
     }
-    // Whether a backup of a board of another name will do.
-    let any_name = match switch(request.query_string(), "any_name") {
-        Ok(any_name) => any_name,
+    let (rate, any_name) = match wishes(request.query_string()) {
+        Ok(wishes) => wishes,
         Err(told) => return refuse_unread(StatusCode::BAD_REQUEST, told.trim_end()),
     };
     let table = match table(request.query_string(), &node) {
@@ -239,7 +236,7 @@ pub async fn import(
     let tiles = counted(summary.tiles.into(), "tile", "tiles");
     log::info!("import of {boxes} in {tiles} begins");
     let (lines, received) = mpsc::channel(LINES);
-    let merging = Merging::new(table, wishes.rate, summary, lines);
+    let merging = Merging::new(table, rate, summary, lines);
     actix_web::rt::spawn(async move {
         merging.run(file).await;
         drop(permit);

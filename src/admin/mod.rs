@@ -10,7 +10,7 @@ mod metrics;
 use std::{sync::Arc, time::Duration};
 
 use actix_server::Server;
-use actix_web::{App, HttpResponse, HttpServer, Scope, guard, http::StatusCode, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Scope, guard, http::StatusCode, web};
 use actors::node::Node;
 use anyhow::Result;
 use prometheus_client::registry::Registry;
@@ -20,7 +20,7 @@ use crate::{
     live::Following,
     routes::{
         health,
-        methods::{allowing, get_or_head},
+        methods::{allowing, get_or_head, read_only},
     },
 };
 
@@ -59,6 +59,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))
+            .service(web::resource("/").guard(guard::Options()).to(is_there))
             .service(door::guarded(for_operators()))
     });
     Ok(server.keep_alive(keep_alive).workers(1).disable_signals().listen(listener)?.run())
@@ -73,6 +74,11 @@ fn for_operators() -> Scope {
         .service(allowing("POST, OPTIONS", "/import").route(import))
         .service(get_or_head("/store", backup::store))
         .default_service(web::to(nothing_here))
+}
+
+/// `OPTIONS /`, by which HAProxy's plainest check asks whether anybody is there.
+async fn is_there(request: HttpRequest) -> HttpResponse {
+    read_only(&request)
 }
 
 async fn nothing_here() -> HttpResponse {

@@ -66,7 +66,10 @@ fn ask(address: &str, store: bool) -> Result<String> {
     let (status, body) = Remote::to(to)?
         .ask_briefly(path, PATIENCE)
         .with_context(|| format!("no answer from {to}"))?;
-    let body = body.trim();
+    let body = match body.trim() {
+        page if page.starts_with('<') => "a page for people: is that its admin.address?",
+        body => body,
+    };
     if status != StatusCode::OK {
         bail!("not ready ({}): {body}", status.as_u16());
     }

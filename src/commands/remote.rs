@@ -132,7 +132,15 @@ impl Remote {
     /// The identity of the file of the store that is meant, as the server there has it open; `None` if it runs on
     /// another, or none answers.
     pub fn store(&self) -> Option<String> {
-        let (status, identity) = self.ask_briefly("/store", CONNECT_TIMEOUT).ok()?;
+        let Ok((status, identity)) = self.ask_briefly("/store", CONNECT_TIMEOUT) else {
+            if self.is_there() {
+                log::warn!(
+                    "{} (admin.address) takes connections and does not say which store it has open",
+                    self.name()
+                );
+            }
+            return None;
+        };
         let identity = identity.trim_end();
         // Somebody else may listen there who answers to everything.
         (status.is_success() && is_identity(identity)).then(|| identity.to_owned())
@@ -199,6 +207,8 @@ impl Remote {
         let reason = match reason.trim() {
             // Whatever is there, maybe the players' port, has its own words for it.
             _ if status == StatusCode::NOT_FOUND => "is that its admin.address?",
+            page if page.starts_with('<') => "with a page for people: is that its admin.address?",
+            _ if status == StatusCode::METHOD_NOT_ALLOWED => "is that its admin.address?",
             "" => "without a reason",
             reason => reason,
         };

@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use include_dir::{Dir, include_dir};
 
+use crate::reading;
+
 /// The template, in the repository as in a folder.
 const TEMPLATE: &str = "templates/index.html";
 
@@ -68,9 +70,10 @@ impl Files {
         });
         let statics = files.collect::<Result<_>>()?;
         let template_path = folder.join(TEMPLATE);
-        let template = fs::read_to_string(&template_path).with_context(|| {
-            format!("cannot read the page's template {}: {WAY_OUT}", template_path.display())
-        })?;
+        let unreadable =
+            || format!("cannot read the page's template {}: {WAY_OUT}", template_path.display());
+        let template = reading::found(&template_path).with_context(unreadable)?;
+        let template = String::from_utf8(template).with_context(unreadable)?;
         Ok(Self { template_path, template, statics })
     }
 }
@@ -83,12 +86,7 @@ pub fn static_folder(folder: &Path) -> PathBuf {
 /// Whether `folder` holds a page, and a different one from what is compiled in. Nothing is read of files
 /// with other names: they may be anybody's, and of any size.
 pub fn holds_another_page(folder: &Path) -> bool {
-    let template = folder.join(TEMPLATE);
-    // Not whatever else has that name and may never come to an end.
-    if !template.is_file() {
-        return false;
-    }
-    let Ok(template) = fs::read(template) else { return false };
+    let Ok(template) = reading::found(&folder.join(TEMPLATE)) else { return false };
     let Ok(found) = list(&static_folder(folder)) else { return false };
     let Files { statics: ours, .. } = Files::compiled_in();
     let is_ours = |name, path| {

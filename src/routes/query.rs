@@ -24,6 +24,36 @@ pub fn table(query: &str, node: &Node) -> Result<Arc<Table>, HttpResponse> {
     }
 }
 
+/// Refuses a name in `query` that is not among `known`: passed over, it would mean something else than was asked for.
+///
+/// # Errors
+/// What to tell of the first that is not.
+pub fn expect_only(query: &str, known: &[&str]) -> Result<(), String> {
+    let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+    names.find(|name| !known.contains(&&**name)).map_or(Ok(()), |name| {
+        Err(format!("{name:?} is not understood here: write {}\n", known.join(", ")))
+    })
+}
+
+/// The number that `name` has in `query`, if it is there.
+///
+/// # Errors
+/// If it is none, or there are several.
+pub fn number(query: &str, name: &str) -> Result<Option<u32>, String> {
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value);
+    match (values.next(), values.next()) {
+        (None, _) => Ok(None),
+        (Some(value), None) if value.bytes().all(|byte| byte.is_ascii_digit()) => {
+            let number =
+                value.parse().map_err(|_| format!("{name} is no number up to {}\n", u32::MAX));
+            number.map(Some)
+        }
+        (Some(value), None) => Err(format!("{name} is a whole number, not {value:?}\n")),
+        _ => Err(format!("{name} is given twice\n")),
+    }
+}
+
 /// Whether `name` is switched on in `query`; not, if it is not there.
 ///
 /// # Errors
@@ -51,6 +81,28 @@ pub fn switch(query: &str, name: &str) -> Result<bool, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let known = ["rate", "board"];
+        assert_eq!(expect_only("rate=1&board=a%20b&rate", &known), Ok(()));
+        assert_eq!(expect_only("", &known), Ok(()));
+        let told = expect_only("rate=1&bord=x", &known).expect_err("a misspelt name");
+        assert_eq!(told, "\"bord\" is not understood here: write rate, board\n");
+    }
+
+    #[test]
+    fn a_number_is_given_once_and_in_digits() {
+        assert_eq!(number("x=1&rate=20000", "rate"), Ok(Some(20_000)));
+        assert_eq!(number("rates=1", "rate"), Ok(None));
+        for wrong in ["rate=abc", "rate=", "rate=-1", "rate=+1", "rate=5000000000", "rate=1&rate=1"]
+        {
+            assert!(
+                number(wrong, "rate").is_err_and(|told| told.starts_with("rate is ")),
+                "{wrong}"
+            );
+        }
+    }
 
     #[test]
     fn a_switch_is_understood_in_every_usual_spelling() {

@@ -10,6 +10,7 @@ use super::{
     layers::{Findings, read_text},
     variables::{Variable, is_read},
 };
+use crate::reading;
 
 /// Blanks that may stand around names and values.
 const BLANKS: [char; 2] = [' ', '\t'];
@@ -22,7 +23,7 @@ pub fn read(
     environment: &[(String, String)],
     findings: &mut Findings,
 ) -> Vec<Variable> {
-    let text = match read_text(path, place) {
+    let text = match read_text(path, place, reading::found) {
         Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(&text).replace("\r\n", "\n"),
         Err(problem) => {
             findings.problems.push(problem);

@@ -16,6 +16,7 @@ use super::{
     variables::{self, Variable},
     written,
 };
+use crate::reading;
 
 /// Where the settings file is looked for when none is named.
 const FILE: &str = "settings.toml";
@@ -97,15 +98,14 @@ impl Sources {
 
         let file = self.file.clone().unwrap_or_else(|| self.folder.join(FILE));
         if self.file.is_some() || there(&file) {
-            let given = read_file(&file, findings);
+            // Whoever names a file may mean a pipe.
+            let read = if self.file.is_some() { reading::named } else { reading::found };
+            let given = read_file(&file, read, findings);
             add(&mut layers, file.display().to_string(), given, Notation::Toml, findings);
         }
         let file = self.folder.join(DOTENV);
         let place = file.display().to_string();
-        if file.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-            // A pipe would be waited for; nobody has asked for this file by name.
-            findings.problems.push(format!("{place}: cannot be read: it is no regular file"));
-        } else if there(&file) {
+        if there(&file) {
             let variables = dotenv::read(&file, &place, &self.environment, findings);
             add(&mut layers, place, given_by(&variables, findings), Notation::Text, findings);
         }
@@ -175,9 +175,12 @@ fn there(path: &Path) -> bool {
     !matches!(path.symlink_metadata(), Err(error) if error.kind() == ErrorKind::NotFound)
 }
 
+/// How the bytes of a file are read.
+type Read = fn(&Path) -> std::io::Result<Vec<u8>>;
+
 /// All of a file, or what is wrong with it.
-pub fn read_text(path: &Path, place: &str) -> Result<String, String> {
-    let bytes = std::fs::read(path).map_err(|error| {
+pub fn read_text(path: &Path, place: &str, read: Read) -> Result<String, String> {
+    let bytes = read(path).map_err(|error| {
         if error.kind() == ErrorKind::NotFound && path.is_symlink() {
             return format!("{place}: cannot be read: it is a link to a file that does not exist");
         }
@@ -193,9 +196,9 @@ pub fn read_text(path: &Path, place: &str) -> Result<String, String> {
     })
 }
 
-fn read_file(path: &Path, findings: &mut Findings) -> Vec<Given> {
+fn read_file(path: &Path, read: Read, findings: &mut Findings) -> Vec<Given> {
     let place = path.display().to_string();
-    let text = match read_text(path, &place) {
+    let text = match read_text(path, &place, read) {
         Ok(text) => text,
         Err(problem) => {
             findings.problems.push(problem);

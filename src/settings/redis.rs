@@ -1,15 +1,18 @@
 //! `[redis]`: what its addresses mean, and what a cluster store is opened with.
 
-use std::{collections::HashMap, fmt, fs, path::PathBuf, time::Duration};
+use std::{collections::HashMap, fmt, path::PathBuf, time::Duration};
 
 use redis::cluster::NodeAddress;
 use serde::Deserialize;
 use url::Url;
 
 use super::{Redis, Settings, show::masked};
-use crate::store::cluster::{
-    Options,
-    access::{Access, Tls},
+use crate::{
+    reading,
+    store::cluster::{
+        Options,
+        access::{Access, Tls},
+    },
 };
 
 /// The port of Redis where none is said.
@@ -191,7 +194,7 @@ impl Redis {
         if self.ca_file.as_os_str().is_empty() {
             return Ok(Tls::default());
         }
-        let roots = fs::read(&self.ca_file)
+        let roots = reading::named(&self.ca_file)
             .with_context(|| format!("redis.ca_file: cannot read {}", self.ca_file.display()))?;
         Ok(Tls { roots: Some(roots) })
     }

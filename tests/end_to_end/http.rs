@@ -573,7 +573,7 @@ fn the_query_names_the_board_and_only_one_that_is_in_play() {
     for (query, status) in [
         ("", 200),
         ("?board=main", 200),
-        ("?v=2&board=m%61in", 200),
+        ("?board=m%61in", 200),
         ("?board=other", 404),
         ("?board=Main", 404),
         ("?board=", 404),
@@ -590,5 +590,19 @@ fn the_query_names_the_board_and_only_one_that_is_in_play() {
         assert_eq!(shaken, instead(101), "{query}");
         let empty = [("Content-Type", "application/x-billion-backup"), ("Content-Length", "0")];
         assert_eq!(ask(server.admin, "POST", "/import", &empty), instead(422), "{query}");
+    }
+    // Four of those handshakes were refused, and so is one that asks for a version there is none of.
+    assert_eq!(request(server.address, "GET", "/ws?v=3", &handshake(&origin)).status, 400);
+    let refused = "billion_refusals_total{board=\"main\",reason=\"handshake\"} ";
+    assert_eq!(server.metric(refused), 5.0);
+    // What is not understood is not passed over where it would mean the main board.
+    for path in ["/export?bord=other", "/import?bord=other", "/import?rate=abc"] {
+        let method = if path.starts_with("/export") { "GET" } else { "POST" };
+        let type_of_backup =
+            [("Content-Type", "application/x-billion-backup"), ("Content-Length", "0")];
+        let told = request(server.admin, method, path, &type_of_backup);
+        let (name, _) = path.split_once('?').expect("a query").1.split_once('=').expect("a value");
+        assert_eq!(told.status, 400, "{path}");
+        assert!(told.body.contains(name), "{path}: {}", told.body);
     }
 }

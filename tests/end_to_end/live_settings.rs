@@ -3,8 +3,9 @@
 use std::{
     fs::{self, OpenOptions},
     io::{BufRead as _, BufReader, Read as _, Write as _},
+    path::Path,
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::mpsc,
 };
 
 use crate::harness::{
@@ -12,7 +13,6 @@ use crate::harness::{
     client::{Client, Told, handshake},
     eventually,
     server::{Server, Setup, request},
-    site::copy_page,
 };
 
 const NO_LIMIT: &str = "[limiter]\nlimit = 0\n";
@@ -196,45 +196,52 @@ fn the_same_places_are_read_in_the_same_order_as_at_the_start() {
     says(&running.reads_settings(&file(24)), &["no setting has changed"]);
 }
 
-/// Who restarted a unit and reloaded it at once used to end it for good.
+/// Gives `text` to whoever reads the pipe at `path`, once.
+fn feed(path: &Path, text: &str) {
+    // Opens once somebody reads. Who then reads nothing has been told to end.
+    let mut pipe = OpenOptions::new().write(true).open(path).expect("a pipe");
+    let _ = pipe.write_all(text.as_bytes());
+}
+
+/// Who restarted a unit and reloaded it at once used to end it for good, and a file that could not be read to its
+/// end held up every later reload, and the end.
 #[test]
-fn a_hangup_while_a_server_still_reads_its_settings_is_not_its_end() {
-    let setup = Setup::new(1000, 1).without_terminal().with_heeded("HUP");
-    copy_page(setup.folder());
-    // Read each time the settings are, and then only as fast as this test writes it.
-    let template = setup.folder().join("templates/index.html");
-    let text = fs::read(&template).expect("the page was copied");
-    fs::remove_file(&template).expect("it is there");
-    let made = Command::new("mkfifo").arg(&template).status();
+fn settings_that_come_slowly_hold_up_neither_a_reload_nor_the_end() {
+    let setup = Setup::new(1000, 1).without("LIMITER__LIMIT");
+    let setup = setup.without_terminal().with_heeded("HUP");
+    let pipe = setup.folder().join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status();
     assert!(made.expect("mkfifo (coreutils)").success());
-    let folder = setup.folder().display().to_string();
-    let setup = setup.with("PAGE__PATH", folder);
-    let mut server = setup.spawn(&[]);
-    // Returns once somebody reads.
-    let write = || OpenOptions::new().write(true).open(&template).expect("somebody reads");
-    let mut first = write();
+    let mut server = setup.spawn(&["--settings", pipe.to_str().expect("text")]);
     let pid = server.id().to_string();
-    let hangup = Command::new("kill").args(["-HUP", &pid]).status();
-    assert!(hangup.expect("kill").success());
-    first.write_all(&text).expect("it reads all");
-    drop(first);
-    let over = AtomicBool::new(false);
-    let mut log =
-        BufReader::new(server.stderr.take().expect("piped")).lines().map_while(Result::ok);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                // Who reads nothing has been told to end.
-                let _ = write().write_all(&text);
-            }
-        });
-        let served = log.by_ref().any(|line| line.contains("listening on http://"));
-        let reloaded = log.by_ref().any(|line| line.ends_with("no setting has changed"));
-        server.kill().expect("it runs");
-        over.store(true, Ordering::Relaxed);
-        // Lets the writer go.
-        drop(fs::File::open(&template));
-        assert_eq!((served, reloaded), (true, true));
+    let signal = |name: &str| {
+        let sent = Command::new("kill").args([name, &pid]).status();
+        assert!(sent.expect("kill").success());
+    };
+    let stderr = BufReader::new(server.stderr.take().expect("piped"));
+    let (log, lines) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        // Nobody listens to what it says last.
+        let _ = stderr.lines().map_while(Result::ok).try_for_each(|line| log.send(line));
     });
-    server.wait().expect("it was killed");
+    let says = |what: &str| while !lines.recv_timeout(PATIENCE).expect(what).contains(what) {};
+
+    let mut first = OpenOptions::new().write(true).open(&pipe).expect("a pipe");
+    // It reads its settings, of which there is nothing yet.
+    signal("-HUP");
+    first.write_all(NO_LIMIT.as_bytes()).expect("it reads");
+    drop(first);
+    says("listening on http://");
+    feed(&pipe, NO_LIMIT);
+    says("no setting has changed");
+
+    // Nobody writes.
+    signal("-HUP");
+    says("10 s were not enough to read them");
+    signal("-HUP");
+    says("reading the settings again");
+    signal("-TERM");
+    says("stopped");
+    assert!(server.wait().expect("it runs").success());
+    reader.join().expect("it reads to the end");
 }

@@ -11,6 +11,7 @@ use crate::harness::{
     browser::Browser,
     client::{Told, handshake},
     server::{Setup, request},
+    site::copy_page,
 };
 
 /// A free port of an address that no other test uses, so that nobody else takes it meanwhile.
@@ -241,16 +242,42 @@ fn a_new_operator_changes_port_shards_mailbox_and_limiter() {
     assert_eq!(server.metric("billion_checks_committed_total "), 2.0);
 }
 
-/// It was waited for without a word.
+/// They were waited for without a word.
 #[test]
-fn a_pipe_in_the_place_of_a_dotenv_file_is_told() {
+fn a_pipe_under_a_name_that_is_looked_for_is_told() {
+    for (name, complaint) in [
+        (".env", ".env: cannot be read: it is no regular file"),
+        ("settings.toml", "settings.toml: cannot be read: it is no regular file"),
+        ("templates/index.html", "it is no regular file"),
+    ] {
+        let setup = Setup::bare();
+        copy_page(setup.folder());
+        let pipe = setup.folder().join(name);
+        // Only the template was copied.
+        let _ = std::fs::remove_file(&pipe);
+        let made = Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("coreutils").success());
+        let unnamed = setup.run(&["--check"]);
+        if name.starts_with("templates") {
+            assert_eq!(unnamed.code, Some(0), "nobody has asked for that page: {}", unnamed.said);
+        }
+        let ran = setup.with("PAGE__PATH", ".").run(&["--check"]);
+        assert_eq!(ran.code, Some(2), "{}", ran.said);
+        assert!(ran.said.contains(complaint), "{}", ran.said);
+    }
+}
+
+/// It was read until the memory was full.
+#[test]
+fn settings_without_an_end_are_told() {
     let setup = Setup::bare();
-    let pipe = setup.folder().join(".env");
-    let made = Command::new("mkfifo").arg(&pipe).status();
-    assert!(made.expect("coreutils").success());
-    let ran = setup.run(&["--check"]);
-    assert_eq!(ran.code, Some(2), "{}", ran.said);
-    assert!(ran.said.contains(".env: cannot be read: it is no regular file"), "{}", ran.said);
+    for arguments in [&["--check"][..], &["--check", "--settings", "/dev/zero"]] {
+        std::os::unix::fs::symlink("/dev/zero", setup.folder().join("settings.toml")).ok();
+        let ran = setup.run(arguments);
+        assert_eq!(ran.code, Some(2), "{}", ran.said);
+        let told = ["it is no regular file", "it has more than 1 MiB"];
+        assert!(told.iter().any(|told| ran.said.contains(told)), "{}", ran.said);
+    }
 }
 
 #[test]
