@@ -29,5 +29,5 @@ fn a_dead_shard_stops_the_node_in_order_with_exit_one() {
     assert_eq!(server.wait().code(), Some(1));
     let log = server.log();
     assert!(log.contains("panic in thread"), "{log}");
-    assert!(log.contains("shard 0 ended unexpectedly: stopping the node"), "{log}");
+    assert!(log.contains("shard 0 of board 'main' ended unexpectedly: stopping the node"), "{log}");
 }

@@ -593,7 +593,7 @@ fn the_query_names_the_board_and_only_one_that_is_in_play() {
     }
     // Four of those handshakes were refused, and so is one that asks for a version there is none of.
     assert_eq!(request(server.address, "GET", "/ws?v=3", &handshake(&origin)).status, 400);
-    let refused = "billion_refusals_total{board=\"main\",reason=\"handshake\"} ";
+    let refused = "billion_refusals_total{reason=\"handshake\"} ";
     assert_eq!(server.metric(refused), 5.0);
     // What is not understood is not passed over where it would mean the main board.
     for path in ["/export?bord=other", "/import?bord=other", "/import?rate=abc"] {

@@ -219,7 +219,8 @@ fn settings_that_come_slowly_hold_up_neither_a_reload_nor_the_end() {
         assert!(sent.expect("kill").success());
     };
     let stderr = BufReader::new(server.stderr.take().expect("piped"));
-    let (log, lines) = mpsc::channel();
+    // It says less than a hundred lines.
+    let (log, lines) = mpsc::sync_channel(100);
     let reader = std::thread::spawn(move || {
         // Nobody listens to what it says last.
         let _ = stderr.lines().map_while(Result::ok).try_for_each(|line| log.send(line));
