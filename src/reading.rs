@@ -7,7 +7,8 @@ use std::{
     path::Path,
 };
 
-/// Most bytes of a file: more than ten times what settings, certificates or a page's template take.
+/// Most bytes of a file. Settings and the page's template take some ten thousand, a system's whole bundle of
+/// certificates 220,000.
 const BYTES_MAX: u64 = 1024 * 1024;
 
 /// All of a file that was asked for by name, maybe a pipe.

@@ -52,7 +52,7 @@ struct Flight {
     began: Instant,
     handed_out: Pin<Box<dyn Future<Output = ()>>>,
     /// Whom to tell when it was.
-    tell: Waiters,
+    waiters: Waiters,
 }
 
 /// The one actor that numbers updates.
@@ -65,7 +65,7 @@ pub struct Broadcaster {
     waiting: Vec<u32>,
     already: Vec<(BoxId, Arc<SessionLink>)>,
     /// Whom to tell when what is in `waiting` was handed out.
-    tell: Waiters,
+    waiters: Waiters,
     flight: Option<Flight>,
     pace: Pace,
     /// What comes within the next moment shall be in the next flush.
@@ -103,7 +103,7 @@ impl Broadcaster {
             total,
             waiting: Vec::new(),
             already: Vec::new(),
-            tell: Waiters::default(),
+            waiters: Waiters::default(),
             flight: None,
             pace: Pace::new(settings.interval, Instant::now()),
             gathering: false,
@@ -154,7 +154,7 @@ impl Broadcaster {
             handed_out: Box::pin(async move {
                 hubs.await;
             }),
-            tell: std::mem::take(&mut self.tell),
+            waiters: std::mem::take(&mut self.waiters),
         });
     }
 
@@ -191,7 +191,7 @@ impl Broadcaster {
         let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
         std::task::ready!(flight.handed_out.as_mut().poll(task));
         self.stats.flush_seconds.observe(flight.began.elapsed().as_secs_f64());
-        flight.tell.tell();
+        flight.waiters.tell();
         self.flight = None;
         Poll::Ready(())
     }
@@ -293,7 +293,7 @@ impl Handler<BoxesChecked> for Broadcaster {
         let is_first = self.gathered() == 0;
         self.waiting.extend(checked.flipped.iter().map(|id| id.get()));
         self.already.append(&mut checked.already);
-        self.tell.append(&mut checked.handed_out);
+        self.waiters.append(&mut checked.handed_out);
         self.stats.broadcast_queue.set(self.gathered() as i64);
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);

@@ -4,7 +4,8 @@
 //! the order a check meets them:
 //!
 //! ```text
-//! socket ─▶ session ─▶ courier ─▶ shard ─▶ store ─▶ ledger.learn ─▶ broadcaster ─▶ hub ─▶ session ─▶ socket
+//! socket ─▶ session ─▶ courier ─▶ shard ─▶ store ─▶ ledger.learn ─▶ broadcaster ─▶ hub ─▶ session
+//!                                                                                   ─▶ socket
 //! ```
 //!
 //! - [`board`] is geometry, [`protocol`] is bytes, [`messages`] and [`wires`] are who tells whom what.

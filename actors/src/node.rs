@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// A name, and what has it.
-enum Place {
+enum Stage {
     /// A board that is being loaded.
     Opening,
     /// One that may be found.
@@ -33,7 +33,7 @@ enum Place {
     Closing(Arc<Table>),
 }
 
-impl Place {
+impl Stage {
     fn table(&self) -> Option<&Arc<Table>> {
         match self {
             Self::Opening => None,
@@ -51,8 +51,8 @@ struct Taken<'n> {
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let mut tables = self.node.places();
-        if matches!(tables.get(self.name), Some(Place::Opening)) {
+        let mut tables = self.node.stages();
+        if matches!(tables.get(self.name), Some(Stage::Opening)) {
             tables.remove(self.name);
             self.stats.forget();
         }
@@ -74,7 +74,7 @@ pub struct Node {
     threads: Threads,
     main: Arc<Table>,
     /// By the names of their boards, the main one among them.
-    tables: Mutex<BTreeMap<String, Place>>,
+    tables: Mutex<BTreeMap<String, Stage>>,
     /// Told of each table that has been closed.
     closed: Notify,
     draining: AtomicBool,
@@ -96,7 +96,7 @@ impl Node {
         let parts = TableParts { settings, store, rules, stats, threads: &threads, fatal: &fatal };
         let main = Table::open(parts).await?;
         let name = main.board.name().to_owned();
-        let tables = Mutex::new(BTreeMap::from([(name, Place::InPlay(main.clone()))]));
+        let tables = Mutex::new(BTreeMap::from([(name, Stage::InPlay(main.clone()))]));
         Ok(Arc::new(Self {
             settings,
             live: watch::Sender::new(settings.live),
@@ -116,21 +116,21 @@ impl Node {
         &self.main
     }
 
-    fn places(&self) -> MutexGuard<'_, BTreeMap<String, Place>> {
+    fn stages(&self) -> MutexGuard<'_, BTreeMap<String, Stage>> {
         self.tables.lock().expect("nothing panics under this lock")
     }
 
     /// The board of this name, if it is in play.
     pub fn table(&self, name: &str) -> Option<Arc<Table>> {
-        match self.places().get(name) {
-            Some(Place::InPlay(table)) => Some(table.clone()),
+        match self.stages().get(name) {
+            Some(Stage::InPlay(table)) => Some(table.clone()),
             _ => None,
         }
     }
 
     /// All boards, those that are being closed among them.
     pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
-        self.places().values().filter_map(Place::table).cloned().collect()
+        self.stages().values().filter_map(Stage::table).cloned().collect()
     }
 
     /// Opens another board on the threads there are, under the name that its store has for it.
@@ -143,9 +143,9 @@ impl Node {
         rules: Arc<dyn Rules>,
     ) -> Result<Arc<Table>, OpenError> {
         let name = store.board().name().to_owned();
-        match self.places().entry(name.clone()) {
+        match self.stages().entry(name.clone()) {
             Entry::Occupied(_) => return Err(OpenError::Taken(name)),
-            Entry::Vacant(place) => _ = place.insert(Place::Opening),
+            Entry::Vacant(stage) => _ = stage.insert(Stage::Opening),
         }
         let stats = Arc::new(self.metrics.board(&name));
         let _taken = Taken { node: self, name: &name, stats: stats.clone() };
@@ -159,11 +159,11 @@ impl Node {
         };
         let table = Table::open(parts).await?;
         let is_late = {
-            let mut places = self.places();
+            let mut stages = self.stages();
             // Under the lock: who begins to drain after this finds the board.
             let is_late = self.is_draining();
             if !is_late {
-                places.insert(name.clone(), Place::InPlay(table.clone()));
+                stages.insert(name.clone(), Stage::InPlay(table.clone()));
             }
             is_late
         };
@@ -183,10 +183,10 @@ impl Node {
     /// # Errors
     /// If a restart would not find all that was acknowledged on it.
     pub async fn close(self: &Arc<Self>, name: &str, close: Close) -> Result<bool, StoreError> {
-        let table = match self.places().get_mut(name) {
-            Some(place @ Place::InPlay(_)) if name != self.main.board.name() => {
-                let table = place.table().expect("it is in play").clone();
-                *place = Place::Closing(table.clone());
+        let table = match self.stages().get_mut(name) {
+            Some(stage @ Stage::InPlay(_)) if name != self.main.board.name() => {
+                let table = stage.table().expect("it is in play").clone();
+                *stage = Stage::Closing(table.clone());
                 table
             }
             _ => return Ok(false),
@@ -197,7 +197,7 @@ impl Node {
             table.drain(close).await;
             let saved = table.close_store().await;
             table.end().await;
-            node.places().remove(&name);
+            node.stages().remove(&name);
             node.closed.notify_waiters();
             // Whoever asked may have given up.
             let _ = told.send(saved);
@@ -240,7 +240,7 @@ impl Node {
         self.fatal.expect();
         loop {
             let closed = self.closed.notified();
-            if !self.places().values().any(|place| matches!(place, Place::Closing(_))) {
+            if !self.stages().values().any(|stage| matches!(stage, Stage::Closing(_))) {
                 break;
             }
             closed.await;

@@ -320,3 +320,33 @@ impl Stats {
         u64::try_from(self.connections.inner().load(Ordering::Relaxed)).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_count_of_a_closed_board_comes_back() {
+        let metrics = Arc::new(Metrics::default());
+        let (closed, other) = (metrics.board("closed"), metrics.board("other"));
+        for board in [&closed, &other] {
+            board.closed("1001");
+            board.refused("busy");
+            board.checks_received.inc();
+        }
+        closed.forget();
+        // One that ends late, and one that is turned away for another reason than any before.
+        closed.closed("1001");
+        closed.refused("storage");
+        closed.checks_received.inc();
+        let mut text = String::new();
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register("closed", "", metrics.connections_closed.clone());
+        registry.register("refusals", "", metrics.refusals.clone());
+        registry.register("received", "", metrics.checks_received.clone());
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("text");
+        assert!(!text.contains("board=\"closed\""), "{text}");
+        assert_eq!(text.matches("board=\"other\"").count(), 3, "{text}");
+        assert_eq!((closed.refusals.get("storage"), other.refusals.get("busy")), (0, 1));
+    }
+}

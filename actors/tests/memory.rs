@@ -1,97 +1,20 @@
 //! What a board in play costs beside the first: memory by an allocator that counts, and threads. Alone in its
 //! process, so that nothing else is counted.
 
+mod nowhere;
+
 use std::{
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use actors::{
-    board::{Board, ShardIndex},
-    limits::Rate,
-    live::LiveSettings,
-    node::Node,
-    protocol::Close,
-    rules::Free,
-    session::frame::FrameLimits,
-    settings::{
-        BroadcasterSettings, HubSettings, NodeSettings, PULSE_INTERVAL, SessionSettings,
-        ShardSettings,
-    },
-    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
-    worker::Worker,
-};
+use actors::{board::Board, node::Node, protocol::Close, rules::Free, worker::Worker};
+
+use self::nowhere::{Nowhere, settings};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
-
-/// An empty board that keeps nothing.
-struct Nowhere(Board);
-
-impl Store for Nowhere {
-    fn board(&self) -> &Board {
-        &self.0
-    }
-
-    fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>> {
-        let words = vec![0; words_for(self.0.boxes_in(shard))];
-        Box::pin(async move { Ok(words) })
-    }
-
-    fn commit(&self, _: ShardIndex, _: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-
-    fn feed(&self, _: Arc<dyn Feed>) {}
-
-    fn state(&self) -> StoreState {
-        StoreState::Up
-    }
-
-    fn close(&self) -> BoxFuture<Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
-/// Those of `settings.toml` that have a size.
-fn settings() -> NodeSettings {
-    NodeSettings {
-        session: SessionSettings {
-            mailbox: 128,
-            outbox_bytes: 512 * 1024,
-            send_buffer_bytes: 64 * 1024,
-            read_buffer_bytes: 16 * 1024,
-            ranges_outstanding: 16,
-            checks_outstanding: 4096,
-        },
-        shards: ShardSettings {
-            threads: 1,
-            mailbox: 4096,
-            gather: Duration::from_millis(20),
-            queue_checks: 16_384,
-            commit_checks: 4096,
-        },
-        broadcaster: BroadcasterSettings {
-            mailbox: 1024,
-            interval: Duration::from_millis(20),
-            gather: Duration::from_millis(1),
-            batch_updates: 16_384,
-            pulse_interval: PULSE_INTERVAL,
-        },
-        hub: HubSettings { mailbox: 1024 },
-        live: LiveSettings {
-            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false },
-            checks: Rate::new(10.0, 20),
-            ranges: Rate::new(50.0, 100),
-            shard_wait_timeout: Duration::from_secs(2),
-            drain_timeout: Duration::from_secs(30),
-            close_timeout: Duration::from_secs(2),
-            ping_interval: Duration::from_secs(25),
-            idle_timeout: Duration::from_secs(60),
-        },
-    }
-}
 
 fn threads() -> usize {
     std::fs::read_dir("/proc/self/task").expect("Linux").count()

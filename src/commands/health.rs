@@ -112,6 +112,9 @@ mod tests {
         let (request, said) = asked("HTTP/1.1 503 Service Unavailable\r\n\r\nbusy dying", true);
         assert!(request.starts_with("GET /readyz?store=1 "), "{request}");
         assert_eq!(said.expect_err("unready").to_string(), "not ready (503): busy dying");
+        let (_, said) = asked("HTTP/1.1 404 Not Found\r\n\r\n<!DOCTYPE HTML>\n<html>", false);
+        let failure = said.expect_err("somebody else").to_string();
+        assert_eq!(failure, "not ready (404): a page for people: is that its admin.address?");
         let (_, said) = asked("SSH-2.0-OpenSSH\r\n", false);
         let failure = format!("{:#}", said.expect_err("not HTTP"));
         assert!(failure.contains("no HTTP response"), "{failure}");

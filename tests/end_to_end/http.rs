@@ -317,12 +317,14 @@ fn every_path_says_which_methods_it_takes() {
     }
     assert_eq!(request(players, "OPTIONS", "*", &[]).status, 204);
     // HAProxy's plainest check, word for word.
-    let mut stream = TcpStream::connect(players).expect("the server listens");
-    stream.write_all(b"OPTIONS / HTTP/1.0\r\n\r\n").expect("it takes a request");
-    let mut answer = String::new();
-    stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
-    stream.read_to_string(&mut answer).expect("an answer and its end");
-    assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
+    for to in [players, operators] {
+        let mut stream = TcpStream::connect(to).expect("the server listens");
+        stream.write_all(b"OPTIONS / HTTP/1.0\r\n\r\n").expect("it takes a request");
+        let mut answer = String::new();
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.read_to_string(&mut answer).expect("an answer and its end");
+        assert!(answer.starts_with("HTTP/1.0 204 "), "{answer}");
+    }
 }
 
 #[test]

@@ -14,18 +14,17 @@ use std::{
 
 use actors::{
     board::{Board, Offset, ShardIndex},
-    limits::Rate,
-    live::LiveSettings,
     node::Node,
     player::{Address, Player},
     protocol::Version,
     seats::{SeatLimits, Seats},
-    session::{Connection, Session, frame::FrameLimits},
-    settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
-    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
+    session::{Connection, Session},
+    settings::NodeSettings,
     worker::Worker,
 };
 use criterion::{Criterion, Throughput};
+
+use crate::nowhere::{self, Nowhere};
 
 /// Sessions of the one worker.
 const SESSIONS: usize = 500;
@@ -90,7 +89,7 @@ fn serve(
 ) {
     actix::System::new().block_on(async {
         let board = Board::new("bench", 20_000_000, 1).expect("a legal board");
-        let store = Arc::new(Willing(board));
+        let store = Arc::new(Nowhere(board));
         let node = Node::start(settings(), store, Arc::default()).await.expect("the node starts");
         let worker = Worker::start(node.clone());
         let desk = worker.desk(node.main());
@@ -117,73 +116,16 @@ fn serve(
     });
 }
 
-/// Takes everything at once and keeps nothing.
-struct Willing(Board);
-
-impl Store for Willing {
-    fn board(&self) -> &Board {
-        &self.0
-    }
-
-    fn load(&self, shard: ShardIndex) -> BoxFuture<Result<Words, StoreError>> {
-        let words = vec![0; words_for(self.0.boxes_in(shard))];
-        Box::pin(async { Ok(words) })
-    }
-
-    fn commit(&self, _: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>> {
-        batch.close();
-        Box::pin(async { Ok(()) })
-    }
-
-    fn feed(&self, _: Arc<dyn Feed>) {}
-
-    fn state(&self) -> StoreState {
-        StoreState::Up
-    }
-
-    fn close(&self) -> BoxFuture<Result<(), StoreError>> {
-        Box::pin(async { Ok(()) })
-    }
-}
-
 /// The server's defaults, but that a flush may follow the one before at once and nobody is pinged.
 fn settings() -> NodeSettings {
     let long = Duration::from_secs(3600);
-    NodeSettings {
-        session: SessionSettings {
-            mailbox: 128,
-            outbox_bytes: 524_288,
-            send_buffer_bytes: 65_536,
-            read_buffer_bytes: 16_384,
-            ranges_outstanding: 16,
-            checks_outstanding: 4096,
-        },
-        shards: ShardSettings {
-            threads: 1,
-            mailbox: 4096,
-            gather: Duration::ZERO,
-            queue_checks: 16_384,
-            commit_checks: 4096,
-        },
-        broadcaster: BroadcasterSettings {
-            mailbox: 1024,
-            interval: Duration::ZERO,
-            gather: Duration::ZERO,
-            batch_updates: 16_384,
-            pulse_interval: long,
-        },
-        hub: HubSettings { mailbox: 1024 },
-        live: LiveSettings {
-            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false },
-            checks: Rate::new(0., 0),
-            ranges: Rate::new(0., 0),
-            shard_wait_timeout: long,
-            drain_timeout: long,
-            close_timeout: long,
-            ping_interval: long,
-            idle_timeout: long,
-        },
-    }
+    let mut settings = nowhere::settings();
+    settings.shards.gather = Duration::ZERO;
+    settings.broadcaster.interval = Duration::ZERO;
+    settings.broadcaster.gather = Duration::ZERO;
+    settings.broadcaster.pulse_interval = long;
+    (settings.live.ping_interval, settings.live.idle_timeout) = (long, long);
+    settings
 }
 
 /// Reads everything on a thread of its own and forgets it.

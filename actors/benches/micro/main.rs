@@ -14,6 +14,8 @@ mod view;
 mod viewers;
 mod outbox;
 mod hub;
+#[path = "../../tests/nowhere/mod.rs"]
+mod nowhere;
 
 use std::{process::ExitCode, time::Duration};
 

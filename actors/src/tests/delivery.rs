@@ -245,10 +245,10 @@ fn a_frame_for_one_comes_to_that_one_behind_what_waits_for_it() {
         let mut tell = |total| {
             assert!(downlink.tell(Told::Frame(&total_frame(total)), &mut picked, &mut tally));
         };
-        let polled = desk.table.stats.socket_writes.get();
+        let before = desk.table.stats.socket_writes.get();
         tell(7);
         assert_eq!(words(&one.frame().await), [7]);
-        assert_eq!(desk.table.stats.socket_writes.get(), polled, "straight to the socket");
+        assert_eq!(desk.table.stats.socket_writes.get(), before, "straight to the socket");
         downlink.say(total_frame(8));
         tell(9);
         tell(10);

@@ -1,5 +1,5 @@
-//! Carries the checks that one worker thread has for a board to their shards: the first after quiet at once, under load many at
-//! a time.
+//! Carries the checks that one worker thread has for a board to their shards: the first after quiet at once, under
+//! load many at a time.
 //!
 //! A message to another thread wakes it, which costs 25 µs of both threads' time, and everything that a check
 //! sets off behind its shard costs the same for one check as for a hundred. So under load checks are held until
