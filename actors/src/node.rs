@@ -23,7 +23,7 @@ use crate::{
     vital::Fatal,
 };
 
-/// A name, and what has it.
+/// How far a board has come, from being loaded to being gone.
 enum Stage {
     /// A board that is being loaded.
     Opening,
@@ -169,8 +169,9 @@ impl Node {
         };
         if is_late {
             // Nobody has found it.
-            table.close_store().await?;
+            let closed = table.close_store().await;
             table.end().await;
+            closed?;
             return Err(OpenError::Stopping);
         }
         Ok(table)
