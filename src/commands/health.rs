@@ -80,23 +80,29 @@ fn ask(address: &str, store: bool) -> Result<String> {
 mod tests {
     use std::{
         io::{Read, Write},
-        net::TcpListener,
+        net::{TcpListener, TcpStream},
     };
 
     use super::*;
+
+    /// Who asks, and for what. All of it is read: an answer before it would be one to nothing, and closing with a part
+    /// unread would reset the connection.
+    fn asked_for(listener: &TcpListener) -> (TcpStream, String) {
+        let (mut stream, _) = listener.accept().expect("it is asked");
+        let (mut request, mut buffer) = (String::new(), [0; 1024]);
+        while !request.ends_with("\r\n\r\n") {
+            let read = stream.read(&mut buffer).expect("a request");
+            request += &String::from_utf8_lossy(&buffer[..read]);
+        }
+        (stream, request)
+    }
 
     /// A server that says `answer` to one request: what it was asked, and what `ask` made of it.
     fn asked(answer: &'static str, store: bool) -> (String, Result<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it is bound").to_string();
         let server = std::thread::spawn(move || {
-            let (mut stream, _) = listener.accept().expect("it is asked");
-            let (mut request, mut buffer) = (String::new(), [0; 1024]);
-            // All of it: closing with a part unread would reset the connection.
-            while !request.ends_with("\r\n\r\n") {
-                let read = stream.read(&mut buffer).expect("a request");
-                request += &String::from_utf8_lossy(&buffer[..read]);
-            }
+            let (mut stream, request) = asked_for(&listener);
             stream.write_all(answer.as_bytes()).expect("it listens");
             request
         });
@@ -127,11 +133,31 @@ mod tests {
         let asked = std::thread::spawn(move || {
             Remote::to(address)?.ask_briefly("/readyz", Duration::from_millis(200))
         });
-        let (mut stream, _) = listener.accept().expect("it is asked");
+        let (mut stream, _) = asked_for(&listener);
         // Open until it has given up.
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"ready\":").expect("it listens");
         let failure = asked.join().expect("it gives up").expect_err("half an answer").to_string();
         assert!(failure.contains("longer than 200"), "{failure}");
+    }
+
+    /// As servers of SSH and of databases do.
+    #[test]
+    fn who_speaks_before_it_is_asked_is_told_as_no_http_server() {
+        // It depends on the moment whether the request is already on its way.
+        for _ in 0..20 {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let address = listener.local_addr().expect("it is bound").to_string();
+            let server = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().expect("it is asked");
+                stream.write_all(b"SSH-2.0-OpenSSH\r\n").expect("it listens");
+                // Until it has gone.
+                let _ = stream.read_to_end(&mut Vec::new());
+            });
+            let failure = format!("{:#}", ask(&address, false).expect_err("not HTTP"));
+            let told = ["the answer is no HTTP response", "no HTTP server does"];
+            assert!(told.iter().any(|told| failure.contains(told)), "{failure}");
+            server.join().expect("the server ends");
+        }
     }
 
     #[test]

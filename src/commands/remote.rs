@@ -220,8 +220,8 @@ impl Remote {
         let stream = connected.context("does not answer")?.context("cannot be reached")?;
         stream.set_nodelay(true)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        // Its errors reach whoever waits for the answer. Driven whenever that is waited for.
-        tokio::spawn(async move { _ = connection.await });
+        // Driven whenever the answer is waited for.
+        let connection = tokio::spawn(connection);
         let sent = request.body().sent.clone();
         let mut answer = std::pin::pin!(sender.send_request(request));
         loop {
@@ -230,6 +230,12 @@ impl Remote {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if error.is_parse() => {
                     return Err(Error::new(error).context("the answer is no HTTP response"));
+                }
+                Ok(Err(error)) if error.is_canceled() => {
+                    // Before the request has gone out. Why, only the connection knows.
+                    let ended = connection.await.context("the connection was given up inside")?;
+                    let error = ended.err().map_or_else(|| Error::new(error), Error::new);
+                    return Err(error.context("it spoke before it was asked: no HTTP server does"));
                 }
                 Ok(Err(error)) => return Err(error.into()),
                 Err(_) if sent.load(Ordering::Relaxed) > before => {}
