@@ -129,6 +129,39 @@ impl Reader {
     }
 }
 
+/// Ports that chromedriver may find taken, one after the other.
+const PORTS_MAX: usize = 20;
+
+/// A chromedriver and where it listens; `None` if somebody else had its port.
+fn started() -> Option<(Child, SocketAddr)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot start chromedriver: {error}; {INSTALL}"));
+    let lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
+    let (say, said) = sync_channel(1);
+    std::thread::spawn(move || {
+        // Read to the end, so that chromedriver never waits to be read.
+        for line in lines.lines().map_while(Result::ok) {
+            let port = line.split_once("started successfully on port ").map(|(_, port)| port);
+            let port = port.and_then(|port| port.trim_end_matches('.').parse().ok());
+            let is_taken = line.contains("port not available");
+            if port.is_some() || is_taken {
+                let _ = say.try_send(port.map(|port| SocketAddr::from(([127, 0, 0, 1], port))));
+            }
+        }
+    });
+    let address = said.recv_timeout(PATIENCE);
+    let address = address.expect("chromedriver says on which port it listens");
+    if address.is_none() {
+        driver.wait().expect("it ends by itself");
+    }
+    address.map(|address| (driver, address))
+}
+
 /// A running chromedriver.
 pub struct Browser {
     driver: Child,
@@ -139,33 +172,12 @@ pub struct Browser {
 impl Browser {
     /// Starts chromedriver on a free port.
     pub fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("cannot start chromedriver: {error}; {INSTALL}"));
-        let lines = BufReader::new(driver.stdout.take().expect("stdout is piped"));
-        let (announce, announced) = sync_channel(1);
-        std::thread::spawn(move || {
-            // Read to the end, so that chromedriver never waits to be read.
-            for line in lines.lines().map_while(Result::ok) {
-                let port = line.split_once("started successfully on port ").map(|(_, port)| port);
-                if let Some(port) = port.and_then(|port| port.trim_end_matches('.').parse().ok()) {
-                    let _ = announce.try_send(SocketAddr::from(([127, 0, 0, 1], port)));
-                }
-            }
-        });
+        // It takes a port that is free on [::1], needs the same one on 127.0.0.1, where a server of another test may
+        // have it, and ends if so: then another port.
+        let (driver, address) =
+            (0..PORTS_MAX).find_map(|_| started()).expect("one port of many is free");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let mut browser = Self {
-            driver,
-            address: ([127, 0, 0, 1], 0).into(),
-            runtime: runtime.expect("a runtime can be built"),
-        };
-        let address = announced.recv_timeout(PATIENCE);
-        browser.address = address.expect("chromedriver says on which port it listens");
-        browser
+        Self { driver, address, runtime: runtime.expect("a runtime can be built") }
     }
 
     /// Opens the page of `server` in a window of its own, on a desktop by daylight.
