@@ -3,7 +3,6 @@
 
 use std::{
     fmt,
-    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,11 +11,11 @@ use std::{
 
 use actix_web::http::header::HeaderValue;
 use actors::{
-    player::{Address, Player},
+    player::Player,
     seats::{Full, Seat, SeatLimits, Seats},
 };
 
-use crate::{client_address::TrustedProxies, origin::Origin, settings};
+use crate::{client_address::TrustedProxies, limits::visitor::Visitor, origin::Origin, settings};
 
 /// Allowed origins that a refusal names.
 const TOLD_MAX: usize = 5;
@@ -31,8 +30,6 @@ pub struct Rules {
     allowed_origins: Vec<Origin>,
     allow_missing_origin: bool,
     connections_max: usize,
-    /// 0: as many as one likes.
-    per_address_max: usize,
     trusted_proxies: TrustedProxies,
 }
 
@@ -47,7 +44,6 @@ impl Rules {
             allowed_origins: origins.map(|text| Origin::parse(text).expect(validated)).collect(),
             allow_missing_origin: server.allow_missing_origin,
             connections_max,
-            per_address_max: server.max_connections_per_address,
             trusted_proxies: TrustedProxies::new(trusted),
         }
     }
@@ -119,15 +115,37 @@ impl Admission {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// Makes a player of the client at `ip`, with a seat, if the rules leave one.
+    /// Makes a player of a visitor, with a seat, if the rules leave one and not more than `per_address` (0: as many
+    /// as one likes) come from its address.
     ///
     /// # Errors
     /// If all are taken, or those for its address are.
-    pub fn admit(&self, ip: IpAddr, rules: &Rules) -> Result<(Player, Seat), Full> {
-        let address = Address::of(ip);
-        let limits = SeatLimits { all: rules.connections_max, per_address: rules.per_address_max };
-        let seat = self.seats.take(address, limits)?;
-        Ok((Player::anonymous(address), seat))
+    pub fn admit(
+        &self,
+        visitor: &Visitor,
+        rules: &Rules,
+        per_address: usize,
+    ) -> Result<(Player, Seat), Full> {
+        let per_address = if visitor.is_counted() { per_address } else { 0 };
+        let limits = SeatLimits { all: rules.connections_max, per_address };
+        let seat = self.seats.take(visitor.address, limits)?;
+        let player = Player::anonymous(visitor.address);
+        Ok((Player { is_counted: visitor.is_counted(), ..player }, seat))
+    }
+
+    /// Why there would be no seat for a visitor, if so.
+    pub fn full(&self, visitor: &Visitor, rules: &Rules, per_address: usize) -> Option<Full> {
+        let is_over = visitor.is_counted() && per_address > 0;
+        match () {
+            () if self.seats.taken() >= rules.connections_max => Some(Full::All),
+            () if is_over && self.connections_of(visitor) >= per_address => Some(Full::Address),
+            () => None,
+        }
+    }
+
+    /// Connections that are open now from the address of a visitor.
+    pub fn connections_of(&self, visitor: &Visitor) -> usize {
+        self.seats.of(visitor.address)
     }
 }
 
@@ -174,7 +192,6 @@ mod tests {
             allowed_origins: origins.iter().filter_map(|text| Origin::parse(text)).collect(),
             allow_missing_origin: allow_missing,
             connections_max: 2,
-            per_address_max: 1,
             trusted_proxies: TrustedProxies::default(),
         }
     }

@@ -70,7 +70,8 @@ impl TrustedProxies {
         known
     }
 
-    fn trusts(&self, address: IpAddr) -> bool {
+    /// Whether the word of `address` is taken.
+    pub fn trusts(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
 }

@@ -12,23 +12,32 @@ use tokio::{
 };
 
 /// The suite sends messages of up to 16 MiB, and 4 MiB in fragments of 64 bytes.
-const LIMITS: FrameLimits =
-    FrameLimits { message_bytes: 16 * 1024 * 1024, fragments: 1024 * 1024, text: true };
+const LIMITS: FrameLimits = FrameLimits {
+    message_bytes: 16 * 1024 * 1024,
+    fragments: 1024 * 1024,
+    text: true,
+    deflate: false,
+};
 
-/// Echoes until the client closes or errs.
-pub async fn run(mut stream: TcpStream, unread: Vec<u8>) {
-    if let Err(error) = echo(&mut stream, unread).await {
+/// Echoes until the client closes or errs; `deflate`: its messages may be compressed.
+pub async fn run(mut stream: TcpStream, unread: Vec<u8>, deflate: bool) {
+    let limits = FrameLimits { deflate, ..LIMITS };
+    if let Err(error) = echo(&mut stream, unread, limits).await {
         debug!("echo ended: {error}");
     }
 }
 
-async fn echo(stream: &mut TcpStream, mut unread: Vec<u8>) -> std::io::Result<()> {
+async fn echo(
+    stream: &mut TcpStream,
+    mut unread: Vec<u8>,
+    limits: FrameLimits,
+) -> std::io::Result<()> {
     let mut decoder = Decoder::default();
     loop {
         let mut at = 0;
         let mut answer = BytesMut::new();
         let ended = loop {
-            match decoder.step(&mut unread[at..], LIMITS) {
+            match decoder.step(&mut unread[at..], limits) {
                 Ok(Step::NeedMore) => break false,
                 Ok(Step::Taken(taken, event)) => {
                     let ended = matches!(event, Event::Close(_));
@@ -69,6 +78,6 @@ fn reply(answer: &mut BytesMut, event: &Event<'_>) {
         Event::Close(code) => {
             answer.extend_from_slice(&close_frame(code.map(|code| (code, &[][..]))));
         }
-        Event::Nothing => {}
+        Event::Nothing | Event::Pong => {}
     }
 }

@@ -6,8 +6,9 @@
 //! of a worker that has many connections. Only a client that does not read is cut off within an answer.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     future::Future,
+    net::SocketAddr,
     path::{Path, PathBuf},
     rc::Rc,
     task::{Context, Poll, Waker},
@@ -26,7 +27,7 @@ use actix_web::{
     error::ErrorInternalServerError,
     guard,
     http::uri::PathAndQuery,
-    middleware::{Compress, Condition, DefaultHeaders},
+    middleware::{Compress, Condition, DefaultHeaders, from_fn},
     web,
 };
 use actors::{node::Node, worker::Worker};
@@ -38,7 +39,9 @@ use tokio::{io::ReadBuf, net::TcpStream, time::timeout};
 
 use crate::{
     admission::Admission,
+    limits::requests,
     live::Following,
+    places::{Line, PLACES_MAX, Place, Places},
     routes::{assets, health, methods::get_or_head, missing, overview, page},
     ws::{self, AppService},
 };
@@ -49,9 +52,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time to read the last answer of a connection. Until then the kernel gives up clients that take
 /// nothing at all; what remains are those that read a byte now and then, for which actix-http has no limit.
 const LAST_ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// HTTP connections of one worker at once; beyond them the others wait to be accepted.
-pub const CONNECTIONS_MAX: usize = 2048;
 
 /// Bytes of a first request that are looked at before HTTP reads them; browsers send about 600.
 const HEAD_LOOKED_AT: usize = 4096;
@@ -82,7 +82,7 @@ pub struct Shared {
 /// Connections that a worker may keep for their next request, if all workers together are to leave half
 /// of the descriptors that players leave, and of its own places half for newcomers.
 pub fn kept_max(descriptors_spare: usize, workers: usize) -> usize {
-    (descriptors_spare / 2 / workers).clamp(1, CONNECTIONS_MAX / 2)
+    (descriptors_spare / 2 / workers).clamp(1, PLACES_MAX / 2)
 }
 
 /// The service of one worker thread.
@@ -100,8 +100,10 @@ pub fn serve(
     let upgrades = fn_factory(move || {
         let thread = upgrading.clone();
         async move {
-            Ok::<_, ()>(fn_service(move |(request, framed)| {
-                thread.clone().upgrade(request, framed)
+            Ok::<_, ()>(fn_service(move |(request, framed): (Request, Framed<Line, h1::Codec>)| {
+                framed.io_ref().place.asked();
+                // A session looks after its own writes.
+                thread.clone().upgrade(request, framed.into_map_io(|line| line.stream))
             }))
         }
     });
@@ -117,17 +119,14 @@ pub fn serve(
     let http = HttpService::build()
         .client_request_timeout(REQUEST_TIMEOUT)
         .keep_alive(thread.shared.keep_alive)
-        .on_connect_ext(|_: &TcpStream, data| _ = data.insert(Opened(Instant::now())))
+        .on_connect_ext(|line: &Line, data| _ = data.insert(line.place.clone()))
         .upgrade(upgrades)
-        .h1(requests.map_err(|error: Error| error.error_response()))
-        .tcp();
+        .h1(requests.map_err(|error: Error| error.error_response()));
     fn_factory(move || {
         let (http, thread) = (http.new_service(()), thread.clone());
         async move {
             let http = Rc::new(http.await?);
-            Ok(fn_service(move |stream| {
-                serve_connection(stream, http.clone(), Place::take(&thread.places), thread.clone())
-            }))
+            Ok(fn_service(move |stream| serve_connection(stream, http.clone(), thread.clone())))
         }
     })
 }
@@ -143,7 +142,8 @@ struct Thread {
 
 impl Thread {
     fn new(shared: Shared) -> Self {
-        let places = Rc::new(Places::new(&shared));
+        let (live, gauge) = (shared.live.clone(), shared.connections.clone());
+        let places = Rc::new(Places::new(live, shared.keep_alive, gauge));
         Self { shared, app: RefCell::default(), worker: RefCell::default(), places }
     }
 
@@ -182,75 +182,47 @@ impl Thread {
     }
 }
 
-/// Connections of one worker that are with HTTP.
-struct Places {
-    taken: Cell<usize>,
-    /// How many of them may be idle: with more, each answer ends its connection.
-    live: Following,
-    /// Age from which on each answer is the last one, so that nobody holds a place for ever, and
-    /// load balancers spread their connections anew now and then.
-    old: Duration,
-    all_workers: Gauge,
-}
-
-impl Places {
-    fn new(shared: &Shared) -> Self {
-        let (live, all_workers) = (shared.live.clone(), shared.connections.clone());
-        Self { taken: Cell::new(0), live, old: shared.keep_alive, all_workers }
-    }
-
-    /// Whether the connection that an answer goes to, opened so long ago, has to end with it.
-    fn ends(&self, age: Duration) -> bool {
-        age >= self.old || self.taken.get() > self.live.now().kept_max
+/// One connection, until it ends or becomes a session, or has to give up its place.
+async fn serve_connection<S, E>(stream: TcpStream, http: Rc<S>, thread: Rc<Thread>) -> Result<(), E>
+where
+    S: Service<(Line, Option<SocketAddr>), Response = (), Error = E>,
+{
+    // It has none if it is gone already.
+    let Ok(peer) = stream.peer_addr() else { return Ok(()) };
+    let place = thread.places.take(peer.ip()).await;
+    tokio::select! {
+        served = keep_serving(stream, peer, http, place.clone(), thread) => served,
+        () = place.given_up() => Ok(()),
     }
 }
 
-/// One of them, until it is dropped.
-struct Place(Rc<Places>);
-
-impl Place {
-    fn take(places: &Rc<Places>) -> Self {
-        places.taken.set(places.taken.get() + 1);
-        places.all_workers.inc();
-        Self(places.clone())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.taken.set(self.0.taken.get() - 1);
-        self.0.all_workers.dec();
-    }
-}
-
-/// When a connection was given to HTTP.
-struct Opened(Instant);
-
-/// One connection, until it ends or becomes a session.
-///
-/// HTTP has 16 KB of buffers for each, so it is given only those that have something to say: when
+/// HTTP has 16 KB of buffers for each connection, so it is given only those that have something to say: when
 /// everybody comes back at once, thousands wait, and those who never speak take next to nothing.
-async fn serve_connection<S, E>(
+async fn keep_serving<S, E>(
     stream: TcpStream,
+    peer: SocketAddr,
     http: Rc<S>,
-    _place: Place,
+    place: Rc<Place>,
     thread: Rc<Thread>,
 ) -> Result<(), E>
 where
-    S: Service<TcpStream, Response = (), Error = E>,
+    S: Service<(Line, Option<SocketAddr>), Response = (), Error = E>,
 {
     if !matches!(timeout(REQUEST_TIMEOUT, stream.readable()).await, Ok(Ok(()))) {
         return Ok(());
     }
+    place.spoke();
     // Fails only for a socket that is gone, which HTTP finds out as well.
     let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(LAST_ANSWER_TIMEOUT));
     if offers_websocket_among_others(&stream) {
+        place.asked();
         thread.upgrade_first(stream).await;
         return Ok(());
     }
     let keep_alive = thread.shared.keep_alive;
+    let served = http.call((Line::new(stream, place), Some(peer)));
     // An answer just before it is old, a last question just before it has been idle for too long.
-    timeout(2 * keep_alive + LAST_ANSWER_TIMEOUT, http.call(stream)).await.unwrap_or(Ok(()))
+    timeout(2 * keep_alive + LAST_ANSWER_TIMEOUT, served).await.unwrap_or(Ok(()))
 }
 
 /// Has the App answer, and says so if the connection ends with this.
@@ -259,7 +231,11 @@ fn answer(
     request: Request,
     app: &AppService,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<> {
-    let opened = request.conn_data().map_or_else(Instant::now, |opened: &Opened| opened.0);
+    let place = request.conn_data::<Rc<Place>>();
+    let opened = place.map_or_else(Instant::now, |place| {
+        place.asked();
+        place.opened
+    });
     let (places, answer) = (places.clone(), app.call(request));
     async move {
         let mut response = answer.await?;
@@ -302,6 +278,7 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
         .app_data(shared.overview.clone())
         // Resources, not routes: they answer another method with 405 instead of 404.
         .service(get_or_head("/ws", ws::connect))
+        .service(get_or_head("/ws/why", ws::why))
         .service(get_or_head("/overview", overview::overview))
         .service(get_or_head("/static/{hash:[0-9a-f]{16}}/{file}", assets::asset))
         .service(get_or_head("/favicon.ico", assets::icon))
@@ -313,6 +290,8 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
     let app = app.service(get_or_head("/echo", ws::echo));
     let files = files_by_name(shared.statics.as_deref());
     let app = app.service(files).service(pages).default_service(web::to(missing::missing));
+    // Around all of it: a path that does not exist counts as well.
+    let app = app.wrap(from_fn(requests::limited));
     let factory = map_config(app, |()| AppConfig::default());
     let service = ServiceFactory::<Request>::new_service(&factory, ());
     let base = shared.base.clone();
@@ -396,7 +375,7 @@ mod tests {
 
     #[test]
     fn idle_connections_leave_descriptors_and_places_to_others() {
-        assert_eq!(kept_max(usize::MAX, 2), CONNECTIONS_MAX / 2);
+        assert_eq!(kept_max(usize::MAX, 2), PLACES_MAX / 2);
         assert_eq!(kept_max(1000, 2), 250, "20,000 files, 19,000 players");
         assert_eq!(kept_max(0, 4), 1);
     }

@@ -5,13 +5,22 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{admission::Rules, room::Room, settings::Settings};
+use crate::{
+    admission::Rules,
+    limits::{self, Counts},
+    room::Room,
+    settings::Settings,
+};
 
 /// All of them.
 #[derive(Debug)]
 pub struct Live {
     /// Who may connect, and how many.
     pub rules: Rules,
+    /// How much they may do.
+    pub limits: limits::rules::Rules,
+    /// Whether connections may be compressed.
+    pub compression: bool,
     /// `admin.hosts`.
     pub hosts: Vec<String>,
     /// Idle HTTP connections that a worker may keep.
@@ -23,13 +32,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// Those of `settings`, as far as there is `room`.
-    pub fn new(settings: &Settings, room: &Room) -> Self {
+    /// Those of `settings`, as far as there is `room`; what limits decide is counted in `counts`.
+    pub fn new(settings: &Settings, room: &Room, counts: &Counts) -> Self {
         let server = &settings.server;
         let rules = Rules::new(server, room.connections_max(server.max_connections));
         Self {
             kept_max: room.kept_max(rules.connections_max()),
             rules,
+            limits: limits::rules::Rules::new(settings, counts),
+            compression: settings.session.compression != "off",
             hosts: settings.admin.hosts.clone(),
             drain_delay: Duration::from_secs(server.drain_delay_s),
             shutdown_timeout: Duration::from_secs(server.shutdown_timeout_s),
@@ -41,13 +52,7 @@ impl Live {
 impl Live {
     /// The defaults, on a machine with room for everybody.
     pub fn any() -> Self {
-        // Not those of whoever builds it.
-        let nowhere = crate::settings::Sources {
-            folder: "/nonexistent".into(),
-            ..crate::settings::Sources::default()
-        };
-        let settings = Settings::load(&nowhere).settings;
-        Self::new(&settings.expect("the defaults are valid"), &Room::endless())
+        Self::new(&Settings::defaults(), &Room::endless(), &Counts::default())
     }
 }
 

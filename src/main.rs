@@ -11,12 +11,16 @@ mod client_address;
 mod commands;
 #[cfg(feature = "echo")]
 mod echo;
+mod extensions;
+mod handshake;
 mod http;
+mod limits;
 mod listen;
 mod live;
 mod logging;
 mod numbers;
 mod origin;
+mod places;
 mod reading;
 mod reload;
 mod room;
@@ -55,6 +59,7 @@ fn main() -> ExitCode {
         Some(Command::Export(export)) => commands::export::run(&export, &arguments.settings),
         Some(Command::Import(import)) => commands::import::run(&import, &arguments.settings),
         Some(Command::Inspect(inspect)) => commands::inspect::run(&inspect, &arguments.settings),
+        Some(Command::Limits(limits)) => commands::limits::run(&limits, &arguments.settings),
         Some(Command::Reset(reset)) => commands::reset::run(&reset, &arguments.settings),
     }
 }

@@ -16,6 +16,7 @@ use tokio::{
 
 use crate::{
     commands::check,
+    limits::Counts,
     live::Live,
     logging::fatal,
     room::Room,
@@ -101,7 +102,7 @@ impl Reload {
     }
 
     fn apply(&self, settings: &Settings) {
-        let live = Live::new(settings, &self.room);
+        let live = Live::new(settings, &self.room, &Counts::of(&self.node.limits));
         self.connections_max.set(gauge_of(live.rules.connections_max()));
         self.live.send_replace(Arc::new(live));
         self.node.live.send_replace(settings.live());

@@ -14,6 +14,7 @@ use actix_rt::task::spawn_blocking;
 use actix_server::{Server, ServerHandle};
 use actix_web::web;
 use actors::{
+    limits::{Limits, lease::Leases},
     node::Node,
     protocol::Close,
     stats::Metrics,
@@ -30,10 +31,15 @@ use crate::{
     admin::{self, Admin, backup},
     admission::Admission,
     http,
+    limits::{
+        Counts,
+        shared::{Shared, SharedStats},
+    },
     listen::{BACKLOG, listen, reached},
     live::{Following, Live},
     logging,
     numbers::counted,
+    places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
     room::Room,
     routes::{files::static_folder, page},
@@ -70,13 +76,18 @@ pub struct Application {
     signals: Signals,
     reload: Reload,
     hangups: Option<Hangups>,
+    limits_shared: Option<Shared>,
 }
 
 /// Opens the store and loads the board.
-async fn load(settings: &Settings, metrics: &Arc<Metrics>) -> Result<(Opened, Arc<Node>)> {
+async fn load(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+    limits: &Arc<Limits>,
+) -> Result<(Opened, Arc<Node>)> {
     let began = Instant::now();
     let store = Opened::open(settings).await?;
-    let node = Node::start(settings.node(), store.store(), metrics.clone()).await?;
+    let node = Node::start(settings.node(), store.store(), metrics.clone(), limits.clone()).await?;
     let board = &node.main().board;
     info!(
         "loaded {board} of {} in {} with {} checked in {:.0} ms",
@@ -128,9 +139,12 @@ impl Application {
             workers => workers,
         };
         let room = Room::make(settings, workers)?;
-        let live = Live::new(settings, &room);
+        // Nodes that share a store share limits.
+        let leases = settings.redis.is_used().then(Arc::<Leases>::default);
+        let limits = Arc::new(Limits::new(leases));
+        let live = Live::new(settings, &room, &Counts::of(&limits));
 
-        let loaded = try_join(load(settings, &metrics), load_page(settings));
+        let loaded = try_join(load(settings, &metrics, &limits), load_page(settings));
         let ((store, node), page) = tokio::select! {
             loaded = loaded => loaded?,
             (signal, _) = signals.next() => {
@@ -140,7 +154,21 @@ impl Application {
         };
         let (http_connections, connections_max) = (Gauge::default(), Gauge::default());
         connections_max.set(telemetry::gauge_of(live.rules.connections_max()));
-        let registry = telemetry::registry(&metrics, &store, &http_connections, &connections_max);
+        let mut registry =
+            telemetry::registry(&metrics, &store, &http_connections, &connections_max);
+        telemetry::register_limits(&limits, &mut registry);
+        let shared = limits.leases().map(|leases| {
+            let stats = SharedStats::default();
+            telemetry::register_shared(&stats, &mut registry);
+            Ok::<_, anyhow::Error>(Shared {
+                leases: leases.clone(),
+                access: settings.redis.access()?,
+                prefix: settings.limits.prefix.clone(),
+                clock: node.clock,
+                stats,
+            })
+        });
+        let limits_shared = shared.transpose()?;
         let (sender, live) = Following::begin(live);
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
@@ -159,7 +187,7 @@ impl Application {
         let players = Server::build()
             .workers(workers)
             .backlog(BACKLOG)
-            .max_concurrent_connections(http::CONNECTIONS_MAX)
+            .max_concurrent_connections(PLACES_MAX + WAITING_MAX)
             .disable_signals()
             .listen("players", listener, move || http::serve(shared.clone()))?
             .run();
@@ -184,12 +212,16 @@ impl Application {
             signals,
             reload: Reload { sources, in_force, room, node, live: sender, connections_max },
             hangups,
+            limits_shared,
         }))
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.
     pub async fn run_until_stopped(self) -> Result<Stopped> {
         let Self { server, admin, node, admission, live, mut signals, reload, hangups, .. } = self;
+        if let Some(shared) = self.limits_shared {
+            actix_rt::spawn(shared.run());
+        }
         let (handle, admin_handle) = (server.handle(), admin.handle());
         actix_rt::spawn(server);
         actix_rt::spawn(admin);

@@ -1,14 +1,16 @@
 //! What operators see beside the log: the metrics registry, and panics in both. Reads counters, owns none.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use actors::stats::Metrics;
+use actors::{limits::Limits, stats::Metrics};
 use prometheus_client::{
-    metrics::{gauge::Gauge, info::Info},
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::Gauge, info::Info},
     registry::Registry,
 };
 
-use crate::{logging, store::Opened, usage::Process};
+use crate::{limits::shared::SharedStats, logging, store::Opened, usage::Process};
 
 /// Version and commit, as `billion --version` says them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BILLION_COMMIT"), ")");
@@ -117,6 +119,36 @@ pub fn registry(
     );
     store.register(r);
     registry
+}
+
+/// Adds what limits have decided.
+pub fn register_limits(limits: &Arc<Limits>, registry: &mut Registry) {
+    let r = registry.sub_registry_with_prefix("billion");
+    r.register(
+        "limit_decisions",
+        "What limits decided, by rule and kind of key: allowed, near (allowed with less than a fifth left), \
+         refused, shadow (would be refused)",
+        limits.decisions.clone(),
+    );
+    r.register_collector(Box::new(Overflow(limits.clone())));
+}
+
+/// Adds what the sharing of limits has counted.
+pub fn register_shared(stats: &SharedStats, registry: &mut Registry) {
+    stats.register(registry.sub_registry_with_prefix("billion"));
+}
+
+/// How often keys had to share a bucket for want of room, asked at each scrape.
+#[derive(Debug)]
+struct Overflow(Arc<Limits>);
+
+impl Collector for Overflow {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let overflowed = ConstCounter::new(self.0.overflowed());
+        let help = "Decisions by a bucket that several keys shared because the table was full";
+        let kind = overflowed.metric_type();
+        overflowed.encode(encoder.encode_descriptor("limit_overflow", help, None, kind)?)
+    }
 }
 
 /// A number as metrics have it.

@@ -16,12 +16,13 @@ use actix_service::{Service, boxed::BoxService};
 use actix_web::{
     Error, HttpMessage, HttpRequest, HttpResponse, Responder,
     dev::ServiceResponse,
-    http::{StatusCode, Version as HttpVersion, header},
+    http::{StatusCode, header},
     web,
 };
 use actors::{
+    limits::{Height, Kind, Patience, Refused},
     node::Node,
-    player::Player,
+    player::{Player, SessionId},
     protocol::Version,
     seats::{Full, Seat},
     session::{Connection, Session},
@@ -29,22 +30,27 @@ use actors::{
     worker::Worker,
 };
 use log::debug;
+use serde_json::json;
 use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    admission::{Admission, Rules, Stranger},
-    client_address::{Hearsay, TrustedProxies},
-    live::Following,
+    admission::{Admission, Stranger},
+    extensions,
+    handshake::{Upgradable, check_handshake, header},
+    limits::{
+        answer::{self, seconds_up},
+        requests::wait_for,
+        visitor::Visitor,
+    },
+    live::{Following, Live},
     routes::query::table,
 };
-
-/// Marks requests that came through the upgrade service, whose socket can be taken over.
-struct Upgradable;
 
 /// What the route decided about a connection, left in the 101 response.
 struct Grant {
     purpose: Purpose,
+    compression: bool,
     player: Player,
     seat: Seat,
 }
@@ -65,24 +71,61 @@ pub async fn connect(
     admission: web::Data<Admission>,
     live: web::Data<Following>,
 ) -> impl Responder {
+    let visitor = visitor(&request);
     let query = request.query_string();
     let asked = query_version(query).and_then(|version| Ok((version, table(query, &node)?)));
-    let rules = &live.now().rules;
     match asked {
         Ok((version, table)) => {
-            decide(&request, &table.clone(), &admission, rules, Purpose::Play(version, table))
+            let door =
+                Door { node: &node, table: &table, admission: &admission, live: &live.now() };
+            door.decide(&request, &visitor, Purpose::Play(version, table.clone())).await
         }
         Err(response) => {
             // Of no board, so it counts as one of the main board's.
-            refused(
-                node.main(),
-                client_address(&request, rules.trusted_proxies()),
-                "handshake",
-                &response,
-            );
+            refused(node.main(), visitor.ip, "handshake", &response);
             response
         }
     }
+}
+
+/// `GET /ws/why`: how a handshake would be answered now, for pages, from which browsers hide the status of a refused
+/// one. Takes no place and no token.
+pub async fn why(
+    request: HttpRequest,
+    node: web::Data<Node>,
+    admission: web::Data<Admission>,
+    live: web::Data<Following>,
+) -> HttpResponse {
+    let (live, visitor) = (live.now(), visitor(&request));
+    let door = Door { node: &node, table: node.main(), admission: &admission, live: &live };
+    let site = header(&request, SEC_FETCH_SITE);
+    let has_origin = request.headers().contains_key(header::ORIGIN);
+    // A page's own requests have no Origin; where the browser says that it is the own page, that will do.
+    let own_page = !has_origin && site.is_some_and(|site| matches!(site, "same-origin" | "none"));
+    let refusal = door.refusal(&request, own_page).or_else(|| door.would_be_full(&visitor));
+    let (status, reason, wait) = refusal.map_or((StatusCode::OK, "", None), |refusal| {
+        (refusal.status(), refusal.label(), refusal.wait())
+    });
+    let seconds = wait.map(seconds_up);
+    let body = json!({
+        "status": status.as_u16(),
+        "reason": reason,
+        "retry_after_s": seconds,
+        "node": SessionId::process(),
+    });
+    let mut response = HttpResponse::build(status);
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    if let Some(seconds) = seconds {
+        response.insert_header((header::RETRY_AFTER, seconds));
+    }
+    response.content_type(header::ContentType::json()).body(format!("{body}\n"))
+}
+
+const SEC_FETCH_SITE: header::HeaderName = header::HeaderName::from_static("sec-fetch-site");
+
+/// Who asks, as it was found when the request came in.
+fn visitor(request: &HttpRequest) -> Visitor {
+    *request.extensions().get::<Visitor>().expect("every request passes the limits first")
 }
 
 /// Counts a handshake that is answered with `response`, and logs it for who follows such things.
@@ -99,7 +142,9 @@ pub async fn echo(
     admission: web::Data<Admission>,
     live: web::Data<Following>,
 ) -> impl Responder {
-    decide(&request, node.main(), &admission, &live.now().rules, Purpose::Echo)
+    let (live, visitor) = (live.now(), visitor(&request));
+    let door = Door { node: &node, table: node.main(), admission: &admission, live: &live };
+    door.decide(&request, &visitor, Purpose::Echo).await
 }
 
 fn query_version(query: &str) -> Result<Version, HttpResponse> {
@@ -117,46 +162,155 @@ fn query_version(query: &str) -> Result<Version, HttpResponse> {
     Ok(version)
 }
 
-fn decide(
-    request: &HttpRequest,
-    table: &Table,
-    admission: &Admission,
-    rules: &Rules,
-    purpose: Purpose,
-) -> HttpResponse {
-    let address = client_address(request, rules.trusted_proxies());
-    if let Err(response) = check_handshake(request) {
-        refused(table, address, "handshake", &response);
-        return response;
+/// Why somebody may not connect who has shaken hands as one does.
+enum Refusal {
+    Draining,
+    Stranger(Stranger),
+    Full(Full),
+    TooFast(Refused),
+}
+
+impl Refusal {
+    /// What counts it.
+    fn label(&self) -> &'static str {
+        match self {
+            Self::Draining => "draining",
+            Self::Stranger(_) => "origin",
+            Self::Full(Full::All) => "full",
+            Self::Full(Full::Address) => "connections",
+            Self::TooFast(_) => "rate",
+        }
     }
-    if admission.is_closed() {
-        let response = retry_later(StatusCode::SERVICE_UNAVAILABLE, "the server is going away\n");
-        refused(table, address, "draining", &response);
-        return response;
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Stranger(_) => StatusCode::FORBIDDEN,
+            Self::Full(Full::Address) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooFast(refused) if refused.height != Height::Node => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
+            Self::Draining | Self::Full(Full::All) | Self::TooFast(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+        }
     }
-    let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
-    if let Err(stranger) = rules.allows(&origins, header(request, header::HOST)) {
-        debug!("{address} was refused: {stranger}");
-        table.stats.refused("origin");
-        return forbidden(&stranger);
+
+    /// When to come back, if that is of use.
+    fn wait(&self) -> Option<Duration> {
+        let spread = Duration::from_secs(rand::random_range(RETRY_AFTER_S).into());
+        match self {
+            Self::Stranger(_) => None,
+            Self::TooFast(refused) => Some(refused.wait),
+            Self::Draining | Self::Full(_) => Some(spread),
+        }
     }
-    let (player, seat) = match admission.admit(address, rules) {
-        Ok(admitted) => admitted,
-        Err(full) => {
-            let status = match full {
-                Full::All => StatusCode::SERVICE_UNAVAILABLE,
-                Full::Address => StatusCode::TOO_MANY_REQUESTS,
-            };
-            let response = retry_later(status, "too many connections\n");
-            refused(table, address, "connections", &response);
+
+    fn answer(&self) -> HttpResponse {
+        let text = match self {
+            Self::Stranger(stranger) => return forbidden(stranger),
+            Self::TooFast(refused) => {
+                let name = format!("{} connects", refused.height.label());
+                return answer::refused(self.status(), &name, "", refused.wait);
+            }
+            Self::Draining => "the server is going away\n",
+            Self::Full(_) => "too many connections\n",
+        };
+        let mut response = HttpResponse::build(self.status());
+        response.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(wait) = self.wait() {
+            response.insert_header((header::RETRY_AFTER, seconds_up(wait)));
+        }
+        response.body(text)
+    }
+}
+
+/// What decides about handshakes.
+struct Door<'a> {
+    node: &'a Node,
+    table: &'a Table,
+    admission: &'a Admission,
+    live: &'a Live,
+}
+
+impl Door<'_> {
+    /// Answers a handshake: 101 with a [`Grant`], or why not.
+    async fn decide(
+        &self,
+        request: &HttpRequest,
+        visitor: &Visitor,
+        purpose: Purpose,
+    ) -> HttpResponse {
+        if let Err(response) = check_handshake(request) {
+            refused(self.table, visitor.ip, "handshake", &response);
             return response;
         }
-    };
-    debug!("session {} of {address} is let in", player.session);
-    // What actix-http and actix-web-actors check of a handshake was checked above, and more.
-    let mut accepted = actix_http::ws::handshake_response(request.head()).finish();
-    accepted.extensions_mut().insert(Grant { purpose, player, seat });
-    accepted.map_into_boxed_body().into()
+        let admitted = match self.refusal(request, false) {
+            Some(refusal) => Err(refusal),
+            None => self.admit(visitor).await,
+        };
+        let (player, seat) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                if let Refusal::Stranger(stranger) = &refusal {
+                    debug!("{} was refused: {stranger}", visitor.ip);
+                }
+                let response = refusal.answer();
+                refused(self.table, visitor.ip, refusal.label(), &response);
+                return response;
+            }
+        };
+        debug!("session {} of {} is let in", player.session, visitor.ip);
+        // What actix-http and actix-web-actors check of a handshake was checked above, and more.
+        let mut accepted = actix_http::ws::handshake_response(request.head());
+        let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
+        let mut offers = offers.filter_map(|offer| offer.to_str().ok());
+        let compression = self.live.compression && extensions::offers_deflate(&mut offers);
+        if compression {
+            accepted.insert_header((header::SEC_WEBSOCKET_EXTENSIONS, extensions::ACCEPTED));
+        }
+        let mut accepted = accepted.finish();
+        accepted.extensions_mut().insert(Grant { purpose, compression, player, seat });
+        accepted.map_into_boxed_body().into()
+    }
+
+    /// Why nobody of its kind may connect now, if so.
+    fn refusal(&self, request: &HttpRequest, is_own_page: bool) -> Option<Refusal> {
+        if self.admission.is_closed() {
+            return Some(Refusal::Draining);
+        }
+        if is_own_page {
+            return None;
+        }
+        let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
+        let allowed = self.live.rules.allows(&origins, header(request, header::HOST));
+        allowed.err().map(Refusal::Stranger)
+    }
+
+    /// A token first: whoever has none does not even look for a place.
+    async fn admit(&self, visitor: &Visitor) -> Result<(Player, Seat), Refusal> {
+        let (rates, now_ns) = (&self.live.limits.rates, self.node.clock.now_ns());
+        let limits = &self.node.limits;
+        let who = visitor.who();
+        let taken = limits.take(who, Kind::Connects, 1, rates, now_ns, Patience::Answer);
+        let permit = taken.map_err(Refusal::TooFast)?;
+        let late = |wait| Refusal::TooFast(Refused { height: Height::Address, wait });
+        wait_for(self.node, &permit).await.map_err(late)?;
+        let per_address = self.live.limits.connections_per_address;
+        let admitted = self.admission.admit(visitor, &self.live.rules, per_address);
+        admitted.map_err(Refusal::Full)
+    }
+
+    /// Why there would be no place or token for a visitor, if so.
+    fn would_be_full(&self, visitor: &Visitor) -> Option<Refusal> {
+        let (rates, now_ns) = (&self.live.limits.rates, self.node.clock.now_ns());
+        let who = visitor.who();
+        if let Err(refused) = self.node.limits.would_take(who, Kind::Connects, rates, now_ns) {
+            return Some(Refusal::TooFast(refused));
+        }
+        let per_address = self.live.limits.connections_per_address;
+        let full = self.admission.full(visitor, &self.live.rules, per_address);
+        full.map(Refusal::Full)
+    }
 }
 
 /// Only this answer repeats what the client said, so nobody may take it for a page.
@@ -167,71 +321,9 @@ fn forbidden(stranger: &Stranger) -> HttpResponse {
         .body(format!("{stranger}\n"))
 }
 
-fn client_address(request: &HttpRequest, trusted: &TrustedProxies) -> IpAddr {
-    let peer = request.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip());
-    let lines = |name| request.headers().get_all(name).map(header::HeaderValue::as_bytes).collect();
-    let hearsay = Hearsay {
-        x_forwarded_for: lines(header::X_FORWARDED_FOR),
-        forwarded: lines(header::FORWARDED),
-    };
-    trusted.client(peer, &hearsay)
-}
-
-fn header(request: &HttpRequest, name: header::HeaderName) -> Option<&str> {
-    request.headers().get(name)?.to_str().ok()
-}
-
 /// Seconds after which to come back. Spread, or all who were refused together would also come back
 /// together; 10 s are enough to take a full node of 19,000 in again, at 2,000 handshakes a second.
 const RETRY_AFTER_S: RangeInclusive<u32> = 5..=15;
-
-fn retry_later(status: StatusCode, body: &'static str) -> HttpResponse {
-    let seconds = rand::random_range(RETRY_AFTER_S);
-    HttpResponse::build(status).insert_header((header::RETRY_AFTER, seconds)).body(body)
-}
-
-/// RFC 6455 §4.2.1, which actix-http checks only in part: it accepts versions 7 and 8, keys of any length
-/// and HTTP/1.0, and looks at no more than one line of `Upgrade`.
-fn check_handshake(request: &HttpRequest) -> Result<(), HttpResponse> {
-    let upgrade_required = || {
-        HttpResponse::UpgradeRequired()
-            .insert_header((header::UPGRADE, "websocket"))
-            .insert_header((header::CONNECTION, "Upgrade"))
-            .insert_header((header::SEC_WEBSOCKET_VERSION, "13"))
-            .body("this address speaks WebSocket, version 13\n")
-    };
-    let bad = |what: &'static str| Err(HttpResponse::BadRequest().body(what));
-    let has_token = |name, token: &str| {
-        let values = request.headers().get_all(name).filter_map(|value| value.to_str().ok());
-        values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
-    };
-    if !has_token(header::UPGRADE, "websocket") {
-        return Err(upgrade_required());
-    }
-    if request.version() != HttpVersion::HTTP_11 || !has_token(header::CONNECTION, "upgrade") {
-        return bad("a WebSocket handshake is HTTP/1.1 with Connection: Upgrade\n");
-    }
-    match header(request, header::SEC_WEBSOCKET_VERSION) {
-        None => return bad("Sec-WebSocket-Version is missing\n"),
-        Some("13") => {}
-        Some(_) => return Err(upgrade_required()),
-    }
-    let keys = request.headers().get_all(header::SEC_WEBSOCKET_KEY).count();
-    let key = header(request, header::SEC_WEBSOCKET_KEY).unwrap_or_default();
-    if keys != 1 || !is_key(key) {
-        return bad("Sec-WebSocket-Key must be 16 bytes in base64\n");
-    }
-    if !request.extensions().contains::<Upgradable>() {
-        return bad("this request cannot be upgraded\n");
-    }
-    Ok(())
-}
-
-/// 16 bytes in base64: 22 characters and two of padding.
-fn is_key(key: &str) -> bool {
-    let legal = |c: u8| c.is_ascii_alphanumeric() || c == b'+' || c == b'/';
-    key.len() == 24 && key.ends_with("==") && key.as_bytes()[..22].iter().copied().all(legal)
-}
 
 /// The App as one service, shared by ordinary requests and upgrades of a worker.
 pub type AppService = Rc<BoxService<Request, ServiceResponse<BoxBody>, Error>>;
@@ -248,7 +340,7 @@ pub async fn upgrade(
     let response = app.call(request).await?;
     let (_request, mut response) = response.into_parts();
     let granted = response.extensions_mut().remove::<Grant>();
-    let Some(Grant { purpose, player, seat }) = granted else {
+    let Some(Grant { purpose, compression, player, seat }) = granted else {
         // The request's body, if any, is not read: the connection cannot be kept.
         let (mut response, body) = actix_http::Response::from(response).into_parts();
         response.head_mut().set_connection_type(actix_http::ConnectionType::Close);
@@ -265,13 +357,13 @@ pub async fn upgrade(
     }
     match purpose {
         Purpose::Play(version, table) => {
-            let connection = Connection { stream, unread, version, player, seat };
+            let connection = Connection { stream, unread, version, compression, player, seat };
             Session::start_at(worker.desk(&table), connection);
         }
         #[cfg(feature = "echo")]
         Purpose::Echo => {
             actix_rt::spawn(async move {
-                crate::echo::run(stream, unread).await;
+                crate::echo::run(stream, unread, compression).await;
                 drop(seat);
             });
         }
@@ -294,27 +386,6 @@ fn prepare_socket(stream: &TcpStream, worker: &Worker) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_lines_of_a_header_are_taken_in_their_order() {
-        let request = actix_web::test::TestRequest::default()
-            .peer_addr(([10, 0, 0, 1], 4711).into())
-            .append_header(("X-Forwarded-For", "192.0.2.1"))
-            .append_header(("X-Forwarded-For", "192.0.2.2"))
-            .to_http_request();
-        let trusted = TrustedProxies::new(["10.0.0.0/8".parse().expect("a network")]);
-        assert_eq!(client_address(&request, &trusted), IpAddr::from([192, 0, 2, 2]));
-        let nobody = TrustedProxies::default();
-        assert_eq!(client_address(&request, &nobody), IpAddr::from([10, 0, 0, 1]));
-    }
-
-    #[test]
-    fn only_keys_of_sixteen_bytes_are_keys() {
-        assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
-        for bad in ["", "abc", "dGhlIHNhbXBsZSBub25jZQ=", "dGhlIHNhbXBsZSBub25jZQ!=="] {
-            assert!(!is_key(bad), "{bad}");
-        }
-    }
 
     #[test]
     fn the_query_chooses_the_protocol() {

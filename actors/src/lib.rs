@@ -24,6 +24,7 @@
 
 pub mod board;
 pub mod protocol;
+pub mod deflate;
 pub mod messages;
 pub mod link;
 pub mod wires;

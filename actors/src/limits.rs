@@ -1,128 +1,369 @@
-//! Token buckets: how fast somebody may ask. Plain arithmetic, time comes in as `now`.
+//! May this one do this, now? One place that decides for WebSocket messages, handshakes and HTTP requests.
 //!
-//! A bucket is stored as the one instant at which it will be full again (the virtual scheduling
-//! form of GCRA, ITU-T I.371), so an idle connection pays eight bytes and no refill timer.
+//! What somebody does is counted at several *heights*: its connection, its address, its user, the node. Whoever is over
+//! at any of them waits or is refused. The buckets of a connection lie in its player; those of addresses and users
+//! in a table of fixed size ([`keyed`]) or, where many nodes share them, in [`lease`]s; those of the node here.
+//!
+//! - [`rate`] how fast · [`bucket`] one token bucket · [`keyed`] those of many keys · [`lease`] those of many nodes
+//!
+//! Rates come in with each decision, because they may change meanwhile; time comes in as `now_ns` of the node's clock.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
+mod kinds;
+mod counts;
+pub mod rate;
+pub mod bucket;
+pub mod keyed;
+pub mod lease;
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::metrics::{counter::Counter, family::Family};
+
+use self::{
+    bucket::{PROMISE_MAX, Taken, TokenBucket},
+    keyed::{Key, KeyedBuckets},
+    lease::{Leases, Outcome, Ticket},
+    rate::Rate,
 };
+pub use self::{
+    counts::{OfRule, RuleCounts},
+    kinds::{Height, Kind, Rates},
+    lease::TICK,
+};
+use crate::player::{Address, Who};
 
-/// The rate and burst that all buckets of one kind share.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Nanoseconds one token takes to grow; 0 means unlimited.
-    token_ns: u64,
-    /// Nanoseconds an empty bucket takes to fill.
-    burst_ns: u64,
+/// How long somebody waits for tokens that are not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// As long as it takes to ask, if nothing is known: somebody waits for an answer.
+    Answer,
+    /// Up to [`PROMISE_MAX`]: it takes its turn.
+    Turn,
 }
 
-impl Rate {
-    /// `per_second` tokens a second, at most `burst` saved up. A rate of 0 means no limit.
-    pub fn new(per_second: f64, burst: u32) -> Self {
-        if per_second <= 0.0 {
-            return Self { token_ns: 0, burst_ns: 0 };
+impl Patience {
+    /// Long enough for a tick, an answer and another tick.
+    const ANSWER: Duration = Duration::from_millis(200);
+
+    /// So long at most.
+    pub fn longest(self) -> Duration {
+        match self {
+            Self::Answer => Self::ANSWER,
+            Self::Turn => PROMISE_MAX,
         }
-        let token_ns = ((1e9 / per_second).round() as u64).max(1);
-        Self { token_ns, burst_ns: token_ns.saturating_mul(u64::from(burst.max(1))) }
     }
 }
 
-/// Tokens of one kind: of a connection, or shared by all who hold it.
-#[derive(Debug, Default)]
-pub struct TokenBucket {
-    full_at_ns: AtomicU64,
+/// Tokens that were taken, or promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permit {
+    /// Not before this time of the clock.
+    due_ns: u64,
+    tickets: [Option<Ticket>; 2],
+    of_address: Option<Taken>,
 }
 
-impl TokenBucket {
-    /// Takes a token at `now_ns`, or says how long until there is one. Of several who ask at once each gets its own.
-    pub fn take(&self, rate: Rate, now_ns: u64) -> Result<(), Duration> {
-        let mut missing = 0;
-        let take = |full_at_ns: u64| {
-            // A bucket that was emptied at another rate lacks no more than all it holds at this one.
-            let base = full_at_ns.clamp(now_ns, now_ns.saturating_add(rate.burst_ns));
-            let full_at = base.saturating_add(rate.token_ns);
-            missing = (full_at - now_ns).saturating_sub(rate.burst_ns);
-            Some(if missing > 0 { base } else { full_at })
-        };
-        // Nothing else is read or written by its order.
-        let taken = self.full_at_ns.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
-        debug_assert!(taken.is_ok(), "there is always a next value");
-        if missing > 0 { Err(Duration::from_nanos(missing)) } else { Ok(()) }
+impl Permit {
+    /// For tokens that are there at this time of the clock.
+    pub(crate) fn at(due_ns: u64) -> Self {
+        Self { due_ns, ..Self::default() }
     }
+
+    /// Not before this time of the clock.
+    pub fn due_ns(&self) -> u64 {
+        self.due_ns
+    }
+
+    /// What was taken from an address, if it is counted.
+    pub fn of_address(&self) -> Option<Taken> {
+        self.of_address
+    }
+}
+
+/// Why somebody may not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// Where it is over.
+    pub height: Height,
+    /// When it would not be.
+    pub wait: Duration,
+}
+
+/// All buckets of a node but those of connections.
+#[derive(Debug)]
+pub struct Limits {
+    keyed: KeyedBuckets,
+    /// Those that many nodes share, if they do.
+    leases: Option<Arc<Leases>>,
+    node: [TokenBucket; Kind::ALL.len()],
+    /// `limit_decisions_total`.
+    pub decisions: Family<OfRule, Counter>,
+    counts: [[RuleCounts; Kind::ALL.len()]; Height::ALL.len()],
+}
+
+impl Default for Limits {
+    /// Of a node that shares with nobody.
+    fn default() -> Self {
+        Self::new(None)
+    }
+}
+
+impl Limits {
+    /// Of a node that shares by `leases`, if it does.
+    pub fn new(leases: Option<Arc<Leases>>) -> Self {
+        let decisions = Family::default();
+        let counts = Height::ALL.map(|height| {
+            Kind::ALL.map(|kind| RuleCounts::new(&decisions, kind.label(), height.label()))
+        });
+        Self { keyed: KeyedBuckets::default(), leases, node: Default::default(), decisions, counts }
+    }
+
+    /// Tokens that are shared with other nodes.
+    pub fn leases(&self) -> Option<&Arc<Leases>> {
+        self.leases.as_ref()
+    }
+
+    /// Decisions made by a bucket that several keys share, because there was no room for more.
+    pub fn overflowed(&self) -> u64 {
+        self.keyed.overflowed()
+    }
+
+    /// Takes `tokens` of `kind` for `who` at all heights, or none at any.
+    ///
+    /// # Errors
+    /// If it is over at one of them, for longer than its patience.
+    pub fn take(
+        &self,
+        who: Who,
+        kind: Kind,
+        tokens: u32,
+        rates: &Rates,
+        now_ns: u64,
+        patience: Patience,
+    ) -> Result<Permit, Refused> {
+        let mut permit = Permit::at(now_ns);
+        for height in Height::ALL {
+            let rate = rates.of(height, kind);
+            let Some(subject) = subject(who, height).filter(|_| !rate.is_unlimited()) else {
+                continue;
+            };
+            let counts = &self.counts[height as usize][kind as usize];
+            let asked = self.take_at(height, subject, kind, rate, tokens, now_ns, patience);
+            match asked {
+                Ok((taken, ticket)) => {
+                    counts.allowed(rate, taken);
+                    permit.due_ns = permit.due_ns.max(now_ns.saturating_add(taken.wait_ns));
+                    if let Some(ticket) = ticket {
+                        permit.tickets[height as usize] = Some(ticket);
+                    }
+                    if height == Height::Address {
+                        permit.of_address = Some(taken);
+                    }
+                }
+                Err(_) if rates.is_shadow => counts.refused(true),
+                Err(wait) => {
+                    counts.refused(false);
+                    self.give_back(who, kind, tokens, rates, now_ns, height);
+                    return Err(Refused { height, wait });
+                }
+            }
+        }
+        if rates.is_shadow {
+            // Nobody waits, either.
+            return Ok(Permit::at(now_ns));
+        }
+        Ok(permit)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one call, apart for its length")]
+    fn take_at(
+        &self,
+        height: Height,
+        subject: u64,
+        kind: Kind,
+        rate: Rate,
+        tokens: u32,
+        now_ns: u64,
+        patience: Patience,
+    ) -> Result<(Taken, Option<Ticket>), Duration> {
+        let promise = patience == Patience::Turn;
+        if height == Height::Node {
+            let bucket = &self.node[kind as usize];
+            let taken = match promise {
+                true => bucket.reserve(rate, tokens, now_ns),
+                false => bucket.take(rate, tokens, now_ns),
+            };
+            return taken.map(|taken| (taken, None));
+        }
+        let key = key(height, kind, subject);
+        self.take_keyed(key, kind.is_of_all_nodes(), rate, tokens, now_ns, patience)
+    }
+
+    /// Whether one of `kind` would be there for `who` now, as far as this node knows. Nothing is taken.
+    ///
+    /// # Errors
+    /// If not.
+    pub fn would_take(
+        &self,
+        who: Who,
+        kind: Kind,
+        rates: &Rates,
+        now_ns: u64,
+    ) -> Result<(), Refused> {
+        if rates.is_shadow {
+            return Ok(());
+        }
+        for height in Height::ALL {
+            let Some(wait_ns) = self.lacks_ns(who, height, kind, rates, now_ns) else { continue };
+            if wait_ns > 0 {
+                return Err(Refused { height, wait: Duration::from_nanos(wait_ns) });
+            }
+        }
+        Ok(())
+    }
+
+    /// Nanoseconds until there is one of `kind` at `height`; none if there is no limit.
+    fn lacks_ns(
+        &self,
+        who: Who,
+        height: Height,
+        kind: Kind,
+        rates: &Rates,
+        now_ns: u64,
+    ) -> Option<u64> {
+        let full_in_ns = self.full_in_ns(who, height, kind, rates, now_ns)?;
+        let rate = rates.of(height, kind);
+        Some((full_in_ns + rate.ns_of(1)).saturating_sub(rate.burst_ns()))
+    }
+
+    /// Nanoseconds until the bucket at `height` is full, as far as this node knows; none if there is no limit.
+    pub fn full_in_ns(
+        &self,
+        who: Who,
+        height: Height,
+        kind: Kind,
+        rates: &Rates,
+        now_ns: u64,
+    ) -> Option<u64> {
+        let rate = rates.of(height, kind);
+        let subject = subject(who, height).filter(|_| !rate.is_unlimited())?;
+        if height == Height::Node {
+            return Some(self.node[kind as usize].full_in_ns(now_ns));
+        }
+        let key = key(height, kind, subject);
+        Some(match self.leases.as_ref().filter(|_| kind.is_of_all_nodes()) {
+            Some(leases) => leases.full_in_ns(key, now_ns),
+            None => self.keyed.full_in_ns(key, rate, now_ns),
+        })
+    }
+
+    /// Nanoseconds until the bucket of one key of a rule is full, as far as this node knows.
+    pub fn key_full_in_ns(&self, key: Key, rate: Rate, now_ns: u64) -> u64 {
+        match &self.leases {
+            Some(leases) => leases.full_in_ns(key, now_ns),
+            None => self.keyed.full_in_ns(key, rate, now_ns),
+        }
+    }
+
+    /// Takes `tokens` of one key of a rule, which all nodes count together.
+    ///
+    /// # Errors
+    /// If they are not there: how long it takes.
+    pub fn take_key(
+        &self,
+        key: Key,
+        rate: Rate,
+        tokens: u32,
+        now_ns: u64,
+        patience: Patience,
+    ) -> Result<(Taken, Permit), Duration> {
+        let (taken, ticket) = self.take_keyed(key, true, rate, tokens, now_ns, patience)?;
+        let due_ns = now_ns.saturating_add(taken.wait_ns);
+        Ok((taken, Permit { tickets: [ticket, None], ..Permit::at(due_ns) }))
+    }
+
+    /// Takes `tokens` of one key.
+    fn take_keyed(
+        &self,
+        key: Key,
+        is_of_all_nodes: bool,
+        rate: Rate,
+        tokens: u32,
+        now_ns: u64,
+        patience: Patience,
+    ) -> Result<(Taken, Option<Ticket>), Duration> {
+        match self.leases.as_ref().filter(|_| is_of_all_nodes) {
+            Some(leases) => {
+                match leases.take(key, rate, tokens, now_ns, patience.longest())? {
+                    Outcome::Now(taken) => Ok((taken, None)),
+                    // Asked for again at each tick: when it comes is not known.
+                    Outcome::Later(ticket, taken) => {
+                        Ok((Taken { wait_ns: 0, ..taken }, Some(ticket)))
+                    }
+                }
+            }
+            None => {
+                let promise = patience == Patience::Turn;
+                let taken = self.keyed.take(key, rate, tokens, now_ns, promise)?;
+                Ok((taken, None))
+            }
+        }
+    }
+
+    /// Gives back what was taken below `height`.
+    fn give_back(
+        &self,
+        who: Who,
+        kind: Kind,
+        tokens: u32,
+        rates: &Rates,
+        now_ns: u64,
+        height: Height,
+    ) {
+        for lower in Height::ALL.into_iter().take_while(|lower| *lower != height) {
+            let rate = rates.of(lower, kind);
+            let Some(subject) = subject(who, lower).filter(|_| !rate.is_unlimited()) else {
+                continue;
+            };
+            let key = key(lower, kind, subject);
+            match self.leases.as_ref().filter(|_| kind.is_of_all_nodes()) {
+                Some(leases) => leases.give_back(key, tokens),
+                None => self.keyed.give_back(key, rate, tokens, now_ns),
+            }
+        }
+    }
+
+    /// Whether what was promised is there.
+    ///
+    /// # Errors
+    /// If not: when to look again, as a time of the clock.
+    pub fn due(&self, permit: &Permit, now_ns: u64) -> Result<(), u64> {
+        if now_ns < permit.due_ns {
+            return Err(permit.due_ns);
+        }
+        let is_due =
+            |ticket: &Ticket| self.leases.as_ref().is_none_or(|leases| leases.is_due(*ticket));
+        if permit.tickets.iter().flatten().all(is_due) {
+            Ok(())
+        } else {
+            // Half a tick: then it is found three quarters of a tick after it came, at most.
+            Err(now_ns + TICK.as_nanos() as u64 / 2)
+        }
+    }
+}
+
+/// Who is counted at `height`, if anybody is.
+fn subject(who: Who, height: Height) -> Option<u64> {
+    match height {
+        Height::Address => who.address.map(Address::number),
+        Height::User => who.user.map(|user| user.0),
+        Height::Node => Some(0),
+    }
+}
+
+fn key(height: Height, kind: Kind, subject: u64) -> Key {
+    Key { subject, class: (height as usize * Kind::ALL.len() + kind as usize) as u32 }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: u64 = 1_000_000_000;
-
-    #[test]
-    fn a_burst_passes_and_the_next_waits_for_exactly_one_token() {
-        let rate = Rate::new(10.0, 20);
-        let bucket = TokenBucket::default();
-        for _ in 0..20 {
-            assert_eq!(bucket.take(rate, 5 * S), Ok(()));
-        }
-        assert_eq!(bucket.take(rate, 5 * S), Err(Duration::from_millis(100)));
-        assert_eq!(bucket.take(rate, 5 * S + S / 10 - 1), Err(Duration::from_nanos(1)));
-        assert_eq!(bucket.take(rate, 5 * S + S / 10), Ok(()));
-        assert!(bucket.take(rate, 5 * S + S / 10).is_err());
-    }
-
-    #[test]
-    fn rest_refills_up_to_the_burst_and_no_further() {
-        let rate = Rate::new(10.0, 3);
-        let bucket = TokenBucket::default();
-        for _ in 0..3 {
-            assert!(bucket.take(rate, 0).is_ok());
-        }
-        let later = 1_000 * S;
-        let passed = (0..10).filter(|_| bucket.take(rate, later).is_ok()).count();
-        assert_eq!(passed, 3);
-    }
-
-    #[test]
-    fn over_time_the_rate_is_kept() {
-        let rate = Rate::new(10.0, 20);
-        let bucket = TokenBucket::default();
-        let passed = (0..10_000).filter(|ms| bucket.take(rate, ms * S / 1000).is_ok()).count();
-        assert_eq!(passed, 20 + 99, "the burst, then ten a second for ten seconds");
-    }
-
-    /// A rate may change while a connection lasts. What it owed at the old one, which may be hours, would lock it out.
-    #[test]
-    fn a_bucket_owes_no_more_than_it_holds_at_the_present_rate() {
-        let (slow, fast) = (Rate::new(0.001, 20), Rate::new(10.0, 2));
-        let bucket = TokenBucket::default();
-        let taken = |bucket: &TokenBucket, rate, now| {
-            (0..1000).take_while(|_| bucket.take(rate, now).is_ok()).count()
-        };
-        assert_eq!(taken(&bucket, slow, S), 20);
-        assert_eq!(bucket.take(fast, S), Err(Duration::from_millis(100)), "empty, and no more");
-        assert_eq!(taken(&bucket, fast, 2 * S), 2);
-        assert_eq!(taken(&bucket, slow, 2 * S), 19, "what it lacks is next to nothing here");
-        assert_eq!(taken(&bucket, Rate::new(0.0, 0), 2 * S), 1000, "no limit");
-        assert_eq!(taken(&bucket, fast, 2 * S), 2, "nor anything owed");
-    }
-
-    #[test]
-    fn a_rate_of_zero_is_no_limit() {
-        let bucket = TokenBucket::default();
-        assert!((0..1000).all(|_| bucket.take(Rate::new(0.0, 0), 1).is_ok()));
-    }
-
-    /// A connection, an address and a user may hold one together.
-    #[test]
-    fn those_who_share_a_bucket_take_no_more_than_it_holds() {
-        let (bucket, rate) = (TokenBucket::default(), Rate::new(1.0, 1000));
-        let taken: usize = std::thread::scope(|scope| {
-            let takers: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..1000).filter(|_| bucket.take(rate, S).is_ok()).count()))
-                .collect();
-            takers.into_iter().map(|taker| taker.join().expect("it ends")).sum()
-        });
-        assert_eq!(taken, 1000);
-    }
-}
+mod tests;

@@ -68,6 +68,7 @@ pub struct SessionLink {
     /// Who is there.
     player: Player,
     version: Version,
+    takes_compressed: bool,
     /// A message did not fit into the mailbox: the session has missed something.
     overflowed: AtomicBool,
     /// Own checks that were not taken.
@@ -84,12 +85,14 @@ impl SessionLink {
         inbox: Recipient<ToSession>,
         player: Player,
         version: Version,
+        takes_compressed: bool,
         now_s: u32,
     ) -> Self {
         Self {
             inbox,
             player,
             version,
+            takes_compressed,
             overflowed: AtomicBool::new(false),
             refused: Refused::default(),
             seen_s: AtomicU32::new(now_s),
@@ -152,6 +155,11 @@ impl SessionLink {
     /// Which protocol it speaks.
     pub fn version(&self) -> Version {
         self.version
+    }
+
+    /// Whether its client understands compressed messages, and may send them.
+    pub fn takes_compressed(&self) -> bool {
+        self.takes_compressed
     }
 
     /// Second at which its client was last heard.

@@ -5,15 +5,14 @@
 //! no read-modify-write, and no cache line that threads take from each other. So it is done with each reading, and a
 //! session follows at its very next message.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use tokio::sync::watch;
 
-use crate::{limits::Rate, session::frame::FrameLimits};
+use crate::{
+    limits::{Rates, rate::Rate},
+    session::frame::FrameLimits,
+};
 
 /// All of them.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +23,12 @@ pub struct LiveSettings {
     pub checks: Rate,
     /// Range requests a client may send.
     pub ranges: Rate,
+    /// Pings and Pongs a client may send.
+    pub control_frames: Rate,
+    /// Bytes a client may send.
+    pub bytes_in: Rate,
+    /// How fast what may happen that is counted for addresses, users and the node.
+    pub shared: Rates,
     /// Longest wait for room in a shard.
     pub shard_wait_timeout: Duration,
     /// Longest time a client may take to drain its outbox.
@@ -39,23 +44,23 @@ pub struct LiveSettings {
 /// One thread's copy.
 pub(crate) struct LiveCopy {
     changes: RefCell<watch::Receiver<LiveSettings>>,
-    copy: Cell<LiveSettings>,
+    copy: RefCell<Rc<LiveSettings>>,
 }
 
 impl LiveCopy {
     /// A copy that follows `changes`.
     pub(crate) fn new(mut changes: watch::Receiver<LiveSettings>) -> Rc<Self> {
-        let copy = Cell::new(*changes.borrow_and_update());
+        let copy = RefCell::new(Rc::new(*changes.borrow_and_update()));
         Rc::new(Self { changes: RefCell::new(changes), copy })
     }
 
     /// The settings in force.
-    pub(crate) fn now(&self) -> LiveSettings {
+    pub(crate) fn now(&self) -> Rc<LiveSettings> {
         let mut changes = self.changes.borrow_mut();
         // An error means that the node is gone: nothing changes any more.
         if changes.has_changed().unwrap_or(false) {
-            self.copy.set(*changes.borrow_and_update());
+            *self.copy.borrow_mut() = Rc::new(*changes.borrow_and_update());
         }
-        self.copy.get()
+        self.copy.borrow().clone()
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     clock::Clock,
+    limits::Limits,
     live::LiveSettings,
     protocol::Close,
     rules::{Free, Rules},
@@ -65,6 +66,8 @@ pub struct Node {
     pub settings: NodeSettings,
     /// Those that may change, as they are now.
     pub live: watch::Sender<LiveSettings>,
+    /// Who may do how much.
+    pub limits: Arc<Limits>,
     /// Counters of all boards.
     pub metrics: Arc<Metrics>,
     /// Time.
@@ -89,6 +92,7 @@ impl Node {
         settings: NodeSettings,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
+        limits: Arc<Limits>,
     ) -> Result<Arc<Self>, OpenError> {
         let (threads, fatal) = (Threads::start(settings.shards.threads), Arc::default());
         let stats = Arc::new(metrics.board(store.board().name()));
@@ -100,6 +104,7 @@ impl Node {
         Ok(Arc::new(Self {
             settings,
             live: watch::Sender::new(settings.live),
+            limits,
             metrics,
             clock: Clock::start(),
             fatal,

@@ -3,14 +3,14 @@
 use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use crate::limits::TokenBucket;
+use crate::limits::bucket::TokenBucket;
 
 /// Tells a session from every other there has been: within its process by a counter that is never reused, outside
 /// of it, as `Display` writes it, by the process besides.
@@ -23,36 +23,61 @@ impl SessionId {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
     }
+
+    /// Tells this process from every other one.
+    pub fn process() -> String {
+        // Chosen by chance at its start.
+        static PROCESS: LazyLock<u32> = LazyLock::new(|| RandomState::new().hash_one(0) as u32);
+        format!("{:08x}", *PROCESS)
+    }
 }
 
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Chosen by chance at the start of the process.
-        static PROCESS: LazyLock<u32> = LazyLock::new(|| RandomState::new().hash_one(0) as u32);
-        write!(f, "{:08x}-{}", *PROCESS, self.0)
+        write!(f, "{}-{}", Self::process(), self.0)
     }
 }
 
-/// Where a client comes from, as far as it counts: an IPv4 address, or an IPv6 network of 64 bits. That much belongs
-/// to one household at least, and counted singly nobody would ever reach a limit.
+/// Bits of an IPv6 address that belong to one household at least. Counted singly nobody would ever reach a limit.
+pub const IPV6_PREFIX: u8 = 64;
+
+/// Where a client comes from, as far as it counts: an IPv4 address, or an IPv6 network of at most 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address(IpAddr);
+pub struct Address {
+    /// The upper half of an IPv6 address; an IPv4 one as `::ffff:a.b.c.d`, moved there.
+    number: u64,
+    /// Of the IPv6 network; 0 for IPv4.
+    prefix: u8,
+}
+
+/// The upper half of what no IPv6 address begins with (RFC 4291 §2.5.5.2 has it in the lower one).
+const IPV4: u64 = 0xFFFF << 32;
 
 impl Address {
-    /// Of a client at `ip`.
-    pub fn of(ip: IpAddr) -> Self {
-        Self(match ip.to_canonical() {
-            v4 @ IpAddr::V4(_) => v4,
-            IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-        })
+    /// Of a client at `ip`, where so many bits, at most 64, belong to one household.
+    pub fn of(ip: IpAddr, ipv6_prefix: u8) -> Self {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => Self { number: IPV4 | u64::from(v4.to_bits()), prefix: 0 },
+            IpAddr::V6(v6) => {
+                let prefix = ipv6_prefix.clamp(1, IPV6_PREFIX);
+                let upper = (v6.to_bits() >> 64) as u64;
+                let below = u32::from(IPV6_PREFIX - prefix);
+                Self { number: upper >> below << below, prefix }
+            }
+        }
+    }
+
+    /// Unlike that of any other address.
+    pub fn number(self) -> u64 {
+        self.number
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            IpAddr::V4(v4) => v4.fmt(f),
-            IpAddr::V6(v6) => write!(f, "{v6}/64"),
+        match self.prefix {
+            0 => Ipv4Addr::from_bits(self.number as u32).fmt(f),
+            prefix => write!(f, "{}/{prefix}", Ipv6Addr::from_bits(u128::from(self.number) << 64)),
         }
     }
 }
@@ -75,6 +100,15 @@ impl Default for Rights {
     }
 }
 
+/// Somebody, as far as others are counted with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Who {
+    /// Where it comes from; none if that is not counted.
+    pub address: Option<Address>,
+    /// Who it is.
+    pub user: Option<UserId>,
+}
+
 /// The token buckets of one connection.
 #[derive(Debug, Default)]
 pub struct Buckets {
@@ -82,6 +116,12 @@ pub struct Buckets {
     pub checks: TokenBucket,
     /// Of range requests.
     pub ranges: TokenBucket,
+    /// Of refusals: with none left, its sender is read more slowly.
+    pub refusals: TokenBucket,
+    /// Of Pings and Pongs.
+    pub control_frames: TokenBucket,
+    /// Of bytes received.
+    pub bytes_in: TokenBucket,
 }
 
 /// Somebody on a session.
@@ -91,6 +131,8 @@ pub struct Player {
     pub session: SessionId,
     /// Where it comes from.
     pub address: Address,
+    /// Whether what others of its address do counts for it, and the other way round.
+    pub is_counted: bool,
     /// Who it is, if it has said so and proved it.
     pub user: Option<UserId>,
     /// What it may do.
@@ -105,10 +147,16 @@ impl Player {
         Self {
             session: SessionId::next(),
             address,
+            is_counted: true,
             user: None,
             rights: Rights::default(),
             buckets: Buckets::default(),
         }
+    }
+
+    /// As far as others are counted with it.
+    pub fn who(&self) -> Who {
+        Who { address: self.is_counted.then_some(self.address), user: self.user }
     }
 }
 
@@ -127,11 +175,22 @@ mod tests {
 
     #[test]
     fn a_network_of_64_bits_counts_as_one_address() {
-        let of = |text: &str| Address::of(text.parse().expect("an address"));
+        let of = |text: &str| Address::of(text.parse().expect("an address"), IPV6_PREFIX);
         assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:1:ffff::2"));
         assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:2::1"));
         assert_eq!(of("2001:db8:0:1::1").to_string(), "2001:db8:0:1::/64");
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"), "however it is written");
+        assert_eq!(of("192.0.2.1").to_string(), "192.0.2.1");
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn as_many_bits_count_as_the_operator_says() {
+        let of = |text: &str, prefix| Address::of(text.parse().expect("an address"), prefix);
+        assert_eq!(of("2001:db8:0:1ff::1", 56), of("2001:db8:0:100::", 56));
+        assert_ne!(of("2001:db8:0:1ff::1", 56), of("2001:db8:0:200::", 56));
+        assert_eq!(of("2001:db8:0:1ff::1", 48).to_string(), "2001:db8::/48");
+        assert_ne!(of("2001:db8::1", 48), of("2001:db8::1", 56), "one is more than the other");
+        assert_eq!(of("192.0.2.1", 48), of("192.0.2.1", 64));
     }
 }

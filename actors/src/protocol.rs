@@ -9,7 +9,11 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::board::{Board, BoxId, BoxRange, RangeError};
 
 /// First byte of a final binary frame.
-const FIN_BINARY: u8 = 0x82;
+/// First byte of a binary frame that is a whole message.
+pub const FIN_BINARY: u8 = 0x82;
+
+/// Bit of the first byte of a compressed message (RFC 7692 §6).
+pub const RSV1: u8 = 0x40;
 /// First byte of a Close frame.
 const FIN_CLOSE: u8 = 0x88;
 /// First byte of a Ping frame.
@@ -139,6 +143,8 @@ impl Close {
     pub const TEXT: Self = Self::new(1003, "text not accepted");
     /// A close reason or text message that is not UTF-8.
     pub const NOT_UTF8: Self = Self::new(1007, "not UTF-8");
+    /// A compressed message that cannot be unpacked.
+    pub const BAD_DEFLATE: Self = Self::new(1007, "bad compressed data");
     /// A binary message that is neither 4 nor 8 bytes long.
     pub const LENGTH: Self = Self::new(1008, "message length");
     /// A box the board does not have.

@@ -57,6 +57,16 @@ impl Seats {
         if is_too_many { Err(Full::Address) } else { Ok(seat) }
     }
 
+    /// Those that are taken.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// Those that are taken by clients from `address`.
+    pub fn of(&self, address: Address) -> usize {
+        self.by_address().get(&address).copied().unwrap_or(0)
+    }
+
     fn by_address(&self) -> MutexGuard<'_, HashMap<Address, usize>> {
         // Nothing panics under this lock.
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
@@ -86,9 +96,10 @@ impl Drop for Seat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::player::IPV6_PREFIX;
 
     fn address(last: u8) -> Address {
-        Address::of([192, 0, 2, last].into())
+        Address::of([192, 0, 2, last].into(), IPV6_PREFIX)
     }
 
     #[test]

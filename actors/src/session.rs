@@ -17,6 +17,7 @@ pub mod outbox;
 mod pump;
 mod socket;
 mod timer;
+mod turns;
 pub mod view;
 
 use std::{
@@ -62,6 +63,8 @@ pub struct Connection {
     pub unread: Vec<u8>,
     /// The protocol the client chose.
     pub version: Version,
+    /// Whether permessage-deflate was agreed upon.
+    pub compression: bool,
     /// Who is there.
     pub player: Player,
     /// Given back when the session ends.
@@ -94,7 +97,8 @@ impl Session {
         let mut ctx = Context::new();
         ctx.set_mailbox_capacity(desk.node.settings.session.mailbox);
         let (inbox, now_s) = (ctx.address().recipient(), desk.node.clock.now_s());
-        let link = SessionLink::new(inbox, connection.player, connection.version, now_s);
+        let Connection { player, version, compression, .. } = connection;
+        let link = SessionLink::new(inbox, player, version, compression, now_s);
         let link = Arc::new(link);
         ctx.run(Self {
             desk,
@@ -116,7 +120,7 @@ impl Session {
     }
 
     /// Those that may have changed since they were last asked for.
-    fn live(&self) -> LiveSettings {
+    fn live(&self) -> Rc<LiveSettings> {
         self.desk.live.now()
     }
 
@@ -142,9 +146,7 @@ impl Session {
 
     /// Takes one message of the client as far as it goes now.
     fn accept(&mut self, message: ClientMessage) {
-        let (limits, now_ns) = (self.limits(), self.now_ns());
-        let (buckets, stats) = (&self.link.player().buckets, &self.desk.table.stats);
-        let effect = self.conversation.accept(message, buckets, &limits, now_ns, stats);
+        let effect = self.decide(|conversation, moment| conversation.accept(message, moment));
         self.perform(effect);
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::live::LiveSettings;
+use crate::{deflate::Level, live::LiveSettings};
 
 /// The bounds and timings of every actor of a node.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +50,8 @@ pub struct ShardSettings {
     pub queue_checks: usize,
     /// Most checks in one commit.
     pub commit_checks: usize,
+    /// How hard answers are compressed, for those who understand that.
+    pub compression: Level,
 }
 
 /// How a node announces.

@@ -9,6 +9,7 @@ pub mod bitmap;
 pub mod commit;
 pub mod gate;
 pub mod ledger;
+pub mod packed;
 
 use std::{
     future::Future,
@@ -22,12 +23,13 @@ use actix::{
     Actor, ActorContext, ActorFuture, AsyncContext, Context, Handler, MessageResult,
     ResponseFuture, dev::SendError, fut::wrap_future,
 };
-use bytes::BytesMut;
+use bytes::{BufMut, Bytes, BytesMut};
 
 use self::{
     bitmap::Bitmap,
     gate::{Gate, Place},
     ledger::{Ledger, News},
+    packed::Packed,
 };
 use crate::{
     board::{Board, ShardIndex},
@@ -69,6 +71,7 @@ pub struct Shard {
     directory: ShardDirectory,
     gate: Arc<Gate>,
     ledger: Ledger<Arc<SessionLink>>,
+    packed: Packed,
     committing: Option<Committing>,
     /// Whom to tell when the broadcaster has taken the ledger's news over.
     news_taken: Waiters,
@@ -111,6 +114,7 @@ impl Shard {
         Self {
             index: parts.index,
             ledger: Ledger::new(parts.index, parts.board, parts.bitmap),
+            packed: Packed::new(parts.settings.compression),
             settings: parts.settings,
             stats: parts.stats,
             store: parts.store,
@@ -207,7 +211,23 @@ impl Shard {
             return;
         }
         self.ledger.forget();
+        self.packed.forget();
         self.forgetting.tell();
+    }
+
+    /// The compressed answer to a request for a whole tile, for who understands it, if that is smaller.
+    fn packed(&mut self, read: &ReadRange) -> Option<Bytes> {
+        if !read.session.takes_compressed() || read.begun.is_some() {
+            return None;
+        }
+        let (ledger, range) = (&self.ledger, read.range);
+        let (tile, version) = ledger.whole_tile(range)?;
+        self.packed.frame(tile, version, || {
+            let mut payload = BytesMut::with_capacity(range_frame_bytes(range.boxes()));
+            payload.put_u32_le(range.first().get());
+            ledger.read_part(range, &mut payload);
+            payload
+        })
     }
 
     fn is_drained(&self) -> bool {
@@ -332,6 +352,10 @@ impl Handler<ReadRange> for Shard {
     type Result = ();
 
     fn handle(&mut self, mut read: ReadRange, ctx: &mut Self::Context) {
+        if let Some(frame) = self.packed(&read) {
+            self.stats.ranges.inc();
+            return read.session.tell(ToSession::Range { sequence: read.sequence, frame });
+        }
         let mut frame = read.begun.take().unwrap_or_else(|| begin_range_frame(read.range));
         if !self.ledger.read_part(read.range, &mut frame) {
             read.begun = Some(frame);

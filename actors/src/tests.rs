@@ -23,11 +23,12 @@ use tokio::{
 
 use crate::{
     board::{Board, Offset, ShardIndex},
-    limits::Rate,
+    deflate::Level,
+    limits::{Rates, rate::Rate},
     link::SessionLink,
     live::LiveSettings,
     node::Node,
-    player::{Address, Player},
+    player::{Address, IPV6_PREFIX, Player},
     protocol::{Close, Version},
     seats::{Seat, SeatLimits, Seats},
     session::{Connection, Session, frame::FrameLimits},
@@ -139,6 +140,7 @@ pub(crate) fn settings() -> NodeSettings {
             gather: Duration::ZERO,
             queue_checks: 4,
             commit_checks: 2,
+            compression: Level::new(1).expect("a level"),
         },
         broadcaster: BroadcasterSettings {
             mailbox: 16,
@@ -150,9 +152,12 @@ pub(crate) fn settings() -> NodeSettings {
         },
         hub: HubSettings { mailbox: 16 },
         live: LiveSettings {
-            frames: FrameLimits { message_bytes: 100, fragments: 4, text: false },
-            checks: Rate::new(0.0, 0),
-            ranges: Rate::new(0.0, 0),
+            frames: FrameLimits { message_bytes: 100, fragments: 4, text: false, deflate: false },
+            checks: Rate::UNLIMITED,
+            ranges: Rate::UNLIMITED,
+            control_frames: Rate::UNLIMITED,
+            bytes_in: Rate::UNLIMITED,
+            shared: Rates::default(),
             shard_wait_timeout: Duration::from_secs(20),
             drain_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(2),
@@ -182,14 +187,14 @@ pub(crate) fn run_node<F: Future>(
     test: impl FnOnce(std::rc::Rc<Worker>) -> F,
 ) -> F::Output {
     actix::System::new().block_on(async {
-        let node = Node::start(settings, store.clone(), Arc::default());
+        let node = Node::start(settings, store.clone(), Arc::default(), Arc::default());
         test(Worker::start(node.await.expect("the node starts"))).await
     })
 }
 
 /// Somebody from this machine, and a seat of their own.
 fn somebody() -> (Player, Seat) {
-    let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into());
+    let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into(), IPV6_PREFIX);
     let limits = SeatLimits { all: 1, per_address: 0 };
     let seat = Arc::<Seats>::default().take(address, limits).expect("the only one");
     (Player::anonymous(address), seat)
@@ -226,7 +231,9 @@ impl Client {
         let (stream, _) = accepted.expect("accepted");
         let size = desk.node.settings.session.send_buffer_bytes;
         socket2::SockRef::from(&stream).set_send_buffer_size(size).expect("a legal size");
-        let connection = Connection { stream, unread: Vec::new(), version, player, seat };
+        let unread = Vec::new();
+        let compression = false;
+        let connection = Connection { stream, unread, version, compression, player, seat };
         let link = Session::start_at(desk.clone(), connection);
         let client = client.expect("connected");
         socket2::SockRef::from(&client).set_recv_buffer_size(size).expect("a legal size");

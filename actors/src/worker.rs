@@ -39,7 +39,7 @@ impl Worker {
     }
 
     /// The settings that may change, as they are now.
-    pub fn live(&self) -> LiveSettings {
+    pub fn live(&self) -> Rc<LiveSettings> {
         self.live.now()
     }
 

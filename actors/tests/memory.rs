@@ -59,7 +59,8 @@ fn a_further_board_adds_no_thread_and_at_most_a_megabyte_and_a_closed_one_nothin
     let _counting = dhat::Profiler::builder().testing().build();
     actix::System::new().block_on(async {
         let main = Board::new("main", BOXES, 1).expect("a legal board");
-        let node = Node::start(settings(), Arc::new(Nowhere(main)), Arc::default()).await;
+        let node =
+            Node::start(settings(), Arc::new(Nowhere(main)), Arc::default(), Arc::default()).await;
         let worker = Worker::start(node.expect("it starts"));
         worker.desk(worker.node.main());
         let (alone, alone_threads) = (in_use(), threads());

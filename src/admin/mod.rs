@@ -5,6 +5,7 @@
 
 pub mod backup;
 mod door;
+mod limits;
 mod metrics;
 
 use std::{sync::Arc, time::Duration};
@@ -73,6 +74,7 @@ fn for_operators() -> Scope {
         .service(allowing("GET, OPTIONS", "/export").route(export))
         .service(allowing("POST, OPTIONS", "/import").route(import))
         .service(get_or_head("/store", backup::store))
+        .service(get_or_head("/limits/why", limits::why))
         .default_service(web::to(nothing_here))
 }
 
@@ -84,7 +86,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     HttpResponse::NotFound()
         .content_type("text/plain; charset=utf-8")
-        .body("operators find /metrics, /healthz, /readyz, /store, /export and /import here\n")
+        .body("operators find /metrics, /healthz, /readyz, /store, /limits/why, /export and /import here\n")
 }
 
 /// Refuses an operator's request, and logs that.

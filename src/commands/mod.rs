@@ -9,6 +9,7 @@ pub mod export;
 pub mod import;
 pub mod inspect;
 pub mod reset;
+pub mod limits;
 mod source;
 mod cluster;
 mod remote;

@@ -1,7 +1,7 @@
 //! The older server's variables and the setting that each of them means here. They are one layer:
 //! no two of them mean the same setting, so that they need no order among themselves.
 
-use config::ValueKind;
+use config::{Value, ValueKind};
 use strsim::osa_distance;
 
 use super::{
@@ -26,6 +26,8 @@ pub enum Meaning {
     Seconds(&'static str),
     /// This setting, in seconds; plain numbers are milliseconds.
     Milliseconds(&'static str),
+    /// This setting, which has words: the first for `true`, the second for `false`.
+    Switch(&'static str, [&'static str; 2]),
     /// Nothing, for this reason.
     Nothing(&'static str),
 }
@@ -37,7 +39,8 @@ impl Meaning {
             Self::Setting(key)
             | Self::Bytes(key)
             | Self::Seconds(key)
-            | Self::Milliseconds(key) => Some(key),
+            | Self::Milliseconds(key)
+            | Self::Switch(key, _) => Some(key),
             Self::Nothing(_) => None,
         }
     }
@@ -63,6 +66,8 @@ pub const ALIASES: &[(&str, Meaning)] = &[
     ("WEBSOCKET_READ_BUFFER_SIZE", Meaning::Bytes("session.read_buffer_bytes")),
     ("WEBSOCKET_WRITE_BUFFER_SIZE", Meaning::Bytes("session.send_buffer_bytes")),
     ("WEBSOCKET_MAX_MESSAGE_SIZE", Meaning::Bytes("session.message_bytes")),
+    ("WEBSOCKET_ENABLE_COMPRESSION", Meaning::Switch("session.compression", ["ranges", "off"])),
+    ("WEBSOCKET_COMPRESSION_LEVEL", Meaning::Setting("session.compression_level")),
     (
         "WEBSOCKET_BROADCAST_WORKERS",
         Meaning::Nothing(
@@ -172,6 +177,15 @@ fn interpret(variable: &Variable, meaning: Meaning, findings: &mut Findings) -> 
                 return None;
             };
             (key, ValueKind::I64(seconds))
+        }
+        Meaning::Switch(key, [on, off]) => {
+            let Ok(is_on) = Value::from(value.clone()).into_bool() else {
+                let told = masked(value);
+                findings.problems.push(format!("{place}: {key}: {told:?} is not true or false"));
+                findings.doubtful.push(key.to_owned());
+                return None;
+            };
+            (key, ValueKind::String(if is_on { on } else { off }.to_owned()))
         }
         Meaning::Nothing(reason) => {
             findings.notices.push(format!("{place}: ignored: {reason}"));

@@ -9,11 +9,19 @@ use strsim::osa_distance;
 
 use Change::{Live, Restart};
 
+use crate::limits::{
+    rules::{self, Route},
+    written::Written,
+};
+
 use super::{
     redis,
     show::{self, masked},
     validate,
 };
+
+/// What rules for HTTP requests must look like.
+const ROUTES: &str = "a list of rules: write [[limits.route]] tables into settings.toml";
 
 /// No timeout needs to be longer.
 const DAY_S: u64 = 86_400;
@@ -23,6 +31,8 @@ const DAY_S: u64 = 86_400;
 pub enum Form {
     /// A whole number from the first to the second.
     Whole(u64, u64),
+    /// A whole number from the first to the second, which may be negative.
+    Between(i64, i64),
     /// A number of things a second; 0 means no limit.
     Rate,
     /// `true` or `false`.
@@ -53,6 +63,14 @@ pub enum Form {
     Remap,
     /// Text that is never shown.
     Secret,
+    /// `"10-S"` and the like.
+    Pace,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of paths in which `*` stands for anything.
+    Paths,
+    /// A list of tables, each a rule for HTTP requests.
+    Routes,
 }
 
 impl Form {
@@ -60,7 +78,12 @@ impl Form {
     fn is_list(self) -> bool {
         matches!(
             self,
-            Self::Origins | Self::Networks | Self::Hosts | Self::RedisNodes | Self::Remap
+            Self::Origins
+                | Self::Networks
+                | Self::Hosts
+                | Self::RedisNodes
+                | Self::Remap
+                | Self::Paths
         )
     }
 }
@@ -153,10 +176,31 @@ pub const CATALOGUE: &[Entry] = &[
     entry("session.idle_timeout_s", "s", Live, Form::Whole(2, DAY_S)),
     entry("session.drain_timeout_s", "s", Live, Form::Whole(1, DAY_S)),
     entry("session.close_timeout_s", "s", Live, Form::Whole(1, DAY_S)),
+    entry("session.compression", "–", Live, Form::Word(&["off", "ranges"])),
+    entry("session.compression_level", "–", Restart, Form::Between(-2, 9)),
     entry("limiter.limit", "checks/s", Live, Form::Rate),
     entry("limiter.burst", "checks", Live, Form::Whole(1, MANY)),
     entry("limiter.range_limit", "ranges/s", Live, Form::Rate),
     entry("limiter.range_burst", "ranges", Live, Form::Whole(1, MANY)),
+    entry("limits.address", "–", Live, Form::Word(&["on", "off"])),
+    entry("limits.ipv6_prefix", "bits", Live, Form::Whole(16, 64)),
+    entry("limits.address_checks", "checks", Live, Form::Pace),
+    entry("limits.address_range_bytes", "bytes", Live, Form::Pace),
+    entry("limits.address_connects", "connections", Live, Form::Pace),
+    entry("limits.address_requests", "requests", Live, Form::Pace),
+    entry("limits.node_checks", "checks", Live, Form::Pace),
+    entry("limits.node_range_bytes", "bytes", Live, Form::Pace),
+    entry("limits.node_connects", "connections", Live, Form::Pace),
+    entry("limits.node_requests", "requests", Live, Form::Pace),
+    entry("limits.allow", "–", Live, Form::Networks),
+    entry("limits.block", "–", Live, Form::Networks),
+    entry("limits.skip", "–", Live, Form::Paths),
+    entry("limits.route", "–", Live, Form::Routes),
+    entry("limits.status", "status", Live, Form::Whole(400, 599)),
+    entry("limits.text", "–", Live, Form::Text),
+    entry("limits.headers", "–", Live, Form::Switch),
+    entry("limits.shadow", "–", Live, Form::Switch),
+    entry("limits.prefix", "–", Restart, Form::Text),
     entry("broadcaster.interval_ms", "ms", Restart, Form::Whole(0, 60_000)),
     entry("broadcaster.mailbox", "messages", Restart, Form::Whole(1, MANY)),
     entry("broadcaster.batch_updates", "updates", Restart, Form::Whole(1, MANY)),
@@ -214,6 +258,11 @@ impl Entry {
                     .map(ValueKind::I64)
                     .map_err(|_| format!("{key} = {told}: {}", self.range())),
             },
+            (Form::Between(..), value) => match (signed(&value), &value) {
+                (Some(_), ValueKind::String(_)) if toml => Err(quoted("a number without quotes")),
+                (Some(number), _) => Ok(ValueKind::I64(number)),
+                (None, _) => Err(wrong("a whole number")),
+            },
             (Form::Rate, value) => match (rate(&value), &value) {
                 (Some(_), ValueKind::String(_)) if toml => Err(quoted("a number without quotes")),
                 (Some(number), _) if number.is_finite() => Ok(ValueKind::Float(number)),
@@ -229,6 +278,15 @@ impl Entry {
                 Err(_) => Err(wrong("true or false")),
             },
             (Form::Switch, _) => Err(wrong("true or false")),
+            (Form::Routes, ValueKind::Array(items)) => {
+                let is_table = |item: &Value| matches!(item.kind, ValueKind::Table(_));
+                if items.iter().all(is_table) {
+                    Ok(ValueKind::Array(items))
+                } else {
+                    Err(wrong(ROUTES))
+                }
+            }
+            (Form::Routes, _) => Err(wrong(ROUTES)),
             (form, ValueKind::Array(items)) if form.is_list() => self.fit_items(items),
             (form, ValueKind::String(_)) if form.is_list() && toml => {
                 Err(quoted("a list of texts in [ ]"))
@@ -255,6 +313,7 @@ impl Entry {
     fn range(&self) -> String {
         match self.form {
             Form::Whole(least, most) => format!("must be from {least} to {most}"),
+            Form::Between(least, most) => format!("must be from {least} to {most}"),
             _ => "must be 0 (no limit) or from 0.001 to 1000000000".to_owned(),
         }
     }
@@ -305,6 +364,7 @@ impl Entry {
             Form::Remap => redis::judge_remap(item),
             Form::Networks => validate::network(item).map(|_| ()),
             Form::Hosts => validate::host(item),
+            Form::Paths => rules::judge_path(item),
             _ => validate::origin(item),
         }
     }
@@ -317,10 +377,15 @@ impl Entry {
                 let within = u64::try_from(*number).is_ok_and(|n| (least..=most).contains(&n));
                 return (!within).then(|| format!("{key} = {number}: {}", self.range()));
             }
+            (Form::Between(least, most), ValueKind::I64(number)) => {
+                let within = (least..=most).contains(number);
+                return (!within).then(|| format!("{key} = {number}: {}", self.range()));
+            }
             (Form::Rate, ValueKind::Float(number)) => {
                 let within = *number == 0.0 || (0.001..=1e9).contains(number);
                 return (!within).then(|| format!("{key} = {number}: {}", self.range()));
             }
+            (Form::Routes, ValueKind::Array(items)) => return judge_routes(items),
             (_, ValueKind::Array(items)) => {
                 let bad = items.iter().filter_map(|item| self.judge_item(&item.to_string()).err());
                 let bad: Vec<_> = bad.collect();
@@ -332,10 +397,46 @@ impl Entry {
             (Form::Link, ValueKind::String(text)) => validate::link(text).err(),
             (Form::Socket, ValueKind::String(text)) => validate::socket(text).err(),
             (Form::Name, ValueKind::String(text)) => validate::name(text).err(),
+            (Form::Pace, ValueKind::String(text)) => Written::parse(text, None).err(),
+            (Form::Word(words), ValueKind::String(text)) if !words.contains(&&**text) => {
+                let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();
+                Some(format!("write {}", words.join(" or ")))
+            }
             _ => None,
         };
         problem.map(|problem| format!("{key} = {:?}: {problem}", masked(&value.to_string())))
     }
+}
+
+/// What is wrong with rules for HTTP requests, if anything.
+fn judge_routes(items: &[Value]) -> Option<String> {
+    let (mut wrong, mut names) = (Vec::new(), Vec::new());
+    for (at, item) in items.iter().enumerate() {
+        let place = format!("limits.route, the {}", ordinal(at + 1));
+        match item.clone().try_deserialize::<Route>() {
+            Err(error) => wrong.push(format!("{place}: {error}")),
+            Ok(route) => {
+                wrong.extend(route.judge().err().map(|why| format!("{place}: {why}")));
+                let name = route.name();
+                if names.contains(&name) {
+                    wrong.push(format!("{place}: {name} has a rule before it"));
+                }
+                names.push(name);
+            }
+        }
+    }
+    (!wrong.is_empty()).then(|| wrong.join("; "))
+}
+
+fn ordinal(number: usize) -> String {
+    let suffix = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{suffix}")
 }
 
 /// A whole number of 0 or more, also as text and with `_` between digits, as variables have it.
@@ -347,6 +448,15 @@ fn whole(value: &ValueKind) -> Option<i128> {
         _ => return None,
     };
     (number >= 0).then_some(number)
+}
+
+/// A whole number, also as text.
+fn signed(value: &ValueKind) -> Option<i64> {
+    match value {
+        ValueKind::I64(number) => Some(*number),
+        ValueKind::String(text) => text.parse().ok(),
+        _ => None,
+    }
 }
 
 fn rate(value: &ValueKind) -> Option<f64> {

@@ -14,6 +14,7 @@ mod variables;
 mod aliases;
 mod validate;
 mod redis;
+mod limits;
 mod show;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,8 @@ use std::{
 
 use actors::{
     board::Board,
-    limits::Rate,
+    deflate::Level,
+    limits::rate::Rate,
     live::LiveSettings,
     session::frame::FrameLimits,
     settings::{
@@ -41,6 +43,7 @@ use serde::Deserialize;
 
 pub use changes::InForce;
 pub use layers::{Flag, Sources};
+pub use limits::Limits;
 pub use redis::Secret;
 pub use show::{masked, masked_text};
 pub use validate::{host_and_port, network, resolve};
@@ -56,6 +59,7 @@ pub struct Settings {
     pub shards: Shards,
     pub session: Session,
     pub limiter: Limiter,
+    pub limits: Limits,
     pub broadcaster: Broadcaster,
     pub hub: Hub,
     pub redis: Redis,
@@ -143,6 +147,8 @@ pub struct Session {
     pub idle_timeout_s: u64,
     pub drain_timeout_s: u64,
     pub close_timeout_s: u64,
+    pub compression: String,
+    pub compression_level: i8,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -278,6 +284,13 @@ impl Settings {
         Loaded { settings, notices, read, values, defaults }
     }
 
+    /// The defaults, whoever builds it.
+    #[cfg(test)]
+    pub fn defaults() -> Self {
+        let nowhere = Sources { folder: "/nonexistent".into(), ..Sources::default() };
+        Self::load(&nowhere).settings.expect("the defaults are valid")
+    }
+
     /// The board to serve.
     pub fn board(&self) -> Board {
         Board::new(&self.board.name, self.board.boxes, self.shards.count)
@@ -306,6 +319,8 @@ impl Settings {
                 } else {
                     self.shards.commit_checks
                 },
+                compression: Level::new(session.compression_level)
+                    .expect("validated when the settings were loaded"),
             },
             broadcaster: BroadcasterSettings {
                 mailbox: self.broadcaster.mailbox,
@@ -327,9 +342,14 @@ impl Settings {
                 message_bytes: session.message_bytes,
                 fragments: session.fragments,
                 text: false,
+                // Of each connection, as was agreed upon.
+                deflate: false,
             },
             checks: Rate::new(limiter.limit, limiter.burst),
             ranges: Rate::new(limiter.range_limit, limiter.range_burst),
+            control_frames: limits::control_frames(),
+            bytes_in: self.bytes_in(),
+            shared: self.rates(),
             shard_wait_timeout: Duration::from_millis(self.shards.wait_timeout_ms),
             drain_timeout: Duration::from_secs(session.drain_timeout_s),
             close_timeout: Duration::from_secs(session.close_timeout_s),

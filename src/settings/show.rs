@@ -57,6 +57,10 @@ fn toml_value(kind: &ValueKind) -> toml::Value {
         ValueKind::Array(items) => {
             toml::Value::Array(items.iter().map(|item| toml_value(&item.kind)).collect())
         }
+        ValueKind::Table(entries) => {
+            let entries = entries.iter().map(|(name, item)| (name.clone(), toml_value(&item.kind)));
+            toml::Value::Table(entries.collect())
+        }
         other => toml::Value::String(masked(&other.to_string())),
     }
 }

@@ -73,6 +73,12 @@ fn kind(value: &DeValue<'_>) -> ValueKind {
             let items = items.iter().map(|item| Value::new(None, kind(item.get_ref())));
             ValueKind::Array(items.collect())
         }
-        DeValue::Table(_) => ValueKind::Nil,
+        // Within a list: rules.
+        DeValue::Table(table) => {
+            let entries = table.iter().map(|(name, value)| {
+                (name.get_ref().to_string(), Value::new(None, kind(value.get_ref())))
+            });
+            ValueKind::Table(entries.collect())
+        }
     }
 }

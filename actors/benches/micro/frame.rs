@@ -11,7 +11,8 @@ use criterion::{Criterion, Throughput};
 
 use crate::{board, scattered};
 
-const LIMITS: FrameLimits = FrameLimits { message_bytes: 1024, fragments: 16, text: false };
+const LIMITS: FrameLimits =
+    FrameLimits { message_bytes: 1024, fragments: 16, text: false, deflate: false };
 
 const FRAMES: usize = 1000;
 

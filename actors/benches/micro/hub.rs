@@ -15,7 +15,7 @@ use std::{
 use actors::{
     board::{Board, Offset, ShardIndex},
     node::Node,
-    player::{Address, Player},
+    player::{Address, IPV6_PREFIX, Player},
     protocol::Version,
     seats::{SeatLimits, Seats},
     session::{Connection, Session},
@@ -90,18 +90,21 @@ fn serve(
     actix::System::new().block_on(async {
         let board = Board::new("bench", 20_000_000, 1).expect("a legal board");
         let store = Arc::new(Nowhere(board));
-        let node = Node::start(settings(), store, Arc::default()).await.expect("the node starts");
+        let node = Node::start(settings(), store, Arc::default(), Arc::default())
+            .await
+            .expect("the node starts");
         let worker = Worker::start(node.clone());
         let desk = worker.desk(node.main());
         let seats = Arc::<Seats>::default();
         for socket in sockets {
             socket.set_nonblocking(true).expect("it is open");
             let stream = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
-            let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into());
+            let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into(), IPV6_PREFIX);
             let limits = SeatLimits { all: SESSIONS, per_address: 0 };
             let seat = seats.take(address, limits).expect("one for each");
             let (version, player) = (Version::Plain, Player::anonymous(address));
-            let connection = Connection { stream, unread: Vec::new(), version, player, seat };
+            let (unread, compression) = (Vec::new(), false);
+            let connection = Connection { stream, unread, version, compression, player, seat };
             Session::start_at(desk.clone(), connection);
         }
         let hub = &desk.table.stats;

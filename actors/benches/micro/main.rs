@@ -13,6 +13,7 @@ mod census;
 mod view;
 mod viewers;
 mod outbox;
+mod limits;
 mod hub;
 #[path = "../../tests/nowhere/mod.rs"]
 mod nowhere;
@@ -26,7 +27,7 @@ criterion_group! {
     name = all;
     config = quickly();
     targets = frame::group, bitmap::group, batch::group, census::group, view::group, viewers::group,
-        outbox::group, hub::group
+        outbox::group, limits::group, hub::group
 }
 
 fn main() -> ExitCode {

@@ -11,14 +11,17 @@ use bytes::Bytes;
 use super::answers::Answers;
 use crate::{
     board::{BoxId, BoxRange},
-    limits::Rate,
+    limits::{Permit, bucket::PROMISE_MAX, rate::Rate},
     player::Buckets,
     protocol::{ClientMessage, Close, Refusal, Version},
     stats::{Counted, Stats},
 };
 
 /// A wait for a token longer than this is not worth a connection (`protocol.md`: "Too fast").
-const RATE_WAIT_MAX: Duration = Duration::from_secs(5);
+const RATE_WAIT_MAX: Duration = PROMISE_MAX;
+
+/// How fast a client is told that it is too fast, and how often at once: more than anybody's hands need.
+const REFUSALS: (f64, u32) = (10.0, 20);
 
 /// How fast a client may ask, and how long it may have to wait for its shard.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +32,36 @@ pub struct Limits {
     pub ranges: Rate,
     /// Longest wait for room in a shard.
     pub patience: Duration,
+}
+
+/// What others of the same address and user leave, as far as they are counted together.
+pub trait Turns {
+    /// Takes what `message` costs, at once or when its turn comes.
+    ///
+    /// # Errors
+    /// If that is too far away: how far.
+    fn take(&self, message: &ClientMessage) -> Result<Permit, Duration>;
+
+    /// Whether its turn has come.
+    ///
+    /// # Errors
+    /// If not: when to look again.
+    fn due(&self, permit: &Permit) -> Result<(), u64>;
+}
+
+/// What a decision is made by.
+#[derive(Clone, Copy)]
+pub struct Moment<'a> {
+    /// Now.
+    pub now_ns: u64,
+    /// How fast the client may ask.
+    pub limits: &'a Limits,
+    /// What it has left of that.
+    pub buckets: &'a Buckets,
+    /// What others leave.
+    pub turns: &'a dyn Turns,
+    /// Who waits is counted here.
+    pub stats: &'a Stats,
 }
 
 /// A request that was accepted and needs a shard.
@@ -63,6 +96,8 @@ pub enum Next {
     At(u64),
     /// To accept its message once more: there is a token by now.
     Accept(ClientMessage),
+    /// To see whether its turn has come ([`Conversation::turn_has_come`]), or to look again at a time of the clock.
+    Turn(Permit),
     /// To try whether there is room for its request, and if so, to say so ([`Conversation::found_room`]); else
     /// again when there may be, and at this time of the clock.
     Try(Request, u64),
@@ -75,6 +110,10 @@ pub enum Next {
 enum Held {
     /// Over its rate until there is a token.
     Throttled { message: ClientMessage, until_ns: u64, _counted: Counted },
+    /// Others of its address or user are before it.
+    Turn { message: ClientMessage, permit: Permit, _counted: Counted },
+    /// Nothing: its client has sent too much of something else, or was refused too often.
+    Slowed { until_ns: u64, _counted: Counted },
     /// No room in its shard; given up when its time has come.
     Busy { request: Request, until_ns: u64, _counted: Counted },
 }
@@ -100,22 +139,40 @@ impl Conversation {
     }
 
     /// Takes one message as far as it goes now.
-    pub fn accept(
-        &mut self,
-        message: ClientMessage,
-        buckets: &Buckets,
-        limits: &Limits,
-        now_ns: u64,
-        stats: &Stats,
-    ) -> Effect {
+    pub fn accept(&mut self, message: ClientMessage, moment: &Moment<'_>) -> Effect {
         debug_assert!(self.held.is_none(), "one message is held at a time");
+        let Moment { now_ns, limits, buckets, turns, stats } = *moment;
         let (bucket, rate) = match message {
             ClientMessage::Check(_) => (&buckets.checks, limits.checks),
             ClientMessage::Range(_) => (&buckets.ranges, limits.ranges),
         };
-        if let Err(wait) = bucket.take(rate, now_ns) {
-            return self.over_rate(message, wait, now_ns, stats);
+        if let Err(wait) = bucket.take(rate, 1, now_ns) {
+            return match message {
+                ClientMessage::Check(id) if self.is_scoped() => self.too_fast(id, moment),
+                _ if wait > RATE_WAIT_MAX => Effect::Close(Close::RATE),
+                _ => self.hold_until_there_is_a_token(message, wait, moment),
+            };
         }
+        let permit = match turns.take(&message) {
+            Ok(permit) => permit,
+            Err(wait) => {
+                bucket.give_back(rate, 1);
+                // Nobody is closed for what a neighbour has sent.
+                return match message {
+                    ClientMessage::Check(id) if self.is_scoped() => self.too_fast(id, moment),
+                    _ => self.hold_until_there_is_a_token(message, wait, moment),
+                };
+            }
+        };
+        if turns.due(&permit).is_err() {
+            let _counted = Counted::one(&stats.sessions_throttled);
+            self.held = Some(Box::new(Held::Turn { message, permit, _counted }));
+            return Effect::Wait;
+        }
+        self.pass(message, stats)
+    }
+
+    fn pass(&mut self, message: ClientMessage, stats: &Stats) -> Effect {
         match message {
             ClientMessage::Check(id) => {
                 stats.checks_received.inc();
@@ -127,22 +184,43 @@ impl Conversation {
         }
     }
 
-    fn over_rate(
+    /// The turn of the message that is held has come.
+    pub fn turn_has_come(&mut self, stats: &Stats) -> Effect {
+        let Some(Held::Turn { message, .. }) = self.held.take().map(|held| *held) else {
+            unreachable!("one was waiting for it")
+        };
+        self.pass(message, stats)
+    }
+
+    fn hold_until_there_is_a_token(
         &mut self,
         message: ClientMessage,
         wait: Duration,
-        now_ns: u64,
-        stats: &Stats,
+        moment: &Moment<'_>,
     ) -> Effect {
-        match message {
-            ClientMessage::Check(id) if self.is_scoped() => Effect::Refuse(id, Refusal::Rate),
-            _ if wait > RATE_WAIT_MAX => Effect::Close(Close::RATE),
-            _ => {
-                let until_ns = later(now_ns, wait);
-                let _counted = Counted::one(&stats.sessions_throttled);
-                self.held = Some(Box::new(Held::Throttled { message, until_ns, _counted }));
-                Effect::Wait
-            }
+        let until_ns = later(moment.now_ns, wait);
+        let _counted = Counted::one(&moment.stats.sessions_throttled);
+        self.held = Some(Box::new(Held::Throttled { message, until_ns, _counted }));
+        Effect::Wait
+    }
+
+    /// A check over the rate is refused at once. Who is refused too often is read more slowly.
+    fn too_fast(&mut self, id: BoxId, moment: &Moment<'_>) -> Effect {
+        let rate = Rate::new(REFUSALS.0, REFUSALS.1);
+        let wait = match moment.buckets.refusals.reserve(rate, 1, moment.now_ns) {
+            Ok(taken) => Duration::from_nanos(taken.wait_ns),
+            Err(wait) => wait,
+        };
+        self.slow(wait, moment);
+        Effect::Refuse(id, Refusal::Rate)
+    }
+
+    /// Nothing of the client is looked at for so long, unless something is held anyway.
+    pub fn slow(&mut self, wait: Duration, moment: &Moment<'_>) {
+        if wait > Duration::ZERO && self.held.is_none() {
+            let until_ns = later(moment.now_ns, wait);
+            let _counted = Counted::one(&moment.stats.sessions_throttled);
+            self.held = Some(Box::new(Held::Slowed { until_ns, _counted }));
         }
     }
 
@@ -157,13 +235,22 @@ impl Conversation {
     /// What is next at `now_ns`.
     pub fn next(&mut self, now_ns: u64) -> Next {
         match self.held.as_deref() {
-            Some(Held::Throttled { until_ns, .. }) if now_ns < *until_ns => Next::At(*until_ns),
+            Some(Held::Throttled { until_ns, .. } | Held::Slowed { until_ns, .. })
+                if now_ns < *until_ns =>
+            {
+                Next::At(*until_ns)
+            }
             Some(Held::Throttled { message, .. }) => {
                 let message = *message;
                 self.held = None;
                 Next::Accept(message)
             }
+            Some(Held::Turn { permit, .. }) => Next::Turn(*permit),
             Some(Held::Busy { request, until_ns, .. }) => Next::Try(*request, *until_ns),
+            Some(Held::Slowed { .. }) => {
+                self.held = None;
+                self.next(now_ns)
+            }
             None => self.again.pop_front().map_or(Next::Rest, Next::AskAgain),
         }
     }

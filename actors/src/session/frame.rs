@@ -3,7 +3,10 @@
 //! Pure: bytes in, events out. A frame is judged by its header before its payload is awaited, so a
 //! client that declares 2^62 bytes costs nothing. The first violation in byte order decides.
 
-use crate::protocol::Close;
+use crate::{
+    deflate::inflate,
+    protocol::{Close, RSV1},
+};
 
 /// What a connection may send.
 #[derive(Debug, Clone, Copy)]
@@ -14,6 +17,8 @@ pub struct FrameLimits {
     pub fragments: u32,
     /// Whether text messages are accepted.
     pub text: bool,
+    /// Whether messages may be compressed (RFC 7692), which was agreed upon.
+    pub deflate: bool,
 }
 
 /// Whether a message is binary or text.
@@ -30,10 +35,12 @@ pub enum MessageKind {
 pub enum Event<'a> {
     /// A complete message.
     Message(MessageKind, &'a [u8]),
-    /// A fragment was taken in, or a Pong: traffic, but nothing to act on.
+    /// A fragment was taken in: traffic, but nothing to act on.
     Nothing,
     /// A Ping to be answered with the same payload.
     Ping(&'a [u8]),
+    /// A Pong.
+    Pong,
     /// The client closes, with this code if it gave one.
     Close(Option<u16>),
 }
@@ -53,6 +60,7 @@ struct Partial {
     kind: MessageKind,
     fragments: u32,
     bytes: Vec<u8>,
+    is_compressed: bool,
 }
 
 /// Decoder of one connection. Costs two pointers while no fragmented message is under way.
@@ -73,6 +81,7 @@ const PONG: u8 = 10;
 /// A frame header that passed its checks.
 struct Header {
     fin: bool,
+    is_compressed: bool,
     opcode: u8,
     length: usize,
     mask: [u8; 4],
@@ -98,9 +107,9 @@ impl Decoder {
         unmask(payload, header.mask);
         let event = match header.opcode {
             PING => Event::Ping(payload),
-            PONG => Event::Nothing,
+            PONG => Event::Pong,
             CLOSE => Event::Close(close_code(payload)?),
-            _ => self.data(&header, payload)?,
+            _ => self.data(&header, payload, limits)?,
         };
         Ok(Step::Taken(end, event))
     }
@@ -149,11 +158,14 @@ impl Decoder {
         let Some(mask) = buffer.get(at..at + 4) else { return Ok(None) };
         let mask = mask.try_into().expect("four bytes");
         let length = usize::try_from(length).map_err(|_| Close::TOO_BIG)?;
-        Ok(Some(Header { fin, opcode, length, mask, bytes: at + 4 }))
+        let is_compressed = first & RSV1 != 0;
+        Ok(Some(Header { fin, is_compressed, opcode, length, mask, bytes: at + 4 }))
     }
 
     fn check_first_byte(&self, first: u8, limits: FrameLimits) -> Result<(), Close> {
-        if first & 0x70 != 0 {
+        let begins_message = matches!(first & 0x0F, TEXT | BINARY);
+        let allowed = if limits.deflate && begins_message { RSV1 } else { 0 };
+        if first & 0x70 & !allowed != 0 {
             return Err(Close::RESERVED_BITS);
         }
         let fin = first & 0x80 != 0;
@@ -170,21 +182,34 @@ impl Decoder {
         }
     }
 
-    fn data<'a>(&'a mut self, header: &Header, payload: &'a [u8]) -> Result<Event<'a>, Close> {
+    fn data<'a>(
+        &'a mut self,
+        header: &Header,
+        payload: &'a [u8],
+        limits: FrameLimits,
+    ) -> Result<Event<'a>, Close> {
         let kind = if header.opcode == TEXT { MessageKind::Text } else { MessageKind::Binary };
+        let is_compressed = header.is_compressed;
+        let begun = || Box::new(Partial { kind, is_compressed, fragments: 0, bytes: Vec::new() });
         if header.opcode != CONTINUATION && header.fin {
-            return complete(kind, payload);
+            if !is_compressed {
+                return complete(kind, payload);
+            }
+            let finished = self.finished.insert(begun());
+            finished.bytes = inflate(payload, limits.message_bytes)?;
+            return complete(kind, &finished.bytes);
         }
-        let partial = self
-            .partial
-            .get_or_insert_with(|| Box::new(Partial { kind, fragments: 0, bytes: Vec::new() }));
+        let partial = self.partial.get_or_insert_with(begun);
         partial.fragments += 1;
         partial.bytes.extend_from_slice(payload);
         if !header.fin {
             return Ok(Event::Nothing);
         }
         self.finished = self.partial.take();
-        let finished = self.finished.as_ref().expect("it was just extended");
+        let finished = self.finished.as_mut().expect("it was just extended");
+        if finished.is_compressed {
+            finished.bytes = inflate(&finished.bytes, limits.message_bytes)?;
+        }
         complete(finished.kind, &finished.bytes)
     }
 }
@@ -232,7 +257,8 @@ fn unmask(payload: &mut [u8], mask: [u8; 4]) {
 mod tests {
     use super::*;
 
-    const LIMITS: FrameLimits = FrameLimits { message_bytes: 1000, fragments: 4, text: false };
+    const LIMITS: FrameLimits =
+        FrameLimits { message_bytes: 1000, fragments: 4, text: false, deflate: false };
     const TEXT_TOO: FrameLimits = FrameLimits { text: true, ..LIMITS };
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 

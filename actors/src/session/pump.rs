@@ -13,10 +13,11 @@ use actix::{Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, Cont
 use super::{
     Session,
     conversation::Next,
-    frame::{Event, MessageKind, Step},
+    frame::{Event, FrameLimits, MessageKind, Step},
     socket::poll_receive,
 };
 use crate::{
+    limits::Kind,
     messages::Join,
     protocol::{ClientMessage, Close, pong_frame},
     worker::downlink::{Gone, Phase},
@@ -125,6 +126,18 @@ impl Session {
                     self.heard();
                     self.accept(message);
                 }
+                Next::Turn(permit) => match self.desk.node.limits.due(&permit, now_ns) {
+                    Ok(()) => {
+                        self.heard();
+                        let effect = self.conversation.turn_has_come(&self.desk.table.stats);
+                        self.perform(effect);
+                    }
+                    Err(at_ns) => {
+                        if self.timer.poll(at_ns, now_ns, task).is_pending() {
+                            return;
+                        }
+                    }
+                },
                 Next::Try(request, until_ns) => {
                     if self.poll_offer(request, task).is_ready() {
                         self.conversation.found_room();
@@ -182,6 +195,7 @@ impl Session {
             let Poll::Ready(received) = received else { return Ok(Poll::Pending) };
             self.heard();
             self.take_in(&mut buffer[..received]);
+            self.count(Kind::BytesIn, received as u32);
         }
         Ok(Poll::Pending)
     }
@@ -206,7 +220,8 @@ impl Session {
 
     /// Acts on whole frames until one must wait; how many bytes are done with.
     fn interpret(&mut self, bytes: &mut [u8]) -> usize {
-        let limits = self.live().frames;
+        let deflate = self.link.takes_compressed();
+        let limits = FrameLimits { deflate, ..self.live().frames };
         let mut decoder = std::mem::take(&mut self.decoder);
         let mut at = 0;
         while self.may_read() {
@@ -238,7 +253,11 @@ impl Session {
                 }
             }
             Event::Message(MessageKind::Text, _) => unreachable!("the frame limits refuse text"),
-            Event::Ping(payload) => self.downlink.say(pong_frame(payload)),
+            Event::Ping(payload) => {
+                self.downlink.say(pong_frame(payload));
+                self.count(Kind::ControlFrames, 1);
+            }
+            Event::Pong => self.count(Kind::ControlFrames, 1),
             Event::Close(code) => self.closed_by_client(code),
             Event::Nothing => {}
         }

@@ -14,7 +14,7 @@ use super::{
     gate::Place,
 };
 use crate::{
-    board::{Board, BoxId, BoxRange, Generation, Offset, ShardIndex},
+    board::{BOXES_PER_TILE, Board, BoxId, BoxRange, Generation, Offset, ShardIndex},
     stats::Stats,
 };
 
@@ -48,6 +48,8 @@ pub struct Ledger<S> {
     index: ShardIndex,
     board: Arc<Board>,
     bitmap: Bitmap,
+    /// Of each tile, how often a bit has flipped here: its version.
+    flips: Box<[u32]>,
     queue: CommitQueue<S>,
     news: News<S>,
     generation: Generation,
@@ -60,6 +62,7 @@ impl<S> Ledger<S> {
         Self {
             index,
             board,
+            flips: vec![0; bitmap.boxes().div_ceil(BOXES_PER_TILE) as usize].into(),
             bitmap,
             queue: CommitQueue::default(),
             news: News::default(),
@@ -132,6 +135,7 @@ impl<S> Ledger<S> {
     pub fn learn(&mut self, offset: Offset) -> bool {
         let flipped = self.bitmap.insert(offset);
         if flipped {
+            self.flips[(offset.0 / BOXES_PER_TILE) as usize] += 1;
             let id = self.id(offset);
             self.news.flipped.push(id);
         }
@@ -152,6 +156,15 @@ impl<S> Ledger<S> {
         stats.checks_duplicate.inc();
         self.news.already.push((self.id(asker.offset), asker.session));
         self.news.places.push(asker.place);
+    }
+
+    /// The number in this key range, and the version, of the tile that `range` is all of.
+    pub fn whole_tile(&self, range: BoxRange) -> Option<(u32, u32)> {
+        let offset = range.first().get().checked_sub(self.board.first_id(self.index).get())?;
+        let (tile, end) = (offset / BOXES_PER_TILE, offset + range.boxes());
+        let is_whole = offset.is_multiple_of(BOXES_PER_TILE)
+            && (range.boxes() == BOXES_PER_TILE || end == self.bitmap.boxes());
+        Some((tile, *self.flips.get(tile as usize).filter(|_| is_whole)?))
     }
 
     /// Appends the part of `range` that lies here to `out`, which has what was before it; whether it ends here.

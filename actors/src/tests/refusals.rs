@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::atomic::Ordering};
 
 use super::{Client, FREELY, TestStore, eventually, run, settings};
 use crate::{
-    limits::Rate,
+    limits::rate::Rate,
     protocol::{Close, Version},
     settings::NodeSettings,
     worker::desk::Desk,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use actors::{
     board::{Board, ShardIndex},
-    limits::Rate,
+    deflate::Level,
+    limits::{Rates, rate::Rate},
     live::LiveSettings,
     session::frame::FrameLimits,
     settings::{
@@ -60,6 +61,7 @@ pub fn settings() -> NodeSettings {
             gather: Duration::from_millis(20),
             queue_checks: 16_384,
             commit_checks: 4096,
+            compression: Level::new(1).expect("a level"),
         },
         broadcaster: BroadcasterSettings {
             mailbox: 1024,
@@ -70,9 +72,12 @@ pub fn settings() -> NodeSettings {
         },
         hub: HubSettings { mailbox: 1024 },
         live: LiveSettings {
-            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false },
+            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false, deflate: false },
             checks: Rate::new(10.0, 20),
             ranges: Rate::new(50.0, 100),
+            control_frames: Rate::new(10.0, 50),
+            bytes_in: Rate::new(16_384.0, 65_536),
+            shared: Rates::default(),
             shard_wait_timeout: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(30),
             close_timeout: Duration::from_secs(2),

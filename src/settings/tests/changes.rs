@@ -10,7 +10,7 @@ use super::{
     },
     Case, file,
 };
-use crate::{live::Live, room::Room};
+use crate::{limits::Counts, live::Live, room::Room};
 
 #[test]
 fn what_differs_is_told_key_by_key_and_what_needs_a_restart_apart() {
@@ -80,6 +80,15 @@ fn another(entry: &Entry, default: &ValueKind) -> String {
         (Form::Origins | Form::Link, _) => "https://a.example".into(),
         (Form::Networks, _) => "10.0.0.0/8".into(),
         (Form::Remap, _) => "a:1|b:1".into(),
+        (Form::Between(least, _), ValueKind::I64(number)) => {
+            (if number > &least { number - 1 } else { least + 1 }).to_string()
+        }
+        (Form::Pace, _) => "7-S burst 9".into(),
+        (Form::Word(words), ValueKind::String(word)) => {
+            let other = words.iter().find(|other| *other != word);
+            (*other.expect("there are two")).into()
+        }
+        (Form::Paths, _) => "/elsewhere".into(),
         _ => "other".into(),
     }
 }
@@ -89,7 +98,11 @@ fn another(entry: &Entry, default: &ValueKind) -> String {
 fn a_setting_is_called_live_exactly_if_a_running_server_follows_it() {
     let followed = |case: &Case<'_>| {
         let settings = case.settings();
-        format!("{:?} {:?}", Live::new(&settings, &Room::endless()), settings.live())
+        format!(
+            "{:?} {:?}",
+            Live::new(&settings, &Room::endless(), &Counts::default()),
+            settings.live()
+        )
     };
     let (before, defaults) = (followed(&file("")), file("").load().values);
     for (entry, default) in CATALOGUE.iter().zip(&defaults) {
@@ -99,7 +112,12 @@ fn a_setting_is_called_live_exactly_if_a_running_server_follows_it() {
             // Only a folder can be read anew.
             flags.push(("--set", "page.path", "/elsewhere"));
         }
-        let case = Case { flags: &flags, ..Case::default() };
+        let rules = "[[limits.route]]\npath = \"/x\"\nrate = \"1-S\"\n";
+        let case = match entry.form {
+            // No flag has tables.
+            Form::Routes => file(rules),
+            _ => Case { flags: &flags, ..Case::default() },
+        };
         let changed = followed(&case) != before;
         assert_eq!(changed, entry.change == Change::Live, "{} = {value}", entry.key);
         let changes = InForce::of(&file("").load()).take_over(&case.load());

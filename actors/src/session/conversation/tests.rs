@@ -1,12 +1,12 @@
 //! A conversation against a model of the protocol's sentences: what a client asks is neither lost nor doubled, is asked
 //! in its order and not faster than allowed, and ranges are answered in the order of their requests.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, rc::Rc};
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::board::Board;
+use crate::{board::Board, limits::bucket::TokenBucket};
 
 const MS: u64 = 1_000_000;
 const BOXES: u32 = 1000;
@@ -50,6 +50,35 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
     })
 }
 
+/// Messages of all clients of an address.
+struct Others {
+    bucket: Rc<TokenBucket>,
+    rate: Rate,
+}
+
+impl Others {
+    fn at(&self, now_ns: u64) -> OthersNow<'_> {
+        OthersNow { bucket: &self.bucket, rate: self.rate, now_ns }
+    }
+}
+
+struct OthersNow<'a> {
+    bucket: &'a TokenBucket,
+    rate: Rate,
+    now_ns: u64,
+}
+
+impl Turns for OthersNow<'_> {
+    fn take(&self, _: &ClientMessage) -> Result<Permit, Duration> {
+        let taken = self.bucket.reserve(self.rate, 1, self.now_ns)?;
+        Ok(Permit::at(self.now_ns + taken.wait_ns))
+    }
+
+    fn due(&self, permit: &Permit) -> Result<(), u64> {
+        if permit.due_ns() <= self.now_ns { Ok(()) } else { Err(permit.due_ns()) }
+    }
+}
+
 /// A client, its conversation and the shards, as the shell brings them together.
 struct Scene {
     board: Board,
@@ -57,6 +86,7 @@ struct Scene {
     stats: Stats,
     conversation: Conversation,
     buckets: Buckets,
+    others: Others,
     now_ns: u64,
     has_room: bool,
     /// Sent and not looked at yet.
@@ -94,6 +124,7 @@ impl Scene {
             stats: Stats::default(),
             conversation: Conversation::new(version),
             buckets: Buckets::default(),
+            others: Others { bucket: Rc::default(), rate: Rate::UNLIMITED },
             now_ns: 7 * MS,
             has_room: true,
             sent: VecDeque::new(),
@@ -175,6 +206,16 @@ impl Scene {
                     return;
                 }
                 Next::Accept(message) => self.accept(message),
+                Next::Turn(permit) => match self.others.at(self.now_ns).due(&permit) {
+                    Ok(()) => {
+                        let effect = self.conversation.turn_has_come(&self.stats);
+                        self.perform(effect);
+                    }
+                    Err(at_ns) => {
+                        assert!(at_ns > self.now_ns, "what is due is not waited for");
+                        return;
+                    }
+                },
                 Next::Try(request, _) if self.has_room => {
                     self.conversation.found_room();
                     self.take(request);
@@ -190,8 +231,14 @@ impl Scene {
     }
 
     fn accept(&mut self, message: ClientMessage) {
-        let (limits, now_ns) = (self.limits, self.now_ns);
-        let effect = self.conversation.accept(message, &self.buckets, &limits, now_ns, &self.stats);
+        let moment = Moment {
+            now_ns: self.now_ns,
+            limits: &self.limits,
+            buckets: &self.buckets,
+            turns: &self.others.at(self.now_ns),
+            stats: &self.stats,
+        };
+        let effect = self.conversation.accept(message, &moment);
         self.perform(effect);
     }
 
@@ -230,7 +277,7 @@ impl Scene {
                 self.conversation.resync(self.looks.clone(), self.own.clone());
             }
             Happening::End if self.closed.is_none() => {
-                self.given_up += usize::from(self.conversation.is_held());
+                self.given_up += self.messages_held();
                 self.end(Close::GOING_AWAY);
             }
             Happening::Miss | Happening::End => {}
@@ -246,7 +293,7 @@ impl Scene {
     /// What was looked at and did not come to a shard: held, refused, or given up with the connection.
     fn account(&self) {
         let refused = self.refused.len();
-        let held = usize::from(self.conversation.is_held());
+        let held = self.messages_held();
         // A resync asks for what was asked before; those that only it has asked are not counted.
         let own = self.messages.len();
         let asked = self.asked.iter().filter(|(_, resyncs)| *resyncs == 0).count();
@@ -261,13 +308,24 @@ impl Scene {
                 assert!(in_order.any(is_it), "asked in the order of coming");
             }
         }
+        self.account_for_waiting();
         for pair in self.answered.windows(2) {
             let ((before, earlier), (after, later)) = (pair[0], pair[1]);
             assert!(earlier <= later && before < after, "in order, each once");
         }
+    }
+
+    /// One that is only slowed holds none.
+    fn messages_held(&self) -> usize {
+        let held = self.conversation.held.as_deref();
+        usize::from(held.is_some_and(|held| !matches!(held, Held::Slowed { .. })))
+    }
+
+    fn account_for_waiting(&self) {
         let gauges = [&self.stats.sessions_paused, &self.stats.sessions_throttled];
         let waiting: i64 = gauges.map(|gauge| gauge.get()).iter().sum();
-        assert_eq!(waiting, held as i64, "who waits is counted, once");
+        let held = i64::from(self.conversation.is_held());
+        assert_eq!(waiting, held, "who waits is counted, once");
     }
 
     /// Everything gets room, time and answers; then nothing may be left.
@@ -287,8 +345,11 @@ impl Scene {
     }
 }
 
-fn plays(version: Version, happenings: Vec<Happening>) {
+fn plays(version: Version, happenings: Vec<Happening>, is_crowded: bool) {
     let mut scene = Scene::new(version);
+    if is_crowded {
+        scene.others.rate = Rate::new(12.0, 3);
+    }
     let began_ns = scene.now_ns;
     for happening in happenings {
         scene.happen(happening);
@@ -328,13 +389,19 @@ fn is_same(one: &Request, other: &Request) -> bool {
 
 proptest! {
     #[test]
-    fn nothing_a_plain_client_asks_is_lost_or_doubled(happenings in happenings()) {
-        plays(Version::Plain, happenings);
+    fn nothing_a_plain_client_asks_is_lost_or_doubled(
+        happenings in happenings(),
+        is_crowded: bool,
+    ) {
+        plays(Version::Plain, happenings, is_crowded);
     }
 
     #[test]
-    fn nothing_a_scoped_client_asks_is_lost_or_doubled(happenings in happenings()) {
-        plays(Version::V2, happenings);
+    fn nothing_a_scoped_client_asks_is_lost_or_doubled(
+        happenings in happenings(),
+        is_crowded: bool,
+    ) {
+        plays(Version::V2, happenings, is_crowded);
     }
 }
 
@@ -354,6 +421,52 @@ fn who_would_wait_too_long_for_a_token_is_turned_away() {
     scene.happen(Happening::Check(1));
     scene.happen(Happening::Check(2));
     assert_eq!((scene.closed, scene.refused), (None, vec![(2, Refusal::Rate)]));
+}
+
+/// Several clients of one address, of which each sends more than all of them may.
+#[test]
+fn those_of_one_address_take_turns_and_nobody_is_closed_for_a_neighbour() {
+    let bucket = Rc::<TokenBucket>::default();
+    let mut scenes: Vec<_> = [Version::Plain, Version::Plain, Version::V2, Version::Plain]
+        .map(|version| {
+            let mut scene = one(version);
+            scene.others = Others { bucket: bucket.clone(), rate: Rate::new(10.0, 2) };
+            scene
+        })
+        .into();
+    for _ in 0..100 {
+        for scene in &mut scenes {
+            scene.happen(Happening::Check(1));
+        }
+    }
+    for _ in 0..2000 {
+        for scene in &mut scenes {
+            scene.happen(Happening::Pass(10));
+            scene.account_for_waiting();
+        }
+    }
+    let asked: Vec<_> = scenes.iter().map(|scene| scene.asked.len()).collect();
+    assert!(asked.iter().all(|asked| (50..=51).contains(asked)), "a quarter of ten: {asked:?}");
+    assert!(scenes.iter().all(|scene| scene.closed.is_none() && scene.refused.is_empty()));
+}
+
+#[test]
+fn who_is_refused_too_often_is_read_more_slowly() {
+    let mut scene = one(Version::V2);
+    for _ in 0..1000 {
+        scene.happen(Happening::Check(1));
+    }
+    let looked_at = scene.messages.len();
+    assert_eq!(
+        (looked_at, scene.asked.len()),
+        (4 + 21, 4),
+        "four pass, twenty are refused at once, and one more"
+    );
+    for _ in 0..100 {
+        scene.happen(Happening::Pass(100));
+    }
+    let (looked_at, asked) = (scene.messages.len() - looked_at, scene.asked.len());
+    assert!(asked <= 4 + 100 && (100..=200).contains(&looked_at), "{asked} of {looked_at}");
 }
 
 #[test]

@@ -1,0 +1,304 @@
+//! Nodes that share a pool, against the bound.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const MS: u64 = 1_000_000;
+const S: u64 = 1000 * MS;
+/// Later than any bucket of these tests fills from the start.
+const LATER: u64 = 100_000 * S;
+const ALICE: Key = Key { subject: 1, class: 0 };
+
+/// What the script does in Redis, for one key after the other.
+#[derive(Default)]
+struct Pool(HashMap<Key, u64>);
+
+impl Pool {
+    fn ask(&mut self, ask: Ask, now: u64, alone_for: u64) -> Answer {
+        let Ask { key, rate, want, back, alone } = ask;
+        // Debited onto the instant as it was stored.
+        let raw = self.0.get(&key).copied().unwrap_or(now - alone_for);
+        let full_at = raw + rate.ns_of(alone.into());
+        let full_at = full_at.max(now).saturating_sub(rate.ns_of(back.into())).max(now);
+        let free = rate.tokens_in((now + rate.burst_ns()).saturating_sub(full_at));
+        let granted = u64::from(want).min(free);
+        let full_at = full_at + rate.ns_of(granted);
+        self.0.insert(key, full_at);
+        Answer { granted: granted as u32, full_in_ns: full_at - now }
+    }
+}
+
+/// Nodes that share a pool.
+struct Scene {
+    nodes: Vec<Leases>,
+    /// Since when a node has not reached the pool.
+    cut: Vec<Option<u64>>,
+    pool: Pool,
+    rate: Rate,
+    now: u64,
+}
+
+impl Scene {
+    fn new(nodes: usize, rate: Rate) -> Self {
+        let nodes: Vec<Leases> = (0..nodes).map(|_| Leases::default()).collect();
+        for node in &nodes {
+            node.reached(nodes.len() as u32);
+        }
+        let cut = vec![None; nodes.len()];
+        Self { nodes, cut, pool: Pool::default(), rate, now: LATER }
+    }
+
+    /// The tick of one node.
+    fn tick(&mut self, at: usize) {
+        let node = &self.nodes[at];
+        if self.cut[at].is_some() {
+            return node.tick_alone(self.now);
+        }
+        for ask in node.tick(self.now) {
+            let answer = self.pool.ask(ask, self.now, 0);
+            node.answered(ask.key, answer, self.now);
+        }
+    }
+
+    fn pass(&mut self, ms: u64) {
+        for _ in 0..ms {
+            self.now += MS;
+            for at in 0..self.nodes.len() {
+                // Each at a moment of its own.
+                if (self.now / MS + 17 * at as u64).is_multiple_of(50) {
+                    self.tick(at);
+                }
+            }
+        }
+    }
+
+    fn take(&self, at: usize, tokens: u32, patience: Duration) -> Result<Outcome, Duration> {
+        self.nodes[at].take(ALICE, self.rate, tokens, self.now, patience)
+    }
+
+    /// How many of those who ask at once, one after the other, are let pass at once.
+    fn passed(&self, at: usize) -> usize {
+        let asked = (0..10_000).map(|_| self.take(at, 1, Duration::ZERO));
+        asked.take_while(Result::is_ok).count()
+    }
+}
+
+fn is_now(outcome: &Result<Outcome, Duration>) -> bool {
+    matches!(outcome, Ok(Outcome::Now(_)))
+}
+
+#[test]
+fn who_comes_once_in_a_while_waits_for_nothing() {
+    let mut scene = Scene::new(3, Rate::new(100.0, 400));
+    for _ in 0..20 {
+        assert!((0..20).all(|_| is_now(&scene.take(0, 1, Duration::ZERO))));
+        scene.pass(1000);
+    }
+    assert_eq!(scene.nodes[0].keys(), 0, "and at rest nothing is kept of it");
+    assert!(!scene.pool.0.is_empty());
+}
+
+#[test]
+fn a_burst_passes_on_one_node_and_then_the_rate() {
+    let mut scene = Scene::new(3, Rate::new(100.0, 400));
+    let (mut passed, mut full) = (0, 0);
+    for ms in 0..10_000 {
+        // A thousand a second, each of whom waits for its turn.
+        if let Ok(outcome) = scene.take(0, 1, Duration::from_secs(1)) {
+            passed += 1;
+            full += usize::from(matches!(outcome, Outcome::Now(_)));
+        }
+        if ms == 999 {
+            // Its own part and what others do not hold; they keep a quarter between them.
+            // Some of them wait for their turn, up to a second.
+            assert!(passed > 330 && passed <= 400 + 100 + 100, "{passed}");
+        }
+        scene.pass(1);
+    }
+    assert!(passed <= 400 + 1000 + 100, "{passed}");
+    assert!(passed >= 330 + 980, "98 % of a hot key are used: {passed}");
+    assert!(full > 0);
+}
+
+#[test]
+fn those_who_wait_take_turns() {
+    let mut scene = Scene::new(1, Rate::new(100.0, 4));
+    scene.passed(0);
+    let tickets: Vec<_> = (0..20)
+        .map(|_| match scene.take(0, 1, Duration::from_secs(5)) {
+            Ok(Outcome::Later(ticket, _)) => ticket,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let mut served = 0;
+    for _ in 0..400 {
+        scene.pass(1);
+        let due = tickets.iter().take_while(|ticket| scene.nodes[0].is_due(**ticket)).count();
+        assert!(due >= served && tickets[due..].iter().all(|t| !scene.nodes[0].is_due(*t)));
+        served = due;
+    }
+    assert_eq!(served, 20);
+}
+
+#[test]
+fn a_place_that_is_given_up_holds_up_nobody() {
+    let mut scene = Scene::new(1, Rate::new(100.0, 4));
+    scene.passed(0);
+    let wait = || match scene.take(0, 1, Duration::from_secs(5)) {
+        Ok(Outcome::Later(ticket, _)) => ticket,
+        other => panic!("{other:?}"),
+    };
+    let (first, second, third) = (wait(), wait(), wait());
+    scene.nodes[0].give_up(first, 1);
+    scene.nodes[0].give_up(third, 1);
+    scene.pass(200);
+    assert!(scene.nodes[0].is_due(second));
+    scene.pass(1000);
+    assert_eq!(scene.nodes[0].keys(), 0);
+}
+
+#[test]
+fn a_node_that_has_just_started_holds_nothing() {
+    let (node, rate) = (Leases::default(), Rate::new(1.0, 400));
+    node.reached(2);
+    let asked = node.take(ALICE, rate, 1, S, Duration::ZERO);
+    assert_eq!(asked, Err(TICK), "it has to ask");
+}
+
+#[test]
+fn a_node_that_is_alone_gives_its_share_and_debits_it_when_it_is_back() {
+    let rate = Rate::new(90.0, 360);
+    let mut scene = Scene::new(3, rate);
+    scene.cut[2] = Some(scene.now);
+    scene.pass(50);
+    let held = scene.passed(2);
+    assert_eq!(held, 0, "unknown while alone: nothing to begin with");
+    let mut passed = 0;
+    for _ in 0..10_000 {
+        passed += usize::from(is_now(&scene.take(2, 1, Duration::ZERO)));
+        scene.pass(1);
+    }
+    assert!((295..=300).contains(&passed), "a third of the rate: {passed}");
+    // The others have all of it meanwhile, less nothing: what the node gave is debited later.
+    scene.cut[2] = None;
+    scene.nodes[2].reached(3);
+    scene.pass(100);
+    let owed = scene.pool.0[&ALICE].saturating_sub(scene.now);
+    assert!(owed <= rate.burst_ns(), "{owed}");
+}
+
+#[test]
+fn a_call_that_is_lost_gives_nothing_away() {
+    let mut scene = Scene::new(1, Rate::new(100.0, 40));
+    scene.passed(0);
+    scene.now += 50 * MS;
+    for ask in scene.nodes[0].tick(scene.now) {
+        // Taken out there, and never heard of.
+        scene.pool.ask(ask, scene.now, 0);
+        scene.nodes[0].unanswered(ask.key);
+    }
+    assert_eq!(scene.passed(0), 0);
+    scene.pass(2000);
+    assert!(scene.passed(0) > 0, "and it goes on");
+}
+
+#[test]
+fn keys_are_bounded_and_those_beyond_share_one() {
+    let (node, rate) = (Leases::default(), Rate::new(1.0, 40));
+    node.reached(1);
+    let passed = (0..KEYS_MAX as u64 + 5000).filter(|subject| {
+        let key = Key { subject: *subject, class: 1 };
+        is_now(&node.take(key, rate, 1, LATER, Duration::ZERO))
+    });
+    assert_eq!(passed.count(), KEYS_MAX + 10, "their own parts, and one more");
+    assert_eq!(node.keys(), KEYS_MAX + 1);
+}
+
+/// What happens among nodes.
+#[derive(Debug, Clone)]
+enum Happening {
+    Ask { node: usize, tokens: u32, patient: bool },
+    Pass(u64),
+    Restart(usize),
+    Lose(usize),
+}
+
+fn happenings() -> impl Strategy<Value = Vec<Happening>> {
+    let happening = prop_oneof![
+        12 => (0_usize..3, 1_u32..4, any::<bool>())
+            .prop_map(|(node, tokens, patient)| Happening::Ask { node, tokens, patient }),
+        6 => (1_u64..120).prop_map(Happening::Pass),
+        1 => (0_usize..3).prop_map(Happening::Restart),
+        1 => (0_usize..3).prop_map(Happening::Lose),
+    ];
+    let many = (happening, 1_usize..60).prop_map(|(one, times)| match one {
+        Happening::Ask { .. } => vec![one; times],
+        one => vec![one],
+    });
+    prop::collection::vec(many, 1..60).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    /// While nodes restart, and calls are lost with their answers.
+    #[test]
+    fn no_stretch_of_time_sees_more_than_the_burst_and_what_grew_in_it(
+        happenings in happenings(),
+        rate in prop::sample::select(vec![(100, 400), (20, 200), (50, 60), (2, 30), (400, 120)]),
+    ) {
+        let (per_second, burst) = rate;
+        let mut scene = Scene::new(3, Rate::new(f64::from(per_second), burst));
+        // When and how many, and who still waits.
+        let (mut had, mut waiting) = (Vec::new(), Vec::new());
+        for happening in happenings {
+            match happening {
+                Happening::Ask { node, tokens, patient } => {
+                    let patience = Duration::from_secs(if patient { 5 } else { 0 });
+                    match scene.take(node, tokens, patience) {
+                        Ok(Outcome::Now(_)) => had.push((scene.now, tokens)),
+                        Ok(Outcome::Later(ticket, _)) => waiting.push((node, ticket, tokens)),
+                        Err(_) => {}
+                    }
+                }
+                Happening::Pass(ms) => {
+                    for _ in 0..ms {
+                        scene.pass(1);
+                        let now = scene.now;
+                        waiting.retain(|(node, ticket, tokens)| {
+                            let is_due = scene.nodes[*node].is_due(*ticket);
+                            had.extend(is_due.then_some((now, *tokens)));
+                            !is_due
+                        });
+                    }
+                }
+                Happening::Restart(node) => {
+                    waiting.retain(|(of, _, _)| *of != node);
+                    let fresh = Leases::default();
+                    fresh.reached(3);
+                    // Its clock has just begun: it holds nothing.
+                    fresh.tick_alone(scene.now);
+                    let _ = fresh.take(ALICE, scene.rate, 1, scene.now, Duration::ZERO);
+                    fresh.reached(3);
+                    scene.nodes[node] = fresh;
+                }
+                Happening::Lose(node) => {
+                    for ask in scene.nodes[node].tick(scene.now) {
+                        scene.pool.ask(ask, scene.now, 0);
+                        scene.nodes[node].unanswered(ask.key);
+                    }
+                }
+            }
+        }
+        for first in 0..had.len() {
+            let (from, mut sum) = (had[first].0, 0);
+            for (at, tokens) in &had[first..] {
+                sum += u64::from(*tokens);
+                let grown = (at - from) as f64 * f64::from(per_second) / 1e9;
+                let most = f64::from(burst) + grown + 1.0;
+                prop_assert!(sum as f64 <= most, "{sum} of {most} from {from} to {at}");
+            }
+        }
+    }
+}

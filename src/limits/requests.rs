@@ -1,0 +1,180 @@
+//! Limits of HTTP requests: around all that the players' listener serves.
+
+use std::time::Duration;
+
+use actix_web::{
+    Error, HttpMessage, HttpResponse,
+    body::MessageBody,
+    dev::{ServiceRequest, ServiceResponse},
+    http::{StatusCode, header::HeaderName},
+    middleware::Next,
+    web,
+};
+use actors::{
+    limits::{Height, Kind, Limits, Patience, Permit, TICK, bucket::Taken},
+    node::Node,
+};
+use log::debug;
+
+use super::{
+    answer::{self, Met},
+    rules::{Asked, Rule, Rules},
+    visitor::{Standing, Visitor},
+};
+use crate::live::{Following, Live};
+
+/// Decides about a request, and tells in its answer what is left.
+pub async fn limited<B: MessageBody + 'static>(
+    node: web::Data<Node>,
+    live: web::Data<Following>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse, Error> {
+    let live = live.now();
+    let visitor = visitor(&request, &live);
+    request.extensions_mut().insert(visitor);
+    match decide(&node, &live.limits, &visitor, &request).await {
+        Ok(met) => {
+            let mut answered = next.call(request).await?.map_into_boxed_body();
+            if live.limits.headers {
+                answer::tell(&met, answered.headers_mut());
+            }
+            Ok(answered)
+        }
+        Err(refusal) => {
+            debug!("{} was refused {}: {}", visitor.ip, request.path(), refusal.status());
+            Ok(request.into_response(refusal))
+        }
+    }
+}
+
+/// Who sent a request.
+fn visitor(request: &ServiceRequest, live: &Live) -> Visitor {
+    let peer = request.peer_addr().map_or([0, 0, 0, 0].into(), |peer| peer.ip());
+    Visitor::of(peer, request.headers(), live.rules.trusted_proxies(), &live.limits)
+}
+
+/// The limits that a request has met.
+///
+/// # Errors
+/// If it is over one of them: what to answer.
+async fn decide(
+    node: &Node,
+    rules: &Rules,
+    visitor: &Visitor,
+    request: &ServiceRequest,
+) -> Result<Vec<Met>, HttpResponse> {
+    match visitor.standing {
+        Standing::Blocked => return Err(answer::blocked()),
+        Standing::Allowed => return Ok(Vec::new()),
+        _ if rules.skips(request.path()) => return Ok(Vec::new()),
+        _ => {}
+    }
+    let mut met = Vec::new();
+    let (limits, now_ns) = (&node.limits, node.clock.now_ns());
+    let who = visitor.who();
+    let asked = limits.take(who, Kind::Requests, 1, &rules.rates, now_ns, Patience::Answer);
+    match asked {
+        Ok(permit) => {
+            if let Some(taken) = permit.of_address() {
+                met.push(Met {
+                    name: Height::Address.label().to_owned(),
+                    written: rules.requests,
+                    left: taken.left(rules.requests.rate),
+                    reset: Duration::from_nanos(taken.full_in_ns),
+                });
+            }
+            wait_for(node, &permit)
+                .await
+                .map_err(|wait| refused_at(Height::Address, rules, wait))?;
+        }
+        Err(refused) => return Err(refused_at(refused.height, rules, refused.wait)),
+    }
+    let header =
+        |name: &HeaderName| request.headers().get(name).map(|value| value.as_bytes().to_vec());
+    let asked = Asked { path: request.path(), method: request.method(), header: &header };
+    for rule in rules.routes.iter().filter(|rule| rule.is_about(&asked)) {
+        met.extend(by_rule(node, rule, visitor, &asked).await?);
+    }
+    Ok(met)
+}
+
+/// What one rule says.
+async fn by_rule(
+    node: &Node,
+    rule: &Rule,
+    visitor: &Visitor,
+    asked: &Asked<'_>,
+) -> Result<Option<Met>, HttpResponse> {
+    let rate = rule.written.rate;
+    let Some(key) = rule.key(visitor, asked).filter(|_| !rate.is_unlimited()) else {
+        return Ok(None);
+    };
+    let (limits, now_ns): (&Limits, _) = (&node.limits, node.clock.now_ns());
+    let outcome = match limits.take_key(key, rate, 1, now_ns, Patience::Answer) {
+        // Nobody waits for a rule that is only tried.
+        Ok((taken, permit)) if !rule.is_shadow => wait_for(node, &permit).await.map(|()| taken),
+        other => other.map(|(taken, _)| taken),
+    };
+    match outcome {
+        Ok(taken) => {
+            rule.counts.allowed(rate, taken);
+            Ok((!rule.is_shadow).then(|| met(rule, taken)))
+        }
+        Err(_) if rule.is_shadow => {
+            rule.counts.refused(true);
+            debug!("{} would be refused {} by {}", visitor.ip, asked.path, rule.name);
+            Ok(None)
+        }
+        Err(wait) => {
+            rule.counts.refused(false);
+            let mut refusal = answer::refused(rule.status, &rule.name, &rule.text, wait);
+            let none_left =
+                Met { name: rule.name.clone(), written: rule.written, left: 0, reset: wait };
+            answer::tell(&[none_left], refusal.headers_mut());
+            Err(refusal)
+        }
+    }
+}
+
+fn met(rule: &Rule, taken: Taken) -> Met {
+    Met {
+        name: rule.name.clone(),
+        written: rule.written,
+        left: taken.left(rule.written.rate),
+        reset: Duration::from_nanos(taken.full_in_ns),
+    }
+}
+
+/// A request too many at `height`.
+fn refused_at(height: Height, rules: &Rules, wait: Duration) -> HttpResponse {
+    // For a node that has too much to do nobody who asks can do anything.
+    let status =
+        if height == Height::Node { StatusCode::SERVICE_UNAVAILABLE } else { rules.status };
+    let mut refusal = answer::refused(status, height.label(), &rules.text, wait);
+    if height == Height::Address {
+        let name = height.label().to_owned();
+        let none_left = Met { name, written: rules.requests, left: 0, reset: wait };
+        answer::tell(&[none_left], refusal.headers_mut());
+    }
+    refusal
+}
+
+/// Waits until what was promised is there.
+///
+/// # Errors
+/// If it does not come in time: other nodes have it.
+pub async fn wait_for(node: &Node, permit: &Permit) -> Result<(), Duration> {
+    let (clock, began_ns) = (node.clock, node.clock.now_ns());
+    let longest_ns = Patience::Answer.longest().as_nanos() as u64;
+    loop {
+        let now_ns = clock.now_ns();
+        match node.limits.due(permit, now_ns) {
+            Ok(()) => return Ok(()),
+            Err(_) if now_ns - began_ns > longest_ns => return Err(TICK),
+            Err(at_ns) => {
+                tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns))).await;
+            }
+        }
+    }
+}
