@@ -200,6 +200,7 @@ fn bad_handshakes_are_http_errors() {
 #[test]
 fn a_full_house_says_when_to_come_back() {
     let setup = Setup::new(1000, 1).with("SERVER__MAX_CONNECTIONS", 3);
+    let setup = setup.without("LIMITS__ADDRESS");
     let server = setup.with("SERVER__MAX_CONNECTIONS_PER_ADDRESS", 2).start();
     let own = format!("http://{}", server.address);
     let knock = || request(server.address, "GET", "/ws", &handshake(&own));

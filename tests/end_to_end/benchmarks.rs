@@ -1,7 +1,7 @@
 //! Benchmarks in their quick forms, so that they cannot rot: everything runs, books balance, figures
 //! are told. Nothing here says how fast anything is.
 
-use xtask::bench::{Programs, cluster, crowd, fanout};
+use xtask::bench::{Programs, cluster, crowd, door, fanout, leases};
 
 use crate::harness::{cluster::shared, swarm};
 
@@ -71,4 +71,32 @@ fn a_crowd_over_several_nodes_hears_every_check_in_its_view() {
     println!("{figures}");
     let connected: Vec<_> = figures.nodes.iter().map(|node| node.connections).collect();
     assert_eq!(connected, [51.0, 51.0], "those who listen and one who checks");
+}
+
+#[test]
+fn an_attack_gets_what_its_address_may_have_and_players_are_not_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let figures = door::run(&programs(), folder.path(), &door::Scale::QUICK);
+    let door::Figures(rounds) = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
+    for round in rounds {
+        assert!(round.alone_ms > 0.0 && round.beside_ms > 0.0, "{round:?}");
+        assert_eq!(round.refused, 0, "{round:?}");
+        // A burst, and what grows while the attack lasts and its threads come to their ends.
+        let seconds = round.attack_s + 10.0;
+        assert!(f64::from(round.connected) <= 201.0 + 20.0 * seconds, "{round:?}");
+        assert!(round.accepted <= 401.0 + 100.0 * seconds, "{round:?}");
+        assert!(round.tried > round.connected && round.connected > 0, "{round:?}");
+    }
+}
+
+#[test]
+fn the_benchmark_of_shared_limits_runs_and_nobody_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scale = leases::Scale::QUICK;
+    let figures = leases::run(&programs(), shared().redis(), folder.path(), &scale);
+    let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
+    println!("{figures}");
+    assert_eq!(figures.refused, 0.0, "{figures:?}");
+    assert!(figures.allowed_per_s > 0.0 && figures.calls_per_s > 0.0, "{figures:?}");
+    assert!(figures.with.1 > 0.0 && figures.without.1 > 0.0, "{figures:?}");
 }

@@ -2,13 +2,15 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    net::Ipv4Addr,
     process::Command,
 };
 
 use crate::harness::{
     client::handshake,
     eventually,
-    server::{Setup, request},
+    origin::stream_from,
+    server::{Setup, request, request_over},
 };
 
 #[test]
@@ -30,13 +32,16 @@ fn every_interface_is_told_as_an_address_to_open() {
 fn a_client_over_ipv4_is_the_same_to_a_listener_of_both_families() {
     let server = Setup::new(1000, 1)
         .with("SERVER__ADDRESS", ":0")
-        .with("SERVER__TRUSTED_PROXIES", "127.0.0.1")
+        .without("LIMITS__ADDRESS")
+        .with("SERVER__TRUSTED_PROXIES", "127.0.0.2")
         .with("SERVER__MAX_CONNECTIONS_PER_ADDRESS", 1)
         .start();
+    let proxy = Ipv4Addr::new(127, 0, 0, 2);
     let shake = |client: &str| {
         let own = format!("http://{}", server.address);
         let headers = [&handshake(&own)[..], &[("X-Forwarded-For", client)]].concat();
-        request(server.address, "GET", "/ws", &headers).status
+        let stream = stream_from(proxy, server.address).expect("the server listens");
+        request_over(stream, server.address, "GET", "/ws", &headers).status
     };
     let _player = server.client();
     assert_eq!(shake("192.0.2.1"), 101, "the proxy is believed");

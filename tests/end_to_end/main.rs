@@ -18,6 +18,7 @@ mod guards;
 mod health;
 mod http;
 mod image;
+mod limits;
 mod live_settings;
 mod lost_store;
 mod listening;

@@ -2,6 +2,7 @@
 
 mod access;
 mod faults;
+mod limits;
 #[cfg(feature = "faults")]
 mod guards;
 mod losses;

@@ -123,6 +123,11 @@ impl Client {
         Self::shake_hands(stream, to, path).expect("the server upgrades and says the total")
     }
 
+    /// The same, unless it is turned away.
+    pub fn try_over(stream: TcpStream, to: SocketAddr, path: &str) -> Option<Self> {
+        Self::shake_hands(stream, to, path).ok()
+    }
+
     fn shake_hands(stream: TcpStream, to: SocketAddr, path: &str) -> Result<Self, String> {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("an option can be set");

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod crowd;
 pub mod living;
 pub mod nginx;
+pub mod origin;
 pub mod painting;
 pub mod proxy;
 pub mod server;

@@ -60,6 +60,7 @@ impl Setup {
             .with("SHARDS__COUNT", shards)
             .with("LIMITER__LIMIT", 0)
             .with("LIMITER__RANGE_LIMIT", 0)
+            .with("LIMITS__ADDRESS", "off")
     }
 
     /// A node of a board that lies in a Redis Cluster; whoever is set up with the same name shares
@@ -454,7 +455,18 @@ pub struct Response {
 
 /// One HTTP/1.1 request on a connection of its own.
 pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
-    let mut stream = TcpStream::connect(to).expect("the server listens");
+    let stream = TcpStream::connect(to).expect("the server listens");
+    request_over(stream, to, method, path, headers)
+}
+
+/// The same over a socket that was prepared by the caller.
+pub fn request_over(
+    mut stream: TcpStream,
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     let host = to.to_string();
     let mut head = format!("{method} {path} HTTP/1.1\r\n");
