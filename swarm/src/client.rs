@@ -62,14 +62,37 @@ pub(crate) enum Next {
 /// Why a connection could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub(crate) enum OpenError {
-    #[error("HTTP {0}")]
-    Status(u16),
+    #[error("HTTP {0}{1}")]
+    Status(u16, Reason),
     #[error("no upgrade within the time limit")]
     Timeout,
     #[error("connect: {0}")]
     Connect(String),
     #[error("upgrade: {0}")]
     Upgrade(String),
+}
+
+/// What a server says about its refusal, as the name of a limit; may be empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Reason(String);
+
+impl Reason {
+    /// The rule that an answer names (problem+json), or the beginning of its text.
+    fn in_answer(answer: &[u8]) -> Self {
+        const CHARS_MAX: usize = 200;
+        let text = String::from_utf8_lossy(answer);
+        let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body.trim());
+        let problem = serde_json::from_str::<serde_json::Value>(body).ok();
+        let rule = problem.as_ref().and_then(|problem| problem["violated-policies"][0].as_str());
+        let told = rule.map_or_else(|| body.to_owned(), |rule| format!("the limit of {rule}"));
+        Self(told.chars().filter(|c| !c.is_control()).take(CHARS_MAX).collect())
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
 }
 
 /// Opens connection `index` within `limit`.
@@ -99,7 +122,13 @@ async fn upgrade(target: &Target, index: usize, v2: bool) -> Result<Link, OpenEr
                 let out = Outgoing::new(index as u32 ^ 0x5bd1_e995);
                 return Ok(Link { stream: Rc::new(stream), rest, out, fragments: None });
             }
-            Some(Upgrade::Status(status)) => return Err(OpenError::Status(status)),
+            Some(Upgrade::Status(status)) => {
+                // In vain if it does not come: the status says most of it.
+                while head.len() < HEAD_BYTES_MAX
+                    && stream.read_buf(&mut head).await.is_ok_and(|read| read > 0)
+                {}
+                return Err(OpenError::Status(status, Reason::in_answer(&head)));
+            }
             Some(Upgrade::Bad(why)) => return Err(OpenError::Upgrade(why.into())),
             None if head.len() > HEAD_BYTES_MAX => {
                 return Err(OpenError::Upgrade("endless head".into()));

@@ -80,6 +80,8 @@ pub(crate) struct Tally {
     pub(crate) handshake: Latency,
     /// Handshakes answered with 429 or 503.
     pub(crate) turned_away: u64,
+    /// What the first of them said.
+    pub(crate) turned_away_by: Option<String>,
     pub(crate) updates: u64,
     pub(crate) acknowledged: u64,
     pub(crate) refused: [u64; 6],
@@ -96,6 +98,7 @@ impl Tally {
             latency: Latency::new(),
             handshake: Latency::new(),
             turned_away: 0,
+            turned_away_by: None,
             updates: 0,
             acknowledged: 0,
             refused: [0; 6],
@@ -111,6 +114,7 @@ impl Tally {
         self.latency.merge(&other.latency);
         self.handshake.merge(&other.handshake);
         self.turned_away += other.turned_away;
+        self.turned_away_by = self.turned_away_by.take().or(other.turned_away_by);
         self.updates += other.updates;
         self.acknowledged += other.acknowledged;
         self.refused.iter_mut().zip(other.refused).for_each(|(mine, other)| *mine += other);

@@ -26,7 +26,8 @@ const LIMIT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the server limits how many checks a connection may send: of {CHECKS} at once it refused some for their rate. Start it \
-     with LIMITER_LIMIT=0 BILLION__LIMITER__RANGE_LIMIT=0, or use more --checkers or a lower --rate"
+     with LIMITER_LIMIT=0 BILLION__LIMITER__RANGE_LIMIT=0 BILLION__LIMITS__ADDRESS=off, or use more --checkers or a lower \
+     --rate"
 )]
 pub(crate) struct Limited;
 

@@ -141,8 +141,9 @@ impl<P: Player> Place<P> {
     /// else its connection's fate tells.
     fn count_failure(&self, error: &OpenError, tried_again: bool) {
         let tally = &mut self.station.desk.borrow_mut().tally;
-        if let OpenError::Status(429 | 503) = error {
+        if let OpenError::Status(429 | 503, _) = error {
             tally.turned_away += 1;
+            tally.turned_away_by.get_or_insert_with(|| error.to_string());
         } else if tried_again {
             let index = self.seat.index;
             tally.faults.note(Fault::HandshakeFailed, || format!("connection {index}: {error}"));

@@ -200,6 +200,9 @@ fn figures(scene: &mut Scene, args: &StormArgs, crowds: &Crowds, stayers: &Ended
     report.number("all_back_max_s", most);
     report.count("back_min", back.iter().map(|arrival| arrival.open).min().unwrap_or(0));
     report.count("turned_away", crowds.returned.turned_away);
+    if let Some(why) = &crowds.returned.turned_away_by {
+        report.note(format!("turned away with {why}"));
+    }
     report.latency("handshake", &crowds.returned.handshake.percentiles());
     report.count("updates_to_those_who_came_back", crowds.returned.updates);
     report.count("updates_heard_min", crowds.heard_min.unwrap_or(0));

@@ -9,7 +9,10 @@ mod boards;
 pub mod cluster;
 pub mod fanout;
 pub mod crowd;
+pub mod door;
 mod figures;
+pub mod leases;
+mod line;
 mod server;
 mod swarm;
 

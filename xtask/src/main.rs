@@ -10,6 +10,7 @@ mod axe;
 mod tally;
 mod cargo_test;
 mod conformance;
+mod mutants;
 mod image;
 mod cluster;
 mod python;
@@ -54,7 +55,16 @@ enum Command {
     /// Only the page's types and the tests of its modules
     Page,
     /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
-    Conformance,
+    Conformance {
+        /// All cases about compression, too: minutes
+        #[arg(long)]
+        long: bool,
+    },
+    /// Changes the code in small ways and looks whether tests notice: hours, or some minutes for a file
+    Mutants {
+        /// Only files whose names contain this
+        file: Option<String>,
+    },
     /// Builds the image and tries it; needs Docker
     Image,
     /// Several nodes that share one board, on this machine, to try and to measure
@@ -97,6 +107,18 @@ enum Bench {
         /// Only benchmarks whose names match this regular expression
         filter: Option<String>,
     },
+    /// Ten players beside somebody who connects 500 times a second
+    Door {
+        /// A few seconds
+        #[arg(long)]
+        quick: bool,
+    },
+    /// Limits that three nodes share for a thousand addresses: calls and CPU time of Redis
+    Leases {
+        /// A few seconds
+        #[arg(long)]
+        quick: bool,
+    },
     /// A hundred thousand players over six nodes that share a board
     Crowd {
         /// A hundred players over two nodes, in a few seconds
@@ -123,7 +145,11 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Ci => everything(&workspace, false),
         Command::Deny => only_deny(&workspace),
         Command::Page => only_page(&workspace),
-        Command::Conformance => only_conformance(&workspace),
+        Command::Conformance { long } => only_conformance(&workspace, long),
+        Command::Mutants { file } => {
+            mutants::run(&workspace, file.as_deref())?;
+            ExitCode::SUCCESS
+        }
         Command::Image => only_image(&workspace),
         Command::Cluster(command) => cluster::run(&workspace, command)?,
         Command::Scaling(assumed) => {
@@ -137,6 +163,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench { what: Bench::Page } => timed_page(&workspace),
         Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,
         Command::Bench { what: Bench::Crowd { quick } } => measure::crowd(&workspace, quick)?,
+        Command::Bench { what: Bench::Leases { quick } } => measure::leases(&workspace, quick)?,
+        Command::Bench { what: Bench::Door { quick } } => measure::door(&workspace, quick)?,
     })
 }
 
@@ -157,7 +185,7 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
         if steps.run("build faults", || cargo_test::build_faults(workspace)) {
             steps.count("faults", || cargo_test::faults(workspace, long));
         }
-        steps.run("conformance", || conformance::run(workspace));
+        steps.run("conformance", || conformance::run(workspace, long));
     }
     steps.finish()
 }
@@ -202,10 +230,10 @@ fn only_page(workspace: &Workspace) -> ExitCode {
     steps.finish()
 }
 
-fn only_conformance(workspace: &Workspace) -> ExitCode {
+fn only_conformance(workspace: &Workspace, long: bool) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::FOR_CONFORMANCE)) {
-        steps.run("conformance", || conformance::run(workspace));
+        steps.run("conformance", || conformance::run(workspace, long));
     }
     steps.finish()
 }

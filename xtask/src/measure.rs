@@ -4,7 +4,7 @@ use std::{fs, num::NonZeroUsize, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use xtask::{
-    bench::{Programs, cluster, crowd, fanout},
+    bench::{Programs, cluster, crowd, door, fanout, leases},
     guardian::{Folder, Guardian},
     redis::RedisCluster,
 };
@@ -25,6 +25,22 @@ pub fn crowd(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
     with_redis(workspace, |programs, redis, folder| {
         Ok(crowd::run(programs, redis, folder, &scale)?.to_string())
     })
+}
+
+/// Limits that nodes share.
+pub fn leases(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let scale = if quick { leases::Scale::QUICK } else { leases::Scale::FULL };
+    with_redis(workspace, |programs, redis, folder| {
+        Ok(leases::run(programs, redis, folder, &scale)?.to_string())
+    })
+}
+
+/// Players beside an attack.
+pub fn door(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let (programs, guardian) = prepare(workspace)?;
+    let scale = if quick { door::Scale::QUICK } else { door::Scale::FULL };
+    println!("\n{}", door::run(&programs, guardian.folder(), &scale)?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Builds, starts a Redis Cluster, and prints what `measure` says.

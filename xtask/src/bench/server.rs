@@ -49,16 +49,38 @@ impl Server {
         board: &str,
         boxes: u32,
     ) -> Result<Self> {
+        Self::start_with(programs, redis, folder, board, boxes, &[])
+    }
+
+    /// The same with other settings, `SECTION__KEY` and value.
+    pub fn start_with(
+        programs: &Programs,
+        redis: &RedisCluster,
+        folder: &Path,
+        board: &str,
+        boxes: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
         let addresses: Vec<_> = redis.addresses().iter().map(ToString::to_string).collect();
         let mut command = billion(programs, folder, boxes);
         command.env("BILLION__BOARD__NAME", board);
         command.env("BILLION__REDIS__ADDRESSES", addresses.join(","));
+        command.envs(settings.iter().map(|(key, value)| (format!("BILLION__{key}"), value)));
         Self::launch(&mut command)
     }
 
     /// Starts a node with a store of its own, empty, in `folder`, else as above.
     pub fn start_alone(programs: &Programs, folder: &Path, boxes: u32) -> Result<Self> {
         Self::launch(billion(programs, folder, boxes).env("BILLION__STORE__PATH", "."))
+    }
+
+    /// The same with the limits that a server has by default.
+    pub fn start_guarded(programs: &Programs, folder: &Path, boxes: u32) -> Result<Self> {
+        let mut command = billion(programs, folder, boxes);
+        for name in ["LIMITER__LIMIT", "LIMITER__RANGE_LIMIT", "LIMITS__ADDRESS"] {
+            command.env_remove(format!("BILLION__{name}"));
+        }
+        Self::launch(command.env("BILLION__STORE__PATH", "."))
     }
 
     /// Starts a program that speaks like a node, to be compared with one.
@@ -128,7 +150,8 @@ fn billion(programs: &Programs, folder: &Path, boxes: u32) -> Command {
         .env("BILLION__ADMIN__ADDRESS", "127.0.0.1:0")
         .env("BILLION__BOARD__BOXES", boxes.to_string())
         .env("BILLION__LIMITER__LIMIT", "0")
-        .env("BILLION__LIMITER__RANGE_LIMIT", "0");
+        .env("BILLION__LIMITER__RANGE_LIMIT", "0")
+        .env("BILLION__LIMITS__ADDRESS", "off");
     command
 }
 
