@@ -1,11 +1,22 @@
 /*
  * Owns the WebSocket: opening it, noticing that it is gone, and opening it again after a pause that grows and is
- * random, so that a restarted server is not met by everyone at once. It hands bytes up to the session and never
- * looks into them.
+ * random, so that a restarted server is not met by everyone at once. A server that turns the page away says how long the
+ * pause is. It hands bytes up to the session and never looks into them.
  */
 
+import { whyUrl } from './socket_url.js';
+import { askWhy } from './turned_away.js';
+
 /** @typedef {import('./early.js').EarlySocket} EarlySocket */
-/** @typedef {{ state: 'connecting' } | { state: 'live' } | { state: 'offline', retryInMs: number }} ConnectionState */
+/** @typedef {import('./turned_away.js').Reason} Reason */
+
+/**
+ * `turnedAway`: why the server would not let the page in when it was asked last. It stands until something else is
+ * known, so that the same words do not come and go with each attempt.
+ * @typedef {{ state: 'connecting', turnedAway?: Reason }
+ *   | { state: 'live' }
+ *   | { state: 'offline', retryInMs: number, turnedAway?: Reason }} ConnectionState
+ */
 
 /**
  * @typedef {object} ConnectionListener
@@ -21,6 +32,12 @@ const RETRY_MAX_MS = 15_000;
 const RETRY_AFTER_POLICY_MIN_MS = 10_000;
 const RETRY_AFTER_POLICY_MAX_MS = 60_000;
 
+/** Those who were told the same do not come back in the same moment. */
+const RETRY_SPREAD_MS = 1_000;
+
+/** Why the page was turned away is of no use later. */
+const ANSWER_TIMEOUT_MS = 5_000;
+
 /** A connection that lasted this long was a good one, so the next pause starts from the shortest again. */
 const STABLE_MS = 10_000;
 
@@ -34,6 +51,8 @@ const SILENCE_CHECK_MS = 2_000;
 const OFFLINE_SILENCE_MAX_MS = 2_500;
 
 const CLOSE_GOING_AWAY = 1001;
+/** What a browser calls every end without a Close, and every refused handshake. */
+const CLOSE_NONE = 1006;
 const CLOSE_POLICY = 1008;
 const CLOSE_RESTART = 1012;
 const CLOSE_TRY_LATER = 1013;
@@ -76,16 +95,23 @@ export class Connection {
     this.pulses = false;
     this.lastCode = 0;
     this.retryTimer = 0;
+    this.retryAtMs = 0;
     this.helloTimer = 0;
+    /** @type {Reason | undefined} */
+    this.turnedAway = undefined;
+    /** The present pause is the one that the server asked for. */
+    this.isToldToWait = false;
+    /** @type {AbortController | undefined} */
+    this.question = undefined;
   }
 
   /** @param {EarlySocket | undefined} early a socket that was dialled before we were loaded */
   start(early) {
-    window.addEventListener('online', () => this.retryNow());
+    window.addEventListener('online', () => this.retryEarly());
     window.addEventListener('offline', () => this.doubt());
     document.addEventListener('visibilitychange', () => {
       // Someone looks at the page again; unless we were told off, there is no reason to let them wait.
-      if (document.visibilityState === 'visible' && this.lastCode !== CLOSE_POLICY) this.retryNow();
+      if (document.visibilityState === 'visible' && this.lastCode !== CLOSE_POLICY) this.retryEarly();
     });
     setInterval(() => this.checkSilence(), SILENCE_CHECK_MS);
     this.dial(early);
@@ -112,7 +138,11 @@ export class Connection {
     this.retryTimer = 0;
     this.liveSinceMs = 0;
     this.pulses = false;
-    this.listener.stateChanged({ state: 'connecting' });
+    this.isToldToWait = false;
+    // An answer that comes from here on would be about an earlier attempt.
+    this.question?.abort();
+    this.question = undefined;
+    this.listener.stateChanged({ state: 'connecting', turnedAway: this.turnedAway });
 
     const socket = early?.socket ?? new WebSocket(this.url);
     socket.binaryType = 'arraybuffer';
@@ -148,13 +178,43 @@ export class Connection {
   /** @param {number} code */
   lost(code) {
     clearTimeout(this.helloTimer);
-    const wasStable = this.liveSinceMs > 0 && performance.now() - this.liveSinceMs >= STABLE_MS;
+    const wasLive = this.liveSinceMs > 0;
+    const wasStable = wasLive && performance.now() - this.liveSinceMs >= STABLE_MS;
     this.failures = wasStable ? 1 : this.failures + 1;
     this.lastCode = code;
     this.socket = null;
-    const retryInMs = retryDelayMs(this.failures, code, navigator.onLine, Math.random());
-    this.listener.stateChanged({ state: 'offline', retryInMs });
+    // Of a connection that was heard no handshake was refused.
+    const why = code === CLOSE_NONE && !wasLive ? whyUrl(this.url, location.href) : undefined;
+    if (!why) this.turnedAway = undefined;
+    this.retryIn(retryDelayMs(this.failures, code, navigator.onLine, Math.random()));
+    if (why) void this.ask(why);
+  }
+
+  /** @param {number} retryInMs */
+  retryIn(retryInMs) {
+    clearTimeout(this.retryTimer);
+    this.retryAtMs = performance.now() + retryInMs;
     this.retryTimer = setTimeout(() => this.dial(), retryInMs);
+    this.listener.stateChanged({ state: 'offline', retryInMs, turnedAway: this.turnedAway });
+  }
+
+  /**
+   * The handshake may have been refused: the server says why, and when to come back.
+   * @param {string} url
+   */
+  async ask(url) {
+    const question = (this.question = new AbortController());
+    const timeout = setTimeout(() => question.abort(), ANSWER_TIMEOUT_MS);
+    const answer = await askWhy(url, question.signal);
+    clearTimeout(timeout);
+    // Dialled again meanwhile.
+    if (question !== this.question) return;
+    const before = this.turnedAway;
+    this.turnedAway = answer?.reason;
+    this.isToldToWait = answer !== undefined;
+    if (answer) this.retryIn(answer.retryInMs + RETRY_SPREAD_MS * Math.random());
+    // Otherwise the pause is what it was.
+    else if (before) this.retryIn(Math.max(0, this.retryAtMs - performance.now()));
   }
 
   /** Closing a dead line can take a minute to be reported, so it counts as lost at once. */
@@ -173,8 +233,14 @@ export class Connection {
     }, OFFLINE_SILENCE_MAX_MS);
   }
 
+  /** Somebody asked for it. */
   retryNow() {
     if (this.retryTimer !== 0) this.dial();
+  }
+
+  /** There may be no reason to wait any longer, unless the server gave one. */
+  retryEarly() {
+    if (!this.isToldToWait) this.retryNow();
   }
 
   checkSilence() {

@@ -4,7 +4,7 @@
  */
 
 import { lastTotalMilestone, nextTotalMilestone } from './milestones.js';
-import { formatNumber, formatShare } from './words.js';
+import { formatNumber, formatShare, turnedAwayWords } from './words.js';
 
 /** @typedef {import('./connection.js').ConnectionState} ConnectionState */
 /** @typedef {import('./geometry.js').Geometry} Geometry */
@@ -96,6 +96,7 @@ export function showPlayers(players) {
  */
 export function connectionDisplay(retry) {
   const words = element('connection-state');
+  const why = element('turned-away');
   // Kept apart from the state, because a screen reader should not count along.
   const countdown = element('connection-countdown');
   const seconds = element('connection-seconds');
@@ -105,7 +106,11 @@ export function connectionDisplay(retry) {
     clearInterval(timer);
     countdown.hidden = connection.state !== 'offline';
     document.body.dataset.connection = connection.state;
-    words.textContent = connection.state;
+    const turnedAway = connection.state === 'live' ? undefined : connection.turnedAway;
+    // The line is there, and so is the server.
+    words.textContent = connection.state === 'offline' && turnedAway ? 'waiting' : connection.state;
+    // The same words again would be read out again.
+    if (why.textContent !== turnedAwayWords(turnedAway)) why.textContent = turnedAwayWords(turnedAway);
     if (connection.state !== 'offline') return;
     const retryAtMs = performance.now() + connection.retryInMs;
     const count = () => {

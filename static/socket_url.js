@@ -1,5 +1,6 @@
 /*
- * Which WebSocket the page dials: the one of the server it came from, or the one that the operator configured. Pure.
+ * Which WebSocket the page dials: the one of the server it came from, or the one that the operator configured; and where
+ * the page asks why it was turned away there. Pure.
  */
 
 /** Opts in to what our own page speaks; see docs/PROTOCOL.md. */
@@ -19,4 +20,17 @@ export function socketUrl(configured, pageUrl) {
   url.username = '';
   url.password = '';
   return url.href;
+}
+
+/**
+ * Where to ask why the socket at `url` was refused: beside it. Nowhere if that is another origin, which does not let this
+ * page read its answers.
+ * @param {string} url of the socket
+ * @param {string} pageUrl
+ */
+export function whyUrl(url, pageUrl) {
+  const why = new URL(url);
+  why.protocol = why.protocol === 'wss:' ? 'https:' : 'http:';
+  why.pathname = `${why.pathname.replace(/\/$/, '')}/why`;
+  return why.origin === new URL(pageUrl).origin ? why.href : undefined;
 }

@@ -1,5 +1,5 @@
 /*
- * Owns how numbers and refusals are put into words. The words are English; numbers have the digits and the separators
+ * Owns how numbers, refusals and being turned away are put into words. The words are English; numbers have the digits and the separators
  * that the reader is used to, because 668,849 and 0.067% are other numbers in German.
  */
 
@@ -78,4 +78,20 @@ export function refusalNotice(id, reason) {
 /** @param {number} id */
 export function beatenNotice(id) {
   return `Someone was faster: box ${formatNumber(id)} is checked already.`;
+}
+
+/**
+ * No longer than the line that they stand in the place of, on any screen.
+ * @type {Record<import('./turned_away.js').Reason, string>}
+ */
+const TURNED_AWAY = {
+  full: 'The board is full at the moment.',
+  connections: 'Too many connections from your network.',
+  rate: 'Too many new connections just now.',
+  draining: 'The server is restarting.',
+};
+
+/** @param {import('./turned_away.js').Reason | undefined} reason why the server does not let the page in, if it says */
+export function turnedAwayWords(reason) {
+  return reason ? TURNED_AWAY[reason] : '';
 }

@@ -39,6 +39,7 @@ mod page_painting;
 mod page_screens;
 mod page_start;
 mod page_travel;
+mod page_turned_away;
 mod slow_clients;
 mod storage;
 mod streams;

@@ -1,11 +1,14 @@
 /*
- * When to dial again: soon for a player, spread out for a server, and never quickly after a broken rule.
+ * When to dial again: soon for a player, spread out for a server, never quickly after a broken rule, and as late as a
+ * server says that turns the page away.
  */
 
 import assert from 'node:assert/strict';
 import { mock, test } from 'node:test';
 
 import { Connection, retryDelayMs } from '../../static/connection.js';
+
+/** @typedef {import('../../static/connection.js').ConnectionState} ConnectionState */
 
 const LOST = 1006;
 const GOING_AWAY = 1001;
@@ -46,32 +49,190 @@ test('without a network it still tries now and then', () => {
   assert.equal(retryDelayMs(1, LOST, false, 0), 15_000);
 });
 
-test('when the browser loses its network, the next pulse tells whether the line is dead, long before the silence does', () => {
-  const page = new EventTarget();
-  /** @type {Record<string, unknown>} */
-  const stubs = { window: page, document: new EventTarget(), navigator: { onLine: false }, WebSocket: FakeSocket };
-  const before = Object.keys(stubs).map((name) => /** @type {const} */ ([name, Object.getOwnPropertyDescriptor(globalThis, name)]));
-  for (const [name, value] of Object.entries(stubs)) Object.defineProperty(globalThis, name, { value, configurable: true });
-  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
-  try {
-    for (const pulses of [true, false]) {
-      /** @type {string[]} */
-      const states = [];
-      const connection = new Connection('ws://here/ws', {
-        opened() {},
-        received: () => connection.expectPulses(),
-        stateChanged: ({ state }) => states.push(state),
-      });
-      connection.start(undefined);
+test('when the browser loses its network, the next pulse tells whether the line is dead, long before the silence does', async () => {
+  for (const pulses of [true, false]) {
+    await inPage({ onLine: false }, async ({ connection, states, page }) => {
+      connection.listener.received = () => connection.expectPulses();
       const socket = FakeSocket.last;
       socket.onmessage?.({ data: new ArrayBuffer(4) });
-      assert.deepEqual(states, ['connecting', 'live']);
+      assert.deepEqual(states.map(({ state }) => state), ['connecting', 'live']);
       page.dispatchEvent(new Event('offline'));
       // A server on the same machine goes on pulsing without a network.
       if (pulses) socket.onmessage?.({ data: new ArrayBuffer(4) });
       mock.timers.tick(3_000);
-      assert.deepEqual(states.slice(2), pulses ? [] : ['offline']);
-    }
+      assert.deepEqual(states.slice(2).map(({ state }) => state), pulses ? [] : ['offline']);
+    });
+  }
+});
+
+test('a page that is turned away says why and comes back when it was told to, and not before', async () => {
+  await inPage({}, async ({ states, page, questions }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    assert.deepEqual(questions.map(({ url }) => url), ['http://here/ws/why']);
+    await questions[0].answer({ reason: 'full', retry_after_s: 8 });
+    const last = states[states.length - 1];
+    assert.ok(last.state === 'offline' && last.retryInMs >= 8_000 && last.retryInMs <= 9_000, JSON.stringify(last));
+    assert.equal(last.turnedAway, 'full');
+    // Neither a network that is back nor somebody who looks again makes room.
+    page.dispatchEvent(new Event('online'));
+    document.dispatchEvent(new Event('visibilitychange'));
+    mock.timers.tick(7_999);
+    assert.equal(FakeSocket.dialled, 1);
+    mock.timers.tick(1_001);
+    assert.equal(FakeSocket.dialled, 2);
+    // The words stay while it is tried, and while it is asked again.
+    assert.deepEqual(states[states.length - 1], { state: 'connecting', turnedAway: 'full' });
+    FakeSocket.last.onclose?.({ code: LOST });
+    const again = states[states.length - 1];
+    assert.ok(again.state === 'offline' && again.turnedAway === 'full', JSON.stringify(again));
+    await questions[1].answer({ reason: 'connections', retry_after_s: 5 });
+    assert.equal(turnedAwayIn(states), 'connections');
+  });
+});
+
+test('whoever asks to try now need not wait, and once it is let in nothing is left of it', async () => {
+  await inPage({}, async ({ connection, states, questions, page }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    await questions[0].answer({ reason: 'rate', retry_after_s: 3600 });
+    connection.retryNow();
+    assert.equal(FakeSocket.dialled, 2);
+    FakeSocket.last.onmessage?.({ data: new ArrayBuffer(4) });
+    assert.deepEqual(states[states.length - 1], { state: 'live' });
+    // From here on it is an ordinary connection that is lost and found again.
+    FakeSocket.last.onclose?.({ code: LOST });
+    assert.equal(turnedAwayIn(states), undefined);
+    assert.equal(questions.length, 1, 'it was let in, so there is nothing to ask');
+    page.dispatchEvent(new Event('online'));
+    assert.equal(FakeSocket.dialled, 3);
+  });
+});
+
+test('no answer, or one that is of no use, leaves the pause as it was', async () => {
+  for (const told of [{ reason: '', retry_after_s: null }, { reason: 'origin' }, undefined]) {
+    await inPage({}, async ({ states, page, questions }) => {
+      FakeSocket.last.onclose?.({ code: LOST });
+      const before = states.length;
+      await questions[0].answer(told);
+      assert.equal(states.length, before, 'nothing new');
+      page.dispatchEvent(new Event('online'));
+      assert.equal(FakeSocket.dialled, 2, 'and a network that is back is a reason to try');
+    });
+  }
+});
+
+test('a server that is full and then gone is not called full any more', async () => {
+  await inPage({}, async ({ states, questions }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    await questions[0].answer({ reason: 'full', retry_after_s: 5 });
+    mock.timers.tick(6_000);
+    FakeSocket.last.onclose?.({ code: LOST });
+    await questions[1].answer(undefined);
+    const last = states[states.length - 1];
+    assert.ok(last.state === 'offline' && last.turnedAway === undefined && last.retryInMs <= 2_000, JSON.stringify(last));
+    mock.timers.tick(2_000);
+    assert.equal(FakeSocket.dialled, 3);
+  });
+});
+
+test('a server that was full and says something else now is not called full any more', async () => {
+  await inPage({}, async ({ states, questions }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    await questions[0].answer({ reason: 'full', retry_after_s: 5 });
+    mock.timers.tick(6_000);
+    FakeSocket.last.onclose?.({ code: TRY_LATER });
+    assert.equal(turnedAwayIn(states), undefined);
+  });
+});
+
+test('each attempt asks once, one at a time, and only the answer to the last one counts', async () => {
+  await inPage({}, async ({ states, questions }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    mock.timers.tick(1_000);
+    assert.equal(FakeSocket.dialled, 2, 'the answer is late');
+    assert.equal(questions[0].signal.aborted, true);
+    await questions[0].answer({ reason: 'full', retry_after_s: 9 });
+    assert.deepEqual(states[states.length - 1], { state: 'connecting', turnedAway: undefined });
+    FakeSocket.last.onclose?.({ code: LOST });
+    assert.deepEqual(questions.map(({ signal }) => signal.aborted), [true, false]);
+  });
+});
+
+test('a question without an answer is given up', async () => {
+  await inPage({ onLine: false }, async ({ questions }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    mock.timers.tick(4_999);
+    assert.equal(questions[0].signal.aborted, false);
+    mock.timers.tick(1);
+    assert.equal(questions[0].signal.aborted, true);
+  });
+});
+
+test('only a refused handshake is asked about, and only where the answer can be read', async () => {
+  for (const code of [GOING_AWAY, POLICY, TRY_LATER]) {
+    await inPage({}, async ({ questions }) => {
+      FakeSocket.last.onclose?.({ code });
+      assert.equal(questions.length, 0, String(code));
+    });
+  }
+  await inPage({ url: 'ws://elsewhere/ws' }, async ({ questions }) => {
+    FakeSocket.last.onclose?.({ code: LOST });
+    assert.equal(questions.length, 0);
+  });
+});
+
+/** @param {ConnectionState[]} states */
+function turnedAwayIn(states) {
+  const last = states[states.length - 1];
+  return last.state === 'live' ? undefined : last.turnedAway;
+}
+
+/**
+ * A question why, and how it is answered: with this, or with nothing at all.
+ * @typedef {{ url: string, signal: AbortSignal, answer: (told: unknown) => Promise<void> }} Question
+ */
+
+/**
+ * What a test of one connection sees.
+ * @typedef {{ connection: Connection, states: ConnectionState[], page: EventTarget, questions: Question[] }} Scene
+ */
+
+/**
+ * Has a connection dial in a page that is made up, by a clock that stands still.
+ * @param {{ url?: string, onLine?: boolean }} given
+ * @param {(scene: Scene) => Promise<void>} play
+ */
+async function inPage({ url = 'ws://here/ws', onLine = true }, play) {
+  const page = new EventTarget();
+  /** @type {Question[]} */
+  const questions = [];
+  /** @type {(url: string, options: { signal: AbortSignal }) => Promise<Response>} */
+  const fetch = (url, { signal }) =>
+    new Promise((resolve, reject) => {
+      questions.push({
+        url,
+        signal,
+        answer(told) {
+          if (told === undefined) reject(new TypeError('Failed to fetch'));
+          else resolve(new Response(JSON.stringify(told)));
+          // Reading it takes some turns.
+          return new Promise((done) => setImmediate(() => setImmediate(done)));
+        },
+      });
+    });
+  const document = Object.assign(new EventTarget(), { visibilityState: 'visible' });
+  const location = new URL('http://here/');
+  /** @type {Record<string, unknown>} */
+  const stubs = { window: page, document, location, navigator: { onLine }, WebSocket: FakeSocket, fetch };
+  const before = Object.keys(stubs).map((name) => /** @type {const} */ ([name, Object.getOwnPropertyDescriptor(globalThis, name)]));
+  for (const [name, value] of Object.entries(stubs)) Object.defineProperty(globalThis, name, { value, configurable: true });
+  mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
+  FakeSocket.dialled = 0;
+  try {
+    /** @type {ConnectionState[]} */
+    const states = [];
+    const connection = new Connection(url, { opened() {}, received() {}, stateChanged: (state) => states.push(state) });
+    connection.start(undefined);
+    await play({ connection, states, page, questions });
   } finally {
     mock.timers.reset();
     for (const [name, descriptor] of before) {
@@ -79,10 +240,11 @@ test('when the browser loses its network, the next pulse tells whether the line 
       else Reflect.deleteProperty(globalThis, name);
     }
   }
-});
+}
 
 class FakeSocket {
   static OPEN = 1;
+  static dialled = 0;
   /** @type {FakeSocket} */
   static last;
 
@@ -90,7 +252,10 @@ class FakeSocket {
     this.readyState = FakeSocket.OPEN;
     /** @type {((event: { data: ArrayBuffer }) => void) | undefined} */
     this.onmessage = undefined;
+    /** @type {((event: { code: number }) => void) | undefined} */
+    this.onclose = undefined;
     FakeSocket.last = this;
+    FakeSocket.dialled += 1;
   }
 
   close() {}

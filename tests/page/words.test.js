@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { formatNumber, formatShare, refusalNotice, writeNumbersFor } from '../../static/words.js';
+import { formatNumber, formatShare, refusalNotice, turnedAwayWords, writeNumbersFor } from '../../static/words.js';
 
 const BILLION = 1_000_000_000;
 
@@ -26,6 +26,15 @@ test('a refusal names the box and why', () => {
   assert.equal(refusalNotice(1_234, 4), 'Box 1,234 was not checked: slow down a little.');
   const reasons = new Set([1, 2, 3, 4, 5, 99].map((reason) => refusalNotice(1, reason)));
   assert.equal(reasons.size, 6, 'each reason has words of its own');
+});
+
+test('whoever is turned away reads which it was, in a line that is no longer than the one it replaces', () => {
+  /** @type {import('../../static/turned_away.js').Reason[]} */
+  const reasons = ['full', 'connections', 'rate', 'draining'];
+  const words = reasons.map(turnedAwayWords);
+  assert.equal(new Set(words).size, reasons.length);
+  assert.ok(words.every((line) => line.length <= 'Shared with the world. Checked stays checked.'.length - 5));
+  assert.equal(turnedAwayWords(undefined), '');
 });
 
 test('numbers have the digits and separators of the reader, the words stay English', () => {
