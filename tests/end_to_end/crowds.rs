@@ -54,7 +54,7 @@ fn a_full_node_says_when_to_come_back_and_plays_on() {
     for player in &mut players {
         assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
     }
-    assert_eq!(server.metric("billion_refusals_total{reason=\"connections\"}"), 40.0);
+    assert_eq!(server.metric("billion_refusals_total{reason=\"full\"}"), 40.0);
     players.pop();
     eventually("the place that was given back", || {
         Client::try_connect(server.address, "/ws").map(drop)
@@ -63,7 +63,9 @@ fn a_full_node_says_when_to_come_back_and_plays_on() {
 
 #[test]
 fn behind_a_trusted_proxy_each_address_has_its_own_limit() {
-    let setup = Setup::new(1000, 1).with("SERVER__MAX_CONNECTIONS_PER_ADDRESS", 2);
+    let setup = Setup::new(1000, 1).without("LIMITS__ADDRESS");
+    let setup = setup.with("LIMITS__ADDRESS_CONNECTS", "off");
+    let setup = setup.with("SERVER__MAX_CONNECTIONS_PER_ADDRESS", 2);
     let server = setup.with("SERVER__TRUSTED_PROXIES", "127.0.0.1").start();
     let _held = [1, 2].map(|_| held_from(&server, "192.0.2.1"));
     is_spread(|| knock(server.address, ("X-Forwarded-For", "192.0.2.1")), 429);
