@@ -1,6 +1,10 @@
 //! Log lines on stderr: which of them `RUST_LOG` lets through, and the last words, which it cannot silence.
 
-use std::{fmt::Display, io::Write as _, sync::OnceLock};
+use std::{
+    fmt::{self, Display},
+    io::Write as _,
+    sync::OnceLock,
+};
 
 use env_logger::{Builder, Logger};
 use log::{Level, LevelFilter, Log as _, Record};
@@ -43,9 +47,44 @@ fn builder(filter: &str) -> Builder {
     let mut builder = Builder::new();
     builder.parse_filters(filter).format(|out, record| {
         let time = out.timestamp_millis();
-        writeln!(out, "{time} {:<5} {}", record.level(), record.args())
+        writeln!(out, "{time} {:<5} {}", record.level(), Printable(record.args()))
     });
     builder
+}
+
+/// A message as it may stand in a log. Some repeat what a stranger sent, and libraries log what they like: nothing of that
+/// may reach an operator's terminal as a command, nor pass for a line of its own.
+struct Printable<'a>(&'a fmt::Arguments<'a>);
+
+impl Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::write(&mut Escaping(f), *self.0)
+    }
+}
+
+struct Escaping<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Escaping<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text;
+        while let Some((at, odd)) = rest.char_indices().find(|(_, c)| is_odd(*c)) {
+            self.0.write_str(&rest[..at])?;
+            match odd {
+                // A message of several lines: what follows is seen to belong to it.
+                '\n' => self.0.write_str("\n    ")?,
+                odd => write!(self.0, "{}", odd.escape_default())?,
+            }
+            rest = &rest[at + odd.len_utf8()..];
+        }
+        self.0.write_str(rest)
+    }
+}
+
+/// Whether a character does something instead of being shown: control characters, separators of lines, and those that
+/// change the direction of writing.
+fn is_odd(c: char) -> bool {
+    (c.is_control() && c != '\t')
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What `written`, the value of `RUST_LOG`, selects, as env_logger wants it; and what is wrong with it.
@@ -107,6 +146,20 @@ mod tests {
         let (_, note) = selected("debug,warning");
         assert!(note.is_some_and(|note| note.starts_with("RUST_LOG: \"warning\" is no level")));
         assert!(logs("debug,warning", "billion", Level::Debug));
+    }
+
+    #[test]
+    fn what_is_logged_neither_commands_a_terminal_nor_passes_for_another_line() {
+        let shown = |text: &str| Printable(&format_args!("{text}, {}", 7)).to_string();
+        assert_eq!(shown("as it is: \"ä\u{1F600}\"\t"), "as it is: \"ä\u{1F600}\"\t, 7");
+        for (text, as_shown) in [
+            ("\u{1b}[31m", "\\u{1b}[31m, 7"),
+            ("\u{9b}31m\u{7f}", "\\u{9b}31m\\u{7f}, 7"),
+            ("a\r\nINFO", "a\\r\n    INFO, 7"),
+            ("\u{202e}txt\u{2028}", "\\u{202e}txt\\u{2028}, 7"),
+        ] {
+            assert_eq!(shown(text), as_shown);
+        }
     }
 
     #[test]
