@@ -40,9 +40,11 @@ use tokio::{io::ReadBuf, net::TcpStream, time::timeout};
 use crate::{
     admission::Admission,
     limits::requests,
+    line::Line,
     live::Following,
-    places::{Line, PLACES_MAX, Place, Places},
+    places::{PLACES_MAX, Place, Places},
     routes::{assets, health, methods::get_or_head, missing, overview, page},
+    unread::holding,
     ws::{self, AppService},
 };
 
@@ -228,7 +230,7 @@ where
 /// Has the App answer, and says so if the connection ends with this.
 fn answer(
     places: &Rc<Places>,
-    request: Request,
+    mut request: Request,
     app: &AppService,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<> {
     let place = request.conn_data::<Rc<Place>>();
@@ -236,9 +238,10 @@ fn answer(
         place.asked();
         place.opened
     });
+    let unread = request.take_payload();
     let (places, answer) = (places.clone(), app.call(request));
     async move {
-        let mut response = answer.await?;
+        let mut response = answer.await?.map_body(|_, body| holding(body, unread));
         if places.ends(opened.elapsed()) {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }

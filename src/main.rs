@@ -15,6 +15,7 @@ mod extensions;
 mod handshake;
 mod http;
 mod limits;
+mod line;
 mod listen;
 mod live;
 mod logging;
@@ -30,6 +31,7 @@ mod signals;
 mod startup;
 mod store;
 mod telemetry;
+mod unread;
 mod usage;
 mod ws;
 

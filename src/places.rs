@@ -1,29 +1,23 @@
-//! The places for connections that are with HTTP: who has one, who gives it up, and how long an answer may take.
+//! The places for connections that are with HTTP: who has one, and who gives it up.
 //!
 //! A connection *asks* when its first request has come in as a whole. Until then it has its place on sufferance: where
 //! somebody else waits for one, whoever has been silent for [`SILENCE`], or has not said what it wants within
 //! [`HALF_SAID`], gives it up; first those of the address that has most. An address that has more than its share gives
-//! up a silent one of its own for each that comes. Trusted proxies speak for many, and give up nothing.
+//! up a silent one of its own for each that comes, and where somebody waits, also one that has asked, once it is
+//! [`LONG`] there: clients that do not take their answers keep nobody out. Trusted proxies speak for many, and give up
+//! nothing.
 
 use std::{
     cell::{Cell, RefCell},
     collections::{HashMap, VecDeque},
-    io,
     net::IpAddr,
-    pin::Pin,
     rc::{Rc, Weak},
-    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
 use actors::player::Address;
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-    sync::Notify,
-    time::{Sleep, sleep, timeout},
-};
+use tokio::{sync::Notify, time::timeout};
 
 use crate::live::Following;
 
@@ -42,16 +36,16 @@ const SILENCE: Duration = Duration::from_millis(250);
 /// The same for whoever has said a part.
 const HALF_SAID: Duration = Duration::from_secs(2);
 
+/// The same for whoever has asked, and is one of too many from its address: answers are made in milliseconds.
+const LONG: Duration = Duration::from_secs(5);
+
 /// Between two looks for a place that somebody gives up.
 const LOOK: Duration = Duration::from_millis(50);
-
-/// Time for all of what is written at once to be taken: 32 KiB, so a kilobyte a second.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Connections of one worker that are with HTTP.
 pub struct Places {
     taken: Cell<usize>,
-    /// Those that have not asked yet, by address, oldest first.
+    /// Those of each address.
     by_address: RefCell<HashMap<Address, Of>>,
     freed: Notify,
     /// How many of them may be idle: with more, each answer ends its connection.
@@ -66,7 +60,8 @@ pub struct Places {
 #[derive(Default)]
 struct Of {
     taken: usize,
-    not_asked: VecDeque<Weak<Place>>,
+    /// Oldest first; some have left.
+    all: VecDeque<Weak<Place>>,
 }
 
 /// One of them, until it is dropped.
@@ -79,6 +74,8 @@ pub struct Place {
     pub opened: Instant,
     has_spoken: Cell<bool>,
     has_asked: Cell<bool>,
+    /// Bytes that came since it last asked for something.
+    unasked: Cell<usize>,
     is_given_up: Cell<bool>,
     given_up: Notify,
 }
@@ -104,9 +101,9 @@ impl Places {
             (address, is_trusted, live.limits.has_address_limits && !live.limits.allows(peer))
         };
         if has_share && !is_trusted {
-            self.give_up_one_of(address);
+            self.give_up_one_of(address, Instant::now());
         }
-        while self.taken.get() >= PLACES_MAX && !self.give_up_one() {
+        while self.taken.get() >= PLACES_MAX && !self.give_up_one(Instant::now()) {
             // A place that is freed, or another look at who is silent.
             let _ = timeout(LOOK, self.freed.notified()).await;
         }
@@ -119,21 +116,22 @@ impl Places {
             opened: Instant::now(),
             has_spoken: Cell::new(false),
             has_asked: Cell::new(false),
+            unasked: Cell::new(0),
             is_given_up: Cell::new(false),
             given_up: Notify::new(),
         });
         let mut by_address = self.by_address.borrow_mut();
         let of = by_address.entry(address).or_default();
         of.taken += 1;
-        of.not_asked.push_back(Rc::downgrade(&place));
+        of.all.push_back(Rc::downgrade(&place));
         place
     }
 
     /// Has an address that has its share give up a place.
-    fn give_up_one_of(&self, address: Address) {
+    fn give_up_one_of(&self, address: Address, now: Instant) {
         let by_address = self.by_address.borrow();
         let Some(of) = by_address.get(&address).filter(|of| of.taken >= SHARE) else { return };
-        let place = of.oldest();
+        let place = of.silent(now);
         drop(by_address);
         if let Some(place) = place {
             place.give_up();
@@ -141,10 +139,13 @@ impl Places {
     }
 
     /// Has somebody give up a place, of the address that has most of those who can; whether anybody has.
-    fn give_up_one(&self) -> bool {
+    fn give_up_one(&self, now: Instant) -> bool {
         let by_address = self.by_address.borrow();
-        let most = by_address.values().filter_map(|of| Some((of.taken, of.oldest()?)));
-        let place = most.max_by_key(|(taken, _)| *taken).map(|(_, place)| place);
+        let of_most = |place: fn(&Of, Instant) -> Option<Rc<Place>>| {
+            let each = by_address.values().filter_map(|of| Some((of.taken, place(of, now)?)));
+            each.max_by_key(|(taken, _)| *taken).map(|(_, place)| place)
+        };
+        let place = of_most(Of::silent).or_else(|| of_most(Of::above_its_share));
         drop(by_address);
         place.inspect(|place| place.give_up()).is_some()
     }
@@ -155,25 +156,27 @@ impl Places {
         let mut by_address = self.by_address.borrow_mut();
         if let Some(of) = by_address.get_mut(&address) {
             of.taken -= 1;
-            while of.not_asked.front().is_some_and(|place| !may_be_asked(place)) {
-                of.not_asked.pop_front();
-            }
             if of.taken == 0 {
                 by_address.remove(&address);
+            } else if of.all.len() > 2 * of.taken + SHARE {
+                // Now and then, so that it costs each that leaves next to nothing.
+                of.all.retain(|place| place.upgrade().is_some_and(|place| place.is_taken()));
             }
         }
         self.freed.notify_one();
     }
 }
 
-fn may_be_asked(place: &Weak<Place>) -> bool {
-    place.upgrade().is_some_and(|place| !place.has_asked.get() && !place.is_given_up.get())
-}
-
 impl Of {
-    /// The one that came first of those that have to give up their place where somebody else waits.
-    fn oldest(&self) -> Option<Rc<Place>> {
-        self.not_asked.iter().filter_map(Weak::upgrade).find(|place| place.has_to_give_up())
+    /// The one that came first of those that have said nothing, or too little, for too long.
+    fn silent(&self, now: Instant) -> Option<Rc<Place>> {
+        self.all.iter().filter_map(Weak::upgrade).find(|place| place.has_to_give_up(now))
+    }
+
+    /// The one that came first of those of an address that has more than its share.
+    fn above_its_share(&self, now: Instant) -> Option<Rc<Place>> {
+        let mut all = self.all.iter().filter(|_| self.taken > SHARE).filter_map(Weak::upgrade);
+        all.find(|place| place.is_taken() && !place.is_trusted && place.age(now) >= LONG)
     }
 }
 
@@ -183,17 +186,34 @@ impl Place {
         self.has_spoken.set(true);
     }
 
+    /// It has said so many more bytes: how many it has said since it asked.
+    pub fn said(&self, more: usize) -> usize {
+        self.unasked.set(self.unasked.get() + more);
+        self.unasked.get()
+    }
+
+    /// Whether it has asked.
+    pub fn has_asked(&self) -> bool {
+        self.has_asked.get()
+    }
+
     /// It has asked, and keeps its place.
     pub fn asked(&self) {
         self.has_asked.set(true);
+        self.unasked.set(0);
     }
 
-    fn has_to_give_up(&self) -> bool {
+    fn is_taken(&self) -> bool {
+        !self.is_given_up.get()
+    }
+
+    fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.opened)
+    }
+
+    fn has_to_give_up(&self, now: Instant) -> bool {
         let patience = if self.has_spoken.get() { HALF_SAID } else { SILENCE };
-        !self.is_trusted
-            && !self.has_asked.get()
-            && !self.is_given_up.get()
-            && self.opened.elapsed() >= patience
+        !self.is_trusted && !self.has_asked.get() && self.is_taken() && self.age(now) >= patience
     }
 
     fn give_up(&self) {
@@ -217,59 +237,42 @@ impl Drop for Place {
     }
 }
 
-/// The socket of a connection with HTTP. What is written to it has to be taken within [`WRITE_TIMEOUT`]: HTTP itself
-/// waits for ever for a client that asks and never reads.
-pub struct Line {
-    /// The socket.
-    pub stream: TcpStream,
-    /// Its place.
-    pub place: Rc<Place>,
-    /// Since something could not be written.
-    late: Option<Pin<Box<Sleep>>>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::live::Live;
 
-impl Line {
-    /// With nothing to be written.
-    pub fn new(stream: TcpStream, place: Rc<Place>) -> Self {
-        Self { stream, place, late: None }
-    }
-}
+    const CROWD: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
 
-impl AsyncRead for Line {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        task: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(task, buffer)
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        task: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(task, bytes);
-        match &written {
-            Poll::Ready(Ok(taken)) if *taken == bytes.len() => self.late = None,
-            Poll::Ready(_) => {}
-            Poll::Pending => {
-                let late = self.late.get_or_insert_with(|| Box::pin(sleep(WRITE_TIMEOUT)));
-                if late.as_mut().poll(task).is_ready() {
-                    return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-                }
-            }
+    impl Places {
+        /// All of them free, by the defaults.
+        pub fn any() -> Rc<Self> {
+            let (_sender, live) = Following::begin(Live::any());
+            Rc::new(Self::new(live, Duration::from_secs(75), Gauge::default()))
         }
-        written
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(task)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(task)
+    #[actix_rt::test]
+    async fn an_address_that_has_too_many_gives_some_up_whatever_they_have_asked() {
+        let (places, mut taken) = (Places::any(), Vec::new());
+        for _ in 0..=SHARE {
+            taken.push(places.take(CROWD).await);
+        }
+        taken.iter().for_each(|place| place.asked());
+        let now = Instant::now();
+        assert!(!places.give_up_one(now), "they are being answered");
+        assert!(places.give_up_one(now + LONG));
+        taken[0].given_up().await;
+        assert!(!places.give_up_one(now + LONG), "it has its share");
+        assert_eq!(places.taken.get(), SHARE);
+        // Whoever has gone leaves nothing behind, however long another one stays.
+        taken.truncate(2);
+        for _ in 0..10 * SHARE {
+            drop(places.take(CROWD).await);
+        }
+        let kept = places.by_address.borrow().values().map(|of| of.all.len()).sum::<usize>();
+        assert!(kept <= 2 * SHARE, "{kept}");
+        drop(taken);
+        assert!(places.by_address.borrow().is_empty() && places.taken.get() == 0);
     }
 }
