@@ -43,7 +43,7 @@ use crate::{
     line::Line,
     live::Following,
     places::{PLACES_MAX, Place, Places},
-    routes::{assets, health, methods::get_or_head, missing, overview, page},
+    routes::{assets, headers, health, methods::get_or_head, missing, overview, page},
     unread::holding,
     ws::{self, AppService},
 };
@@ -294,7 +294,7 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
     let files = files_by_name(shared.statics.as_deref());
     let app = app.service(files).service(pages).default_service(web::to(missing::missing));
     // Around all of it: a path that does not exist counts as well.
-    let app = app.wrap(from_fn(requests::limited));
+    let app = app.wrap(from_fn(requests::limited)).wrap(from_fn(headers::protected));
     let factory = map_config(app, |()| AppConfig::default());
     let service = ServiceFactory::<Request>::new_service(&factory, ());
     let base = shared.base.clone();
@@ -320,9 +320,7 @@ fn files_by_name(folder: Option<&Path>) -> impl HttpServiceFactory + use<> {
         ),
         None => files.service(get_or_head("/{file}", assets::by_name)),
     };
-    let headers = DefaultHeaders::new()
-        .add(("Cache-Control", "no-cache"))
-        .add(("X-Content-Type-Options", "nosniff"));
+    let headers = DefaultHeaders::new().add(("Cache-Control", "no-cache"));
     // Those that are compiled in have their compressed forms.
     files.wrap(headers).wrap(Condition::new(folder.is_some(), Compress::default()))
 }

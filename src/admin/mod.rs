@@ -11,7 +11,10 @@ mod metrics;
 use std::{sync::Arc, time::Duration};
 
 use actix_server::Server;
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Scope, guard, http::StatusCode, web};
+use actix_web::{
+    App, HttpRequest, HttpResponse, HttpServer, Scope, guard, http::StatusCode,
+    middleware::from_fn, web,
+};
 use actors::node::Node;
 use anyhow::Result;
 use prometheus_client::registry::Registry;
@@ -20,7 +23,7 @@ use crate::{
     admission::Admission,
     live::Following,
     routes::{
-        health,
+        headers, health,
         methods::{allowing, get_or_head, read_only},
     },
 };
@@ -62,6 +65,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .service(get_or_head("/readyz", health::readyz))
             .service(web::resource("/").guard(guard::Options()).to(is_there))
             .service(door::guarded(for_operators()))
+            .wrap(from_fn(headers::protected))
     });
     Ok(server.keep_alive(keep_alive).workers(1).disable_signals().listen(listener)?.run())
 }

@@ -117,8 +117,7 @@ impl Encoded {
         response
             .insert_header(ETag(tag))
             .insert_header((header::CACHE_CONTROL, cache_control))
-            .insert_header((header::VARY, "accept-encoding"))
-            .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+            .insert_header((header::VARY, "accept-encoding"));
         if known {
             return response.finish();
         }

@@ -23,9 +23,7 @@ pub async fn missing(request: HttpRequest, page: web::Data<Page>) -> HttpRespons
     }
     let accepted = request.headers().get(header::ACCEPT).and_then(|value| value.to_str().ok());
     let mut response = HttpResponse::NotFound();
-    response
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"));
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
     if !accepted.is_some_and(|accepted| accepted.contains("text/html")) {
         return response
             .content_type("text/plain; charset=utf-8")

@@ -3,6 +3,7 @@
 pub mod assets;
 pub mod encoded;
 pub mod files;
+pub mod headers;
 pub mod health;
 pub mod methods;
 pub mod missing;

@@ -148,7 +148,6 @@ pub async fn index(
         .insert_header(ETag(tag))
         .insert_header((header::CACHE_CONTROL, "no-cache"))
         .insert_header((header::CONTENT_SECURITY_POLICY, policy))
-        .insert_header((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .insert_header((header::REFERRER_POLICY, "no-referrer"))
         .insert_header(("permissions-policy", PERMISSIONS))
         .insert_header(("cross-origin-opener-policy", "same-origin"));
