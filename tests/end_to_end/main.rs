@@ -27,6 +27,7 @@ mod moving;
 mod nginx;
 mod one_binary;
 mod operating;
+mod security;
 mod settings;
 mod page_arrival;
 mod page_around;
