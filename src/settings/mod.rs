@@ -271,9 +271,10 @@ impl Settings {
         }
         findings.sort();
         let Findings { problems, notices, read, .. } = findings;
-        // Here, so that none of them can be forgotten: names and places are what somebody wrote.
+        // Here, so that none of them can be forgotten: names and places are what somebody wrote, who may have written
+        // secrets, line breaks and what terminals obey.
         let masked_all = |lines: Vec<String>| -> Vec<String> {
-            lines.iter().map(|line| masked_text(line)).collect()
+            lines.iter().map(|line| show::one_line(&masked_text(line))).collect()
         };
         let (problems, notices) = (masked_all(problems), masked_all(notices));
         let read = read.into_iter().map(|(place, count)| (masked_text(&place), count)).collect();

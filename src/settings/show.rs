@@ -39,8 +39,9 @@ pub fn shown(entry: &Entry, value: &Value) -> String {
     if secret { format!("\"{MASK}\"") } else { toml(&value.kind) }
 }
 
-/// A comment ends with its line, so a file name with a line break in it must not break one.
-fn one_line(text: &str) -> String {
+/// A comment ends with its line, as a line of a log does, so that nothing in it must break it: names of files, and of
+/// settings that are none.
+pub fn one_line(text: &str) -> String {
     text.replace(char::is_control, "?")
 }
 

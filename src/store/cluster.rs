@@ -26,7 +26,7 @@ mod lane;
 pub mod layout;
 mod lines;
 pub mod nodes;
-mod script;
+pub mod script;
 mod stats;
 mod sync;
 mod trouble;

@@ -5,6 +5,7 @@ mod harness;
 // The first in the alphabet, so that it is started first: it takes five minutes.
 mod aging;
 mod backup;
+mod bad_frames;
 mod bad_input;
 mod behind_nginx;
 mod benchmarks;

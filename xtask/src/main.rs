@@ -5,6 +5,7 @@ mod tools;
 mod checks;
 mod circles;
 mod deny;
+mod fuzz;
 mod page;
 mod axe;
 mod tally;
@@ -52,6 +53,8 @@ enum Command {
     Ci,
     /// Only the licences, versions and sources of the crates that everything is built on
     Deny,
+    /// Fuzzes what comes from the internet or from a file, on stable Rust; `docs/FUZZING.md` says more
+    Fuzz(fuzz::Selection),
     /// Only the page's types and the tests of its modules
     Page,
     /// Only Autobahn's WebSocket cases, against an echo on the game's own framing
@@ -144,6 +147,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Test { long, filter } => some_tests(&workspace, long, &filter),
         Command::Ci => everything(&workspace, false),
         Command::Deny => only_deny(&workspace),
+        Command::Fuzz(selection) => only_fuzz(&workspace, &selection),
         Command::Page => only_page(&workspace),
         Command::Conformance { long } => only_conformance(&workspace, long),
         Command::Mutants { file } => {
@@ -172,7 +176,10 @@ fn run(command: Command) -> Result<ExitCode> {
 /// without the tools, or without a program to run, there is nothing to show.
 fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     let mut steps = Steps::default();
-    if steps.run("tools", || require(workspace, &tools::ALL)) {
+    if steps.run("tools", || {
+        let for_long: &[_] = if long { &tools::FOR_FUZZ } else { &[] };
+        require(workspace, &[&tools::ALL[..], for_long].concat())
+    }) {
         steps.run("format", || checks::format(workspace));
         steps.run("lints", || checks::lints(workspace));
         steps.run("layers", || checks::layers(workspace));
@@ -186,6 +193,9 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
             steps.count("faults", || cargo_test::faults(workspace, long));
         }
         steps.run("conformance", || conformance::run(workspace, long));
+        if long {
+            steps.run("fuzz", || fuzz::run(workspace, &fuzz::Selection::all()));
+        }
     }
     steps.finish()
 }
@@ -218,6 +228,14 @@ fn only_deny(workspace: &Workspace) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || tools::require(&tools::FOR_DENY)) {
         steps.run("deny", || deny::check(workspace));
+    }
+    steps.finish()
+}
+
+fn only_fuzz(workspace: &Workspace, selection: &fuzz::Selection) -> ExitCode {
+    let mut steps = Steps::default();
+    if steps.run("tools", || tools::require(&tools::FOR_FUZZ)) {
+        steps.run("fuzz", || fuzz::run(workspace, selection));
     }
     steps.finish()
 }

@@ -43,6 +43,9 @@ enum Source {
 }
 
 const COMPILER: Tool = tool(Found::Program("cc"), "to link", Source::Debian("gcc"));
+/// Its standard library comes with it.
+const COMPILER_OF_CPP: Tool =
+    tool(Found::Program("g++"), "to build libFuzzer", Source::Debian("g++"));
 const HEADERS: Tool =
     tool(Found::File("/usr/include/stdio.h"), "to build jemalloc", Source::Debian("libc6-dev"));
 const MAKE: Tool = tool(Found::Program("make"), "to build jemalloc", Source::Debian("make"));
@@ -105,6 +108,8 @@ pub const FOR_REDIS: [Tool; 2] = [REDIS, REDIS_CLI];
 pub const FOR_CLUSTER: [Tool; 6] = [COMPILER, HEADERS, MAKE, REDIS, REDIS_CLI, NGINX];
 /// For judging the crates that we build on.
 pub const FOR_DENY: [Tool; 2] = [PYTHON, VENV];
+/// For fuzzing.
+pub const FOR_FUZZ: [Tool; 6] = [COMPILER, COMPILER_OF_CPP, HEADERS, MAKE, PYTHON, VENV];
 /// For the page without a browser.
 pub const FOR_PAGE: [Tool; 2] = [TYPES, NODE];
 /// For the conformance suite alone.

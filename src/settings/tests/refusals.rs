@@ -456,3 +456,18 @@ fn a_file_that_is_no_text_is_told_with_its_line() {
         assert_eq!(said, format!("{name}:2: is not text in UTF-8 (byte 6 of the line)"));
     }
 }
+
+#[test]
+fn whatever_a_name_is_made_of_it_is_told_in_one_line() {
+    let case = Case {
+        file: "\"a\\nb\" = 1\n\n[server]\n\"\\u001b[2J\" = 2\n",
+        dotenv: "BILLION__\u{1b}=1\n",
+        ..Case::default()
+    };
+    let problems = case.problems();
+    assert_eq!(problems.len(), 3, "{problems:?}");
+    for problem in problems {
+        assert!(!problem.contains(char::is_control), "{problem:?}");
+        assert!(problem.contains("unknown setting"), "{problem:?}");
+    }
+}

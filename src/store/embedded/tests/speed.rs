@@ -1,7 +1,7 @@
 //! How fast checks become durable and how fast a full board comes back. Tiny in an ordinary test
 //! run; with real figures in a release build:
 //!
-//! `cargo test --release --bin billion store::embedded::tests::speed -- --ignored --nocapture`
+//! `cargo test --release --lib store::embedded::tests::speed -- --ignored --nocapture`
 //!
 //! `STORE_BENCH_DIR` chooses the disk.
 

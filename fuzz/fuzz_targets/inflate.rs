@@ -1,0 +1,5 @@
+//! Fuzzes unpacking of compressed messages.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| billion::fuzz::inflate::run(bytes));
