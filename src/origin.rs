@@ -26,8 +26,11 @@ impl Origin {
             return None;
         }
         let host = url.host_str().filter(|host| !host.is_empty())?.to_lowercase();
-        // The dot says that a name is complete, which it is here.
+        // The dot says that a name is complete, which it is here. Of a name that ends in several, one would stay.
         let host = host.strip_suffix('.').unwrap_or(&host).to_owned();
+        if host.is_empty() || host.ends_with('.') {
+            return None;
+        }
         Some(Self { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default() })
     }
 
@@ -47,6 +50,20 @@ impl fmt::Display for Origin {
         match (scheme.as_str(), port) {
             ("http", Some(80)) | ("https", Some(443)) | (_, None) => write!(f, "{scheme}://{host}"),
             (_, Some(port)) => write!(f, "{scheme}://{host}:{port}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_dot_at_the_end_of_a_name_means_nothing_and_several_are_no_name() {
+        let named = |text| Origin::parse(text).map(|origin| origin.to_string());
+        assert_eq!(named("https://play.example."), Some("https://play.example".to_owned()));
+        for dots in ["https://play.example..", "https://.", "https://..", "app://c.."] {
+            assert_eq!(named(dots), None, "{dots}");
         }
     }
 }

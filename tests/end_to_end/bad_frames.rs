@@ -117,7 +117,10 @@ struct Kind {
 impl Kind {
     /// Every sixth is alike.
     fn of(number: usize) -> Self {
-        Self { path: if number % 2 == 0 { "/ws" } else { "/ws?v=2" }, compression: number % 3 == 0 }
+        Self {
+            path: if number.is_multiple_of(2) { "/ws" } else { "/ws?v=2" },
+            compression: number.is_multiple_of(3),
+        }
     }
 }
 
