@@ -100,8 +100,9 @@ pub async fn why(
     let door = Door { node: &node, table: node.main(), admission: &admission, live: &live };
     let site = header(&request, SEC_FETCH_SITE);
     let has_origin = request.headers().contains_key(header::ORIGIN);
-    // A page's own requests have no Origin; where the browser says that it is the own page, that will do.
-    let own_page = !has_origin && site.is_some_and(|site| matches!(site, "same-origin" | "none"));
+    // A page's own requests have no Origin. Browsers say where the request comes from where that can be trusted: by
+    // TLS and on loopback. By plain HTTP they say nothing, and no page of another site can read the answer.
+    let own_page = !has_origin && site.is_none_or(|site| matches!(site, "same-origin" | "none"));
     let refusal = door.refusal(&request, own_page).or_else(|| door.would_be_full(&visitor));
     let (status, reason, wait) = refusal.map_or((StatusCode::OK, "", None), |refusal| {
         (refusal.status(), refusal.label(), refusal.wait())
@@ -197,11 +198,13 @@ impl Refusal {
 
     /// When to come back, if that is of use.
     fn wait(&self) -> Option<Duration> {
-        let spread = Duration::from_secs(rand::random_range(RETRY_AFTER_S).into());
+        let spread =
+            |s: RangeInclusive<u32>| Some(Duration::from_secs(rand::random_range(s).into()));
         match self {
             Self::Stranger(_) => None,
             Self::TooFast(refused) => Some(refused.wait),
-            Self::Draining | Self::Full(_) => Some(spread),
+            Self::Draining => spread(AFTER_DRAINING_S),
+            Self::Full(_) => spread(RETRY_AFTER_S),
         }
     }
 
@@ -323,6 +326,9 @@ fn forbidden(stranger: &Stranger) -> HttpResponse {
 /// Seconds after which to come back. Spread, or all who were refused together would also come back
 /// together; 10 s are enough to take a full node of 19,000 in again, at 2,000 handshakes a second.
 const RETRY_AFTER_S: RangeInclusive<u32> = 5..=15;
+
+/// The same for those who came to a node that goes away: others are there already, or it is back in a moment.
+const AFTER_DRAINING_S: RangeInclusive<u32> = 1..=3;
 
 /// The App as one service, shared by ordinary requests and upgrades of a worker.
 pub type AppService = Rc<BoxService<Request, ServiceResponse<BoxBody>, Error>>;

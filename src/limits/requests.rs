@@ -41,11 +41,19 @@ pub async fn limited<B: MessageBody + 'static>(
             }
             Ok(answered)
         }
-        Err(refusal) => {
+        Err(Over { mut refusal, none_left }) => {
+            if let Some(none_left) = none_left.filter(|_| live.limits.headers) {
+                answer::tell(&[none_left], refusal.headers_mut());
+            }
             debug!("{} was refused {}: {}", visitor.ip, request.path(), refusal.status());
             Ok(request.into_response(refusal))
         }
     }
+}
+
+/// What routes are matched with: `/%6fverview` is `/overview` for them, too.
+fn path(request: &ServiceRequest) -> &str {
+    request.match_info().as_str()
 }
 
 /// Who sent a request.
@@ -54,20 +62,27 @@ fn visitor(request: &ServiceRequest, live: &Live) -> Visitor {
     Visitor::of(peer, request.headers(), live.rules.trusted_proxies(), &live.limits)
 }
 
+/// Why a request is not served.
+struct Over {
+    refusal: HttpResponse,
+    /// What it is over, if those who ask are told.
+    none_left: Option<Met>,
+}
+
 /// The limits that a request has met.
 ///
 /// # Errors
-/// If it is over one of them: what to answer.
+/// If it is over one of them, or blocked: what to answer.
 async fn decide(
     node: &Node,
     rules: &Rules,
     visitor: &Visitor,
     request: &ServiceRequest,
-) -> Result<Vec<Met>, HttpResponse> {
+) -> Result<Vec<Met>, Over> {
     match visitor.standing {
-        Standing::Blocked => return Err(answer::blocked()),
+        Standing::Blocked => return Err(Over { refusal: answer::blocked(), none_left: None }),
         Standing::Allowed => return Ok(Vec::new()),
-        _ if rules.skips(request.path()) => return Ok(Vec::new()),
+        _ if rules.skips(path(request)) => return Ok(Vec::new()),
         _ => {}
     }
     let mut met = Vec::new();
@@ -92,7 +107,7 @@ async fn decide(
     }
     let header =
         |name: &HeaderName| request.headers().get(name).map(|value| value.as_bytes().to_vec());
-    let asked = Asked { path: request.path(), method: request.method(), header: &header };
+    let asked = Asked { path: path(request), method: request.method(), header: &header };
     for rule in rules.routes.iter().filter(|rule| rule.is_about(&asked)) {
         met.extend(by_rule(node, rule, visitor, &asked).await?);
     }
@@ -105,7 +120,7 @@ async fn by_rule(
     rule: &Rule,
     visitor: &Visitor,
     asked: &Asked<'_>,
-) -> Result<Option<Met>, HttpResponse> {
+) -> Result<Option<Met>, Over> {
     let rate = rule.written.rate;
     let Some(key) = rule.key(visitor, asked).filter(|_| !rate.is_unlimited()) else {
         return Ok(None);
@@ -128,11 +143,15 @@ async fn by_rule(
         }
         Err(wait) => {
             rule.counts.refused(false);
-            let mut refusal = answer::refused(rule.status, &rule.name, &rule.text, wait);
-            let none_left =
-                Met { name: rule.name.clone(), written: rule.written, left: 0, reset: wait };
-            answer::tell(&[none_left], refusal.headers_mut());
-            Err(refusal)
+            Err(Over {
+                refusal: answer::refused(rule.status, &rule.name, &rule.text, wait),
+                none_left: Some(Met {
+                    name: rule.name.clone(),
+                    written: rule.written,
+                    left: 0,
+                    reset: wait,
+                }),
+            })
         }
     }
 }
@@ -147,17 +166,19 @@ fn met(rule: &Rule, taken: Taken) -> Met {
 }
 
 /// A request too many at `height`.
-fn refused_at(height: Height, rules: &Rules, wait: Duration) -> HttpResponse {
+fn refused_at(height: Height, rules: &Rules, wait: Duration) -> Over {
     // For a node that has too much to do nobody who asks can do anything.
     let status =
         if height == Height::Node { StatusCode::SERVICE_UNAVAILABLE } else { rules.status };
-    let mut refusal = answer::refused(status, height.label(), &rules.text, wait);
-    if height == Height::Address {
-        let name = height.label().to_owned();
-        let none_left = Met { name, written: rules.requests, left: 0, reset: wait };
-        answer::tell(&[none_left], refusal.headers_mut());
+    Over {
+        refusal: answer::refused(status, height.label(), &rules.text, wait),
+        none_left: (height == Height::Address).then(|| Met {
+            name: height.label().to_owned(),
+            written: rules.requests,
+            left: 0,
+            reset: wait,
+        }),
     }
-    refusal
 }
 
 /// Waits until what was promised is there.

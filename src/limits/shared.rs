@@ -2,8 +2,8 @@
 //!
 //! | key | type | what |
 //! | --- | --- | --- |
-//! | `{<prefix>}:nodes` | sorted set | the nodes that draw, each with when it did last, in µs |
-//! | `{<prefix>}:<class>:<subject>` | string | when the bucket of this key is full, in µs of Redis' clock; gone when it is |
+//! | `<prefix>:{limits}:nodes` | sorted set | the nodes that draw, each with when it did last, in µs |
+//! | `<prefix>:{limits}:<class>:<subject>` | string | when the bucket of this key is full, in µs of Redis' clock; gone when it is |
 //!
 //! One slot for all of them, so that one call may be for many: a master does 2 million keys a second, and a node asks
 //! for a key about once a second. What is asked for, and what follows from an answer, is `actors::limits::lease`.
@@ -108,7 +108,7 @@ pub struct Shared {
 
 /// How it stands with Redis.
 enum Line {
-    /// It answers.
+    /// It answers, or has not been asked yet.
     Open(ClusterConnection),
     /// It does not; since when, by the clock.
     Alone { since_ns: u64, attempt: Option<JoinHandle<Option<ClusterConnection>>> },
@@ -120,6 +120,8 @@ impl Shared {
         let script = Script::new(DRAW);
         let mut line = Line::Alone { since_ns: self.clock.now_ns(), attempt: None };
         let (mut called_ns, mut was_alone_ns, mut tried_ns) = (0, 0, 0);
+        // What the log has said last: once each, however often a connection comes and fails.
+        let mut said_alone = false;
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -134,10 +136,22 @@ impl Shared {
                     }
                     called_ns = now_ns;
                     let alone_ns = std::mem::take(&mut was_alone_ns);
-                    if !self.draw(connection, &script, &asks, alone_ns).await {
-                        warn!("limits are not shared any more: Redis does not answer");
-                        self.stats.alone.set(1);
-                        line = Line::Alone { since_ns: now_ns, attempt: None };
+                    match self.draw(connection, &script, &asks, alone_ns).await {
+                        Ok(()) => {
+                            self.stats.alone.set(0);
+                            if std::mem::take(&mut said_alone) {
+                                info!("limits are shared again");
+                            }
+                        }
+                        Err(why) => {
+                            self.stats.alone.set(1);
+                            if !std::mem::replace(&mut said_alone, true) {
+                                warn!(
+                                    "limits are not shared, this node has its part of them: {why}"
+                                );
+                            }
+                            line = Line::Alone { since_ns: now_ns, attempt: None };
+                        }
                     }
                 }
                 Line::Alone { since_ns, attempt } => {
@@ -151,10 +165,6 @@ impl Shared {
                             if let Some(connection) = found {
                                 was_alone_ns = now_ns - *since_ns;
                                 line = Line::Open(connection);
-                                if called_ns > 0 {
-                                    info!("limits are shared again");
-                                }
-                                self.stats.alone.set(0);
                                 // So that the number of nodes is known before anything is held.
                                 called_ns = 0;
                             }
@@ -170,52 +180,71 @@ impl Shared {
         }
     }
 
-    /// Asks for all of `asks`; whether all were answered.
+    /// Asks for all of `asks`.
+    ///
+    /// # Errors
+    /// If not all were answered: why the first was not.
     async fn draw(
         &self,
         connection: &mut ClusterConnection,
         script: &Script,
         asks: &[Ask],
         alone_ns: u64,
-    ) -> bool {
+    ) -> Result<(), String> {
         let nobody: [&[Ask]; 1] = [&[]];
         let pieces: Vec<&[Ask]> = match asks {
             [] => nobody.into(),
             asks => asks.chunks(KEYS_PER_CALL).collect(),
         };
-        let mut answered = true;
+        let mut outcome = Ok(());
         for asks in pieces {
-            let answer = if answered {
-                self.stats.calls.inc();
-                let call = self.call(connection, script, asks, alone_ns);
-                timeout(PATIENCE, call).await.ok().and_then(Result::ok)
-            } else {
-                None
+            // Whoever has not answered once is not waited for again.
+            let answer = match outcome {
+                Ok(()) => self.answer(connection, script, asks, alone_ns).await,
+                Err(_) => Err(String::new()),
             };
-            let now_ns = self.clock.now_ns();
-            match answer.filter(|answer| answer.len() == 1 + 2 * asks.len()) {
-                Some(answer) => {
-                    self.stats.nodes.set(answer[0]);
-                    self.leases.reached(u32::try_from(answer[0]).unwrap_or(1));
-                    for (ask, told) in asks.iter().zip(answer[1..].as_chunks::<2>().0) {
-                        let counted = |told: i64| u32::try_from(told).unwrap_or(0);
-                        let granted = counted(told[0]).min(ask.want);
-                        self.stats.drawn.inc_by(granted.into());
-                        self.stats.given_back.inc_by(ask.back.into());
-                        let full_in_ns = u64::try_from(told[1]).unwrap_or(0).saturating_mul(1000);
-                        self.leases.answered(ask.key, Answer { granted, full_in_ns }, now_ns);
-                    }
-                }
-                None => {
-                    if answered {
-                        self.stats.failed.inc();
-                    }
-                    answered = false;
+            match answer {
+                Ok(answer) => self.take_in(asks, &answer),
+                Err(why) => {
                     asks.iter().for_each(|ask| self.leases.unanswered(ask.key));
+                    outcome = outcome.and(Err(why));
                 }
             }
         }
-        answered
+        outcome
+    }
+
+    /// What Redis says to one piece.
+    async fn answer(
+        &self,
+        connection: &mut ClusterConnection,
+        script: &Script,
+        asks: &[Ask],
+        alone_ns: u64,
+    ) -> Result<Vec<i64>, String> {
+        self.stats.calls.inc();
+        let call = self.call(connection, script, asks, alone_ns);
+        let answer = match timeout(PATIENCE, call).await {
+            Ok(Ok(answer)) if answer.len() == 1 + 2 * asks.len() => return Ok(answer),
+            Ok(Ok(answer)) => format!("Redis answered {} numbers to {}", answer.len(), asks.len()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("Redis did not answer within {} ms", PATIENCE.as_millis()),
+        };
+        self.stats.failed.inc();
+        Err(answer)
+    }
+
+    fn take_in(&self, asks: &[Ask], answer: &[i64]) {
+        let now_ns = self.clock.now_ns();
+        self.stats.nodes.set(answer[0]);
+        self.leases.reached(u32::try_from(answer[0]).unwrap_or(1));
+        for (ask, told) in asks.iter().zip(answer[1..].as_chunks::<2>().0) {
+            let granted = u32::try_from(told[0]).unwrap_or(0).min(ask.want);
+            self.stats.drawn.inc_by(granted.into());
+            self.stats.given_back.inc_by(ask.back.into());
+            let full_in_ns = u64::try_from(told[1]).unwrap_or(0).saturating_mul(1000);
+            self.leases.answered(ask.key, Answer { granted, full_in_ns }, now_ns);
+        }
     }
 
     async fn call(
@@ -226,10 +255,10 @@ impl Shared {
         alone_ns: u64,
     ) -> RedisResult<Vec<i64>> {
         let prefix = &self.prefix;
-        let mut call = script.key(format!("{{{prefix}}}:nodes"));
+        let mut call = script.key(format!("{prefix}:{{limits}}:nodes"));
         call.arg(SessionId::process()).arg(alone_ns / 1000);
         for Ask { key, rate, want, back, alone } in asks {
-            call.key(format!("{{{prefix}}}:{:x}:{:x}", key.class, key.subject));
+            call.key(format!("{prefix}:{{limits}}:{:x}:{:x}", key.class, key.subject));
             call.arg(rate.token_us()).arg(rate.burst()).arg(*want).arg(*back).arg(*alone);
         }
         call.invoke_async(connection).await

@@ -210,18 +210,34 @@ fn a_route_has_its_limit_and_answers_tell_what_is_left() {
     let problem: serde_json::Value = serde_json::from_str(&first.body).expect("JSON");
     assert_eq!(problem["violated-policies"][0], "* /overview by ip");
     assert!(first.head.contains("content-type: application/problem+json"), "{}", first.head);
-    assert!(first.head.contains("retry-after: 6"), "{}", first.head);
+    let wait = first.head.lines().find_map(|line| line.strip_prefix("retry-after: "));
+    let wait: u32 = wait.and_then(|told| told.parse().ok()).expect("seconds");
+    // 3,600 / 58 = 62.07 s, less the time since the node started.
+    assert!((1..=63).contains(&wait), "{}", first.head);
     assert!(
         first.head.contains("ratelimit-policy: \"* /overview by ip\";q=60;w=3600"),
         "{}",
         first.head
     );
+    // Routes are found by what a path spells, and so are rules.
+    assert_eq!(server.get("/%6fvervie%77").status, 429);
     // Another path has only the limit of all requests.
     let other = server.get("/favicon.ico");
     assert!(other.head.contains("ratelimit-policy: \"address\";q=1000;w=5"), "{}", other.head);
     assert!(other.head.contains("\nx-ratelimit-limit: 1000"), "{}", other.head);
     // Health is not counted.
     assert!(!server.get("/healthz").head.contains("ratelimit"));
+}
+
+#[test]
+fn answers_tell_nothing_of_limits_if_so_wished() {
+    let server = limited(&format!("[limits]\nheaders = false\n{ROUTES}")).start();
+    for (path, status) in [("/overview", 429), ("/favicon.ico", 200)] {
+        let told = server.get(path);
+        assert_eq!(told.status, status, "{}", told.head);
+        assert_eq!(told.head.contains("retry-after: "), status == 429, "{}", told.head);
+        assert!(!told.head.contains("ratelimit"), "{}", told.head);
+    }
 }
 
 #[test]
@@ -274,12 +290,14 @@ fn lists_come_before_limits_and_change_while_the_server_runs() {
 /// Whoever upgrades behind an nginx that nobody has told us of must not find all players locked out.
 #[test]
 fn a_proxy_that_nobody_has_named_is_not_limited_and_warned_of_once() {
-    let server = limited("[limits]\naddress_requests = \"1-H\"\n").start();
+    let mut server = limited("[limits]\naddress_requests = \"1-H\"\n").start();
     assert_eq!(server.get("/robots.txt").status, 429);
     for _ in 0..5 {
         let through = [("X-Forwarded-For", "203.0.113.7")];
         assert_eq!(request(server.address, "GET", "/robots.txt", &through).status, 200);
     }
+    server.signal("-TERM");
+    server.wait();
     let log = server.log();
     assert_eq!(log.matches("is not in server.trusted_proxies").count(), 1, "{log}");
 }
