@@ -259,10 +259,7 @@ impl Checker {
 }
 
 pub(crate) async fn run(args: FanoutArgs, mut scene: Scene) -> Result<(Scene, Faults)> {
-    let planned =
-        (args.rate * (args.warmup + args.seconds) * 1.05).ceil() + f64::from(args.checkers);
-    let places_end =
-        u64::from(scene.find_unchecked(planned.min(f64::from(u32::MAX)) as u32).await?);
+    let places_end = scene.places(args.rate, args.warmup + args.seconds, args.checkers).await?;
     let crew = scene.gather(listeners(&args, &scene, places_end)).await?;
     let run = Arc::clone(&scene.run);
     let line = |sums: &Sums| {

@@ -20,7 +20,7 @@ const CHECKS: u32 = 256;
 /// Why a `v=2` connection is refused a check: it is over its rate.
 const RATE: u8 = 4;
 /// A server without a limit need not answer each of several checks of one box.
-const LIMIT: Duration = Duration::from_secs(2);
+pub(crate) const LIMIT: Duration = Duration::from_secs(2);
 
 /// What is wrong, and what to do.
 #[derive(Debug, thiserror::Error)]

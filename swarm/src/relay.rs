@@ -162,9 +162,7 @@ pub(crate) async fn run(
     let RelayArgs { listeners, checkers: all, rate, .. } = args;
     let to = Target::resolve(&args.to, None, common.sources, listeners as usize)?;
     let mut scene = Scene::set("relay", crate::parameters(&args)?, common, pace, to).await?;
-    let planned = (rate * (args.warmup + args.seconds) * 1.05).ceil() + f64::from(all);
-    let places_end =
-        u64::from(scene.find_unchecked(planned.min(f64::from(u32::MAX)) as u32).await?);
+    let places_end = scene.places(rate, args.warmup + args.seconds, all).await?;
 
     let at_to = Pace { connections: listeners as usize, ..scene.pace.clone() };
     let at_from = Pace { connections: all as usize, ..scene.pace.clone() };

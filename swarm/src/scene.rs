@@ -78,6 +78,14 @@ impl Scene {
         Ok(Self { common, pace, target, run, observer, report, taken: None, memory_before })
     }
 
+    /// Places in which `checkers` find enough unchecked boxes for `rate` checks a second, together, in so many seconds,
+    /// and in those that it takes to ask for a limit meanwhile.
+    pub(crate) async fn places(&mut self, rate: f64, seconds: f64, checkers: u32) -> Result<u64> {
+        let seconds = seconds + limiter::LIMIT.as_secs_f64();
+        let planned = (rate * seconds * 1.05).ceil() + f64::from(checkers);
+        Ok(self.find_unchecked(planned.min(f64::from(u32::MAX)) as u32).await?.into())
+    }
+
     /// Learns which boxes are checked already, so that `checks` unchecked ones can be found among the first places of
     /// the shuffle; says how many places those are.
     pub(crate) async fn find_unchecked(&mut self, checks: u32) -> Result<u32> {

@@ -114,9 +114,7 @@ impl Player for Guest {
 
 pub(crate) async fn run(args: SoakArgs, mut scene: Scene) -> Result<(Scene, Faults)> {
     let seconds = args.warmup + 60.0 * args.minutes;
-    let planned = (args.rate * seconds * 1.05).ceil() + f64::from(args.checkers);
-    let places_end =
-        u64::from(scene.find_unchecked(planned.min(f64::from(u32::MAX)) as u32).await?);
+    let places_end = scene.places(args.rate, seconds, args.checkers).await?;
     let before = Vitals::ask(&args.admin).await.context("--admin")?;
     let crew = scene.gather(guests(&args, &scene, places_end)).await?;
     let (samples, missed, measured) = play(&args, &mut scene, &crew).await;

@@ -39,9 +39,7 @@ struct Crowds {
 
 pub(crate) async fn run(args: StormArgs, mut scene: Scene) -> Result<(Scene, Faults)> {
     let longest = f64::from(args.cuts + 1) * (args.hold + args.patience) + scene.common.settle;
-    let planned = (args.rate * longest).ceil() + f64::from(args.checkers);
-    let places_end =
-        u64::from(scene.find_unchecked(planned.min(f64::from(u32::MAX)) as u32).await?);
+    let places_end = scene.places(args.rate, longest, args.checkers).await?;
     let stayers = gather_stayers(&args, &mut scene, places_end).await?;
     scene.run.books.measure_from(scene.run.clock.us());
     scene.run.enter(Stage::Running);

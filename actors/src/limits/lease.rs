@@ -325,16 +325,6 @@ impl Leases {
         }
     }
 
-    /// Gives up a place, unless somebody waits behind it: what comes for it is used by whoever asks next.
-    pub fn give_up(&self, ticket: Ticket, tokens: u32) {
-        if let Some(lease) = self.shard(ticket.key).get_mut(&ticket.key)
-            && lease.taken == ticket.end
-        {
-            lease.taken = lease.taken.saturating_sub(tokens.into());
-            lease.taken_before = lease.taken_before.min(lease.taken);
-        }
-    }
-
     /// A tick of a node that reaches the pool: what to ask for. Forgets keys at rest.
     pub fn tick(&self, now_ns: u64) -> Vec<Ask> {
         let (nodes, mut asks) = (self.nodes(), Vec::new());

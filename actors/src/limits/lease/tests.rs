@@ -142,23 +142,6 @@ fn those_who_wait_take_turns() {
 }
 
 #[test]
-fn a_place_that_is_given_up_holds_up_nobody() {
-    let mut scene = Scene::new(1, Rate::new(100.0, 4));
-    scene.passed(0);
-    let wait = || match scene.take(0, 1, Duration::from_secs(5)) {
-        Ok(Outcome::Later(ticket, _)) => ticket,
-        other => panic!("{other:?}"),
-    };
-    let (first, second, third) = (wait(), wait(), wait());
-    scene.nodes[0].give_up(first, 1);
-    scene.nodes[0].give_up(third, 1);
-    scene.pass(200);
-    assert!(scene.nodes[0].is_due(second));
-    scene.pass(1000);
-    assert_eq!(scene.nodes[0].keys(), 0);
-}
-
-#[test]
 fn a_node_that_has_just_started_holds_nothing() {
     let (node, rate) = (Leases::default(), Rate::new(1.0, 400));
     node.reached(2);
