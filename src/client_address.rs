@@ -28,6 +28,30 @@ pub struct Hearsay<'a> {
     pub forwarded: Vec<&'a [u8]>,
 }
 
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// From here.
+    At(IpAddr),
+    /// What was said about it is no address, or contradicts itself: it is anybody whom this proxy lets in.
+    Behind {
+        /// The nearest one of ours that did not say it clearly.
+        proxy: IpAddr,
+        /// Where each header leads to.
+        said: [IpAddr; 2],
+    },
+}
+
+impl Client {
+    /// The address that is known for sure: that of a proxy, if need be.
+    pub fn ip(self) -> IpAddr {
+        match self {
+            Self::At(ip) => ip,
+            Self::Behind { proxy, .. } => proxy,
+        }
+    }
+}
+
 impl TrustedProxies {
     /// Trusts these networks and nobody else.
     pub fn new(networks: impl IntoIterator<Item = IpNet>) -> Self {
@@ -41,33 +65,36 @@ impl TrustedProxies {
     ///
     /// A proxy writes one of the two headers and passes the other on as the client wrote it; which one,
     /// cannot be told. So where both are there they have to lead to the same address, or neither
-    /// counts and the answer is `peer`.
-    pub fn client(&self, peer: IpAddr, hearsay: &Hearsay<'_>) -> IpAddr {
+    /// counts.
+    pub fn client(&self, peer: IpAddr, hearsay: &Hearsay<'_>) -> Client {
         let peer = peer.to_canonical();
         let Hearsay { x_forwarded_for, forwarded } = hearsay;
         let by_x_forwarded_for = || self.farthest(peer, x_forwarded_for, address);
         let by_forwarded = || self.farthest(peer, forwarded, forwarded_for);
         match (x_forwarded_for.is_empty(), forwarded.is_empty()) {
-            (true, true) => peer,
+            (true, true) => Client::At(peer),
             (false, true) => by_x_forwarded_for(),
             (true, false) => by_forwarded(),
-            (false, false) => {
-                let found = by_x_forwarded_for();
-                if found == by_forwarded() { found } else { peer }
-            }
+            (false, false) => match (by_x_forwarded_for(), by_forwarded()) {
+                (one, other) if one == other => one,
+                (one, other) => Client::Behind { proxy: peer, said: [one.ip(), other.ip()] },
+            },
         }
     }
 
-    fn farthest(&self, peer: IpAddr, lines: &[&[u8]], read: fn(&str) -> Option<IpAddr>) -> IpAddr {
+    fn farthest(&self, peer: IpAddr, lines: &[&[u8]], read: fn(&str) -> Option<IpAddr>) -> Client {
         let mut hops = lines.iter().rev().flat_map(|line| from_the_end(line)).take(HOPS_MAX);
         let mut known = peer;
         while self.trusts(known) {
-            let hop = hops.next().filter(|hop| hop.len() <= HOP_BYTES_MAX);
+            let Some(hop) = hops.next() else { break };
+            let hop = Some(hop).filter(|hop| hop.len() <= HOP_BYTES_MAX);
             let said = hop.and_then(|hop| str::from_utf8(hop).ok()).and_then(read);
-            let Some(address) = said else { break };
+            let Some(address) = said else {
+                return Client::Behind { proxy: known, said: [known; 2] };
+            };
             known = address;
         }
-        known
+        Client::At(known)
     }
 
     /// Whether the word of `address` is taken.
@@ -168,7 +195,7 @@ mod tests {
             x_forwarded_for: x_forwarded_for.iter().map(|line| line.as_bytes()).collect(),
             forwarded: forwarded.iter().map(|line| line.as_bytes()).collect(),
         };
-        ours().client(ip(peer), &hearsay).to_string()
+        ours().client(ip(peer), &hearsay).ip().to_string()
     }
 
     #[test]
@@ -180,7 +207,7 @@ mod tests {
         }
         let nobody = TrustedProxies::default();
         let hearsay = Hearsay { x_forwarded_for: vec![b"192.0.2.1"], ..Hearsay::default() };
-        assert_eq!(nobody.client(ip("10.0.0.1"), &hearsay), ip("10.0.0.1"));
+        assert_eq!(nobody.client(ip("10.0.0.1"), &hearsay), Client::At(ip("10.0.0.1")));
     }
 
     #[test]
@@ -279,7 +306,7 @@ mod tests {
             assert_eq!(found(&[], &[&format!("{line}, for=10.0.0.2")]), "10.0.0.2", "{garbage}");
         }
         let bytes = Hearsay { x_forwarded_for: vec![b"6.6.6.6, \xFF"], ..Hearsay::default() };
-        assert_eq!(ours().client(ip("10.0.0.1"), &bytes), ip("10.0.0.1"));
+        assert_eq!(ours().client(ip("10.0.0.1"), &bytes).ip(), ip("10.0.0.1"));
     }
 
     #[test]
@@ -312,6 +339,32 @@ mod tests {
         assert_eq!(found(&["192.0.2.1"], &["for=6.6.6.6"]), "10.0.0.1");
         assert_eq!(found(&["192.0.2.1"], &["for=unknown"]), "10.0.0.1");
         assert_eq!(found(&[""], &["for=192.0.2.1"]), "10.0.0.1");
+    }
+
+    /// Whoever sends a header that the proxy does not write must not be taken for the proxy itself.
+    #[test]
+    fn who_hides_behind_a_proxy_is_told_from_the_proxy() {
+        let client = |x_forwarded_for: &[&str], forwarded: &[&str]| {
+            let lines = |lines: &[&str]| lines.iter().map(|line| line.to_string()).collect();
+            let (x, f): (Vec<String>, Vec<String>) = (lines(x_forwarded_for), lines(forwarded));
+            ours().client(
+                ip("10.0.0.1"),
+                &Hearsay {
+                    x_forwarded_for: x.iter().map(|line| line.as_bytes()).collect(),
+                    forwarded: f.iter().map(|line| line.as_bytes()).collect(),
+                },
+            )
+        };
+        let behind =
+            |proxy: &str, said: [&str; 2]| Client::Behind { proxy: ip(proxy), said: said.map(ip) };
+        assert_eq!(client(&[], &[]), Client::At(ip("10.0.0.1")));
+        assert_eq!(client(&["10.0.0.9"], &[]), Client::At(ip("10.0.0.9")));
+        assert_eq!(client(&["x"], &[]), behind("10.0.0.1", ["10.0.0.1"; 2]));
+        assert_eq!(client(&["x, 10.0.0.2"], &[]), behind("10.0.0.2", ["10.0.0.2"; 2]));
+        let both = behind("10.0.0.1", ["192.0.2.1", "10.0.0.1"]);
+        assert_eq!(client(&["192.0.2.1"], &["x"]), both);
+        let both = behind("10.0.0.1", ["192.0.2.1", "6.6.6.6"]);
+        assert_eq!(client(&["192.0.2.1"], &["for=6.6.6.6"]), both);
     }
 
     #[test]
@@ -412,7 +465,8 @@ mod tests {
             });
             // By sending the header that our proxies do not write, a client only hides itself
             // among those that the nearest proxy is taken for.
-            prop_assert!(found == client || (other_header && found == from), "found {found}");
+            let hides = matches!(found, Client::Behind { proxy, .. } if proxy == from);
+            prop_assert!(found == Client::At(client) || (other_header && hides), "{found:?}");
         }
     }
 }

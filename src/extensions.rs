@@ -4,22 +4,26 @@
 //! server is declined, like every parameter that the RFC does not know.
 
 /// What is answered to an offer that is taken.
-pub const ACCEPTED: &str =
-    "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+const ACCEPTED: &str = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
-/// Whether one of the offers in `lines`, as they came, can be taken.
-pub fn offers_deflate<'a>(lines: impl Iterator<Item = &'a str>) -> bool {
-    lines.flat_map(|line| split(line, ',')).any(is_acceptable)
+/// The same to one that names the window of the server: it has to be named in the answer as well (RFC 7692 §7.1.2.1).
+const ACCEPTED_WITH_WINDOW: &str = "permessage-deflate; server_no_context_takeover; \
+                                    client_no_context_takeover; server_max_window_bits=15";
+
+/// What to answer to the first of the offers in `lines`, as they came, that can be taken; none if none can.
+pub fn accepted<'a>(lines: impl Iterator<Item = &'a str>) -> Option<&'static str> {
+    lines.flat_map(|line| split(line, ',')).find_map(answer)
 }
 
-/// One offer: its name, and its parameters, each of which may come once.
-fn is_acceptable(offer: &str) -> bool {
+/// The answer to one offer: its name, and its parameters, each of which may come once.
+fn answer(offer: &str) -> Option<&'static str> {
     let mut parts = split(offer, ';');
-    if !parts.next().is_some_and(|name| name.trim().eq_ignore_ascii_case("permessage-deflate")) {
-        return false;
+    let name = parts.next()?.trim();
+    if !name.eq_ignore_ascii_case("permessage-deflate") {
+        return None;
     }
     let mut known = Vec::new();
-    parts.all(|part| {
+    let is_acceptable = parts.all(|part| {
         let (name, value) = match part.split_once('=') {
             Some((name, value)) => (name.trim(), Some(unquoted(value.trim()))),
             None => (part.trim(), None),
@@ -36,7 +40,9 @@ fn is_acceptable(offer: &str) -> bool {
         };
         known.push(name);
         is_new && is_fine
-    })
+    });
+    let names_window = known.iter().any(|name| name == "server_max_window_bits");
+    is_acceptable.then_some(if names_window { ACCEPTED_WITH_WINDOW } else { ACCEPTED })
 }
 
 /// 8 to 15, without leading zeros.
@@ -72,7 +78,9 @@ mod tests {
             "x-webkit-deflate-frame, permessage-deflate; client_no_context_takeover",
             "other; a=\"permessage-deflate, x\", permessage-deflate",
         ] {
-            assert!(offers_deflate([taken].into_iter()), "{taken}");
+            let told = accepted([taken].into_iter()).unwrap_or_else(|| panic!("{taken}"));
+            let names_window = taken.contains("server_max_window_bits=\"15\"");
+            assert_eq!(told.ends_with("; server_max_window_bits=15"), names_window, "{taken}");
         }
         for declined in [
             "",
@@ -88,8 +96,8 @@ mod tests {
             "permessage-deflate;",
             "other; a=\"x, permessage-deflate\"",
         ] {
-            assert!(!offers_deflate([declined].into_iter()), "{declined}");
+            assert_eq!(accepted([declined].into_iter()), None, "{declined}");
         }
-        assert!(offers_deflate(["x", "permessage-deflate"].into_iter()), "lines");
+        assert!(accepted(["x", "permessage-deflate"].into_iter()).is_some(), "lines");
     }
 }

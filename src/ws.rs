@@ -267,10 +267,12 @@ impl Door<'_> {
         let mut accepted = actix_http::ws::handshake_response(request.head());
         let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
         let mut offers = offers.filter_map(|offer| offer.to_str().ok());
-        let compression = self.live.compression && extensions::offers_deflate(&mut offers);
-        if compression {
-            accepted.insert_header((header::SEC_WEBSOCKET_EXTENSIONS, extensions::ACCEPTED));
+        let compression =
+            self.live.compression.then(|| extensions::accepted(&mut offers)).flatten();
+        if let Some(told) = compression {
+            accepted.insert_header((header::SEC_WEBSOCKET_EXTENSIONS, told));
         }
+        let compression = compression.is_some();
         let mut accepted = accepted.finish();
         accepted.extensions_mut().insert(Grant { purpose, compression, player, seat });
         accepted.map_into_boxed_body().into()
@@ -297,7 +299,9 @@ impl Door<'_> {
         let taken = limits.take(who, Kind::Connects, 1, rates, now_ns, Patience::Answer);
         let permit = taken.map_err(Refusal::TooFast)?;
         let late = |wait| Refusal::TooFast(Refused { height: Height::Address, wait });
-        wait_for(self.node, &permit).await.map_err(late)?;
+        let waited = wait_for(self.node, &permit).await;
+        limits.conclude(&permit, Kind::Connects, waited.is_ok());
+        waited.map_err(late)?;
         let per_address = self.live.limits.connections_per_address;
         let admitted = self.admission.admit(visitor, &self.live.rules, per_address);
         admitted.map_err(Refusal::Full)

@@ -34,9 +34,10 @@ export async function askWhy(url, signal) {
  * @returns {TurnedAway | undefined}
  */
 export function readAnswer(status, retryAfter, told) {
-  const { reason: word, retry_after_s: toldS } = /** @type {Record<string, unknown>} */ (told ?? {});
-  // Over the limit of its requests the question is refused itself, and so is the handshake, which is a request, too.
-  const reason = word === undefined && status === 429 ? 'rate' : REASONS.find((known) => known === word);
+  const { reason: word, retry_after_s: toldS, ...others } = /** @type {Record<string, unknown>} */ (told ?? {});
+  // Over a limit of requests the question is refused itself, and so is the handshake, which is a request, too.
+  const isOverALimit = word === undefined && status >= 400 && 'violated-policies' in others;
+  const reason = isOverALimit ? 'rate' : REASONS.find((known) => known === word);
   const seconds = Number(toldS ?? retryAfter);
   // A date, which only a proxy would write, is no number.
   if (!reason || !(seconds > 0)) return undefined;

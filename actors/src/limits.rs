@@ -151,7 +151,10 @@ impl Limits {
             let asked = self.take_at(height, subject, kind, rate, tokens, now_ns, patience);
             match asked {
                 Ok((taken, ticket)) => {
-                    counts.allowed(rate, taken);
+                    // Whether a token comes in time is not known yet: counted when it is.
+                    if ticket.is_none() || patience == Patience::Turn || rates.is_shadow {
+                        counts.allowed(rate, taken);
+                    }
                     permit.due_ns = permit.due_ns.max(now_ns.saturating_add(taken.wait_ns));
                     if let Some(ticket) = ticket {
                         permit.tickets[height as usize] = Some(ticket);
@@ -175,6 +178,23 @@ impl Limits {
         Ok(permit)
     }
 
+    /// Counts whether what was promised to somebody with the patience for an answer came in time.
+    pub fn conclude(&self, permit: &Permit, kind: Kind, has_come: bool) {
+        for height in Height::ALL.into_iter().take(permit.tickets.len()) {
+            if permit.tickets[height as usize].is_some() {
+                let counts = &self.counts[height as usize][kind as usize];
+                if has_come { counts.waited() } else { counts.refused(false) }
+            }
+        }
+    }
+
+    /// Gives up what was promised by other nodes: whoever waited for it has left.
+    pub fn give_up(&self, permit: &Permit) {
+        if let Some(leases) = &self.leases {
+            permit.tickets.into_iter().flatten().for_each(|ticket| leases.give_up(ticket));
+        }
+    }
+
     #[expect(clippy::too_many_arguments, reason = "one call, apart for its length")]
     fn take_at(
         &self,
@@ -189,6 +209,7 @@ impl Limits {
         let promise = patience == Patience::Turn;
         if height == Height::Node {
             let bucket = &self.node[kind as usize];
+            bucket.begin(rate);
             let taken = match promise {
                 true => bucket.reserve(rate, tokens, now_ns),
                 false => bucket.take(rate, tokens, now_ns),
@@ -248,7 +269,9 @@ impl Limits {
         let rate = rates.of(height, kind);
         let subject = subject(who, height).filter(|_| !rate.is_unlimited())?;
         if height == Height::Node {
-            return Some(self.node[kind as usize].full_in_ns(now_ns));
+            let bucket = &self.node[kind as usize];
+            bucket.begin(rate);
+            return Some(bucket.full_in_ns(now_ns));
         }
         let key = key(height, kind, subject);
         Some(match self.leases.as_ref().filter(|_| kind.is_of_all_nodes()) {

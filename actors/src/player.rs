@@ -122,6 +122,10 @@ pub struct Buckets {
     pub control_frames: TokenBucket,
     /// Of bytes received.
     pub bytes_in: TokenBucket,
+    /// Of the part of its Pings, Pongs and bytes that its address has nothing to do with.
+    pub quiet_control_frames: TokenBucket,
+    /// The same for bytes.
+    pub quiet_bytes_in: TokenBucket,
 }
 
 /// Somebody on a session.

@@ -306,11 +306,18 @@ impl Session {
         let was_lagging = self.downlink.close(close);
         let live = self.live();
         let time_to_drain = if was_lagging { live.close_timeout } else { live.drain_timeout };
-        self.conversation.end();
+        self.leave_the_line();
         self.timer.disarm();
         self.unread = Vec::new();
         self.heard();
         self.set_deadline(Some(time_to_drain));
+    }
+
+    /// Nothing is asked any more, and no turn waited for.
+    fn leave_the_line(&mut self) {
+        if let Some(permit) = self.conversation.end() {
+            self.desk.node.limits.give_up(&permit);
+        }
     }
 
     /// Ends at once: nothing of what is unsent may linger in the kernel for minutes.

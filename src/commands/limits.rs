@@ -85,7 +85,8 @@ fn shown(answer: &Value) -> String {
         text("counted_as"),
         standing(answer["standing"].as_str().unwrap_or_default())
     );
-    let most = match answer["connections_max"].as_u64() {
+    let is_counted = matches!(text("standing").as_str(), "usual" | "blocked");
+    let most = match answer["connections_max"].as_u64().filter(|_| is_counted) {
         Some(0) | None => "no limit".to_owned(),
         Some(most) => format!("of {most}"),
     };

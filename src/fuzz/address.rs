@@ -7,7 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::Input;
-use crate::client_address::{Hearsay, TrustedProxies};
+use crate::client_address::{Client, Hearsay, TrustedProxies};
 
 /// Who asks, in the networks of documentation.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
@@ -46,9 +46,9 @@ pub fn run(bytes: &[u8]) {
         x_forwarded_for: plain.into_iter().map(<[u8]>::to_vec).collect(),
         forwarded: forwarded.into_iter().map(|line| line[1..].to_vec()).collect(),
     };
-    assert_eq!(found(STRANGER, &lies), STRANGER, "nobody vouches for what it says");
+    assert_eq!(found(STRANGER, &lies), Client::At(STRANGER), "nobody vouches for what it says");
     for peer in PROXIES {
-        let found = found(peer, &lies);
+        let found = found(peer, &lies).ip();
         assert!(found == peer || mentioned(&lies).contains(&found), "{found} came from nowhere");
         assert_eq!(found, found.to_canonical());
     }
@@ -81,10 +81,11 @@ fn behind_proxies(options: u8, lies: &Lines) {
     // is taken for.
     let hides = !writes_plain && !lies.x_forwarded_for.is_empty()
         || !writes_forwarded && !lies.forwarded.is_empty();
-    assert!(found == CLIENT || (hides && found == from), "{found} instead of {CLIENT}");
+    let is_hidden = matches!(found, Client::Behind { proxy, .. } if proxy == from);
+    assert!(found == Client::At(CLIENT) || (hides && is_hidden), "{found:?} instead of {CLIENT}");
 }
 
-fn found(peer: IpAddr, lines: &Lines) -> IpAddr {
+fn found(peer: IpAddr, lines: &Lines) -> Client {
     let hearsay = Hearsay {
         x_forwarded_for: lines.x_forwarded_for.iter().map(Vec::as_slice).collect(),
         forwarded: lines.forwarded.iter().map(Vec::as_slice).collect(),

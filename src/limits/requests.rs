@@ -99,9 +99,9 @@ async fn decide(
                     reset: Duration::from_nanos(taken.full_in_ns),
                 });
             }
-            wait_for(node, &permit)
-                .await
-                .map_err(|wait| refused_at(Height::Address, rules, wait))?;
+            let waited = wait_for(node, &permit).await;
+            limits.conclude(&permit, Kind::Requests, waited.is_ok());
+            waited.map_err(|wait| refused_at(Height::Address, rules, wait))?;
         }
         Err(refused) => return Err(refused_at(refused.height, rules, refused.wait)),
     }
@@ -181,17 +181,36 @@ fn refused_at(height: Height, rules: &Rules, wait: Duration) -> Over {
     }
 }
 
-/// Waits until what was promised is there.
+/// Somebody who waits for what was promised, and gives it up if it leaves before.
+struct Waiting<'a> {
+    node: &'a Node,
+    permit: &'a Permit,
+    is_over: bool,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.node.limits.give_up(self.permit);
+        }
+    }
+}
+
+/// Waits until what was promised is there, or gives it up.
 ///
 /// # Errors
 /// If it does not come in time: other nodes have it.
 pub async fn wait_for(node: &Node, permit: &Permit) -> Result<(), Duration> {
     let (clock, began_ns) = (node.clock, node.clock.now_ns());
     let longest_ns = Patience::Answer.longest().as_nanos() as u64;
+    let mut waiting = Waiting { node, permit, is_over: false };
     loop {
         let now_ns = clock.now_ns();
         match node.limits.due(permit, now_ns) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                waiting.is_over = true;
+                return Ok(());
+            }
             Err(_) if now_ns - began_ns > longest_ns => return Err(TICK),
             Err(at_ns) => {
                 tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns))).await;

@@ -145,8 +145,9 @@ impl Route {
     pub fn name(&self) -> String {
         let method = if self.method.is_empty() { "*" } else { &self.method };
         let by = if self.by.is_empty() { "ip" } else { &self.by };
-        let header =
-            if self.header.is_empty() { String::new() } else { format!(" {}", self.header) };
+        // Names of headers are the same however they are spelled.
+        let header = self.header.to_ascii_lowercase();
+        let header = if header.is_empty() { header } else { format!(" {header}") };
         format!("{method} {} by {by}{header}", self.path)
     }
 }
@@ -202,8 +203,10 @@ impl Rule {
 
     /// Whether it is about such a request.
     pub fn is_about(&self, asked: &Asked<'_>) -> bool {
-        self.method.as_ref().is_none_or(|method| method == asked.method)
-            && self.path.matches(asked.path)
+        // What answers GET answers HEAD, too, and takes as much work for it.
+        let asked_for = if asked.method == Method::HEAD { &Method::GET } else { asked.method };
+        let is_same = |method: &Method| method == asked.method || method == asked_for;
+        self.method.as_ref().is_none_or(is_same) && self.path.matches(asked.path)
     }
 
     /// Whose bucket counts, if any.

@@ -10,7 +10,7 @@ use actors::player::{Address, Who};
 use log::warn;
 
 use super::rules::Rules;
-use crate::client_address::{Hearsay, TrustedProxies};
+use crate::client_address::{Client, Hearsay, TrustedProxies};
 
 /// Somebody who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +62,31 @@ impl Visitor {
             x_forwarded_for: lines(header::X_FORWARDED_FOR),
             forwarded: lines(header::FORWARDED),
         };
-        let ip = trusted.client(peer, &hearsay);
+        let (ip, said) = match trusted.client(peer, &hearsay) {
+            Client::At(ip) => (ip, None),
+            Client::Behind { proxy, said } => (proxy, Some(said)),
+        };
+        let mut visitor = Self::at(ip, trusted, rules);
+        if let Some(said) = said {
+            // A header of its own must not free anybody of the limits of its address, or of being blocked.
+            let is_blocked = said.into_iter().any(|ip| rules.blocks(ip) && !rules.allows(ip));
+            visitor.standing = if is_blocked { Standing::Blocked } else { Standing::Usual };
+            warn_once(&UNCLEAR, || {
+                format!(
+                    "{ip}, a trusted proxy, does not say clearly whom it asks for: what it passes on as X-Forwarded-For                      and Forwarded is no address, or not the same. Have it write one of them and remove the other.                      All who come so have the limits of one address together"
+                )
+            });
+            return visitor;
+        }
         let asks_for_another = !hearsay.x_forwarded_for.is_empty() || !hearsay.forwarded.is_empty();
         let is_unknown_proxy = asks_for_another && !trusted.trusts(peer) && is_near(peer);
-        let mut visitor = Self::at(ip, trusted, rules);
         if is_unknown_proxy && visitor.standing == Standing::Usual {
             visitor.standing = Standing::UnknownProxy;
-            warn_of(peer);
+            warn_once(&UNKNOWN, || {
+                format!(
+                    "{peer} sends X-Forwarded-For or Forwarded and is not in server.trusted_proxies: if it is a proxy                      of yours, add it there. Until then whoever comes through it has no limits by address"
+                )
+            });
         }
         visitor
     }
@@ -105,15 +123,15 @@ fn is_near(ip: IpAddr) -> bool {
     }
 }
 
-/// Says once that there is a proxy nobody has told us of.
-fn warn_of(peer: IpAddr) {
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if !WARNED.swap(true, Ordering::Relaxed) {
-        warn!(
-            "{} sends X-Forwarded-For or Forwarded and is not in server.trusted_proxies: if it is a proxy of \
-             yours, add it there. Until then whoever comes through it has no limits by address",
-            peer
-        );
+/// Whether it was said that there is a proxy nobody has told us of.
+static UNKNOWN: AtomicBool = AtomicBool::new(false);
+
+/// Whether it was said that one of ours does not say clearly whom it asks for.
+static UNCLEAR: AtomicBool = AtomicBool::new(false);
+
+fn warn_once(said: &AtomicBool, what: impl Fn() -> String) {
+    if !said.swap(true, Ordering::Relaxed) {
+        warn!("{}", what());
     }
 }
 
@@ -122,13 +140,18 @@ mod tests {
     use super::*;
     use crate::settings::Settings;
 
-    fn standing(peer: &str, forwarded_for: Option<&str>) -> (String, Standing) {
+    /// Who is trusted, allowed and blocked in these tests.
+    fn lists() -> (TrustedProxies, Rules) {
         let trusted = TrustedProxies::new(["10.1.0.0/16".parse().expect("a network")]);
         let mut settings = Settings::defaults();
         settings.limits.allow = vec!["192.0.2.0/24".into()];
         settings.limits.block =
             vec!["192.0.2.66".into(), "2001:db8:6::/48".into(), "198.51.100.0/24".into()];
-        let rules = Rules::new(&settings, &super::super::Counts::default());
+        (trusted, Rules::new(&settings, &super::super::Counts::default()))
+    }
+
+    fn standing(peer: &str, forwarded_for: Option<&str>) -> (String, Standing) {
+        let (trusted, rules) = lists();
         let mut headers = HeaderMap::new();
         if let Some(forwarded_for) = forwarded_for {
             let value = HeaderValue::from_str(forwarded_for).expect("legal");
@@ -163,6 +186,27 @@ mod tests {
             assert_eq!(found, (ip.to_owned(), wanted), "{peer} {forwarded_for:?}");
         }
     }
+
+    #[test]
+    fn who_hides_behind_a_trusted_proxy_is_not_taken_for_it() {
+        for (x_forwarded_for, forwarded, wanted) in [
+            ("203.0.113.7", "x", Standing::Usual),
+            ("203.0.113.7", "for=192.0.2.1", Standing::Usual),
+            ("198.51.100.1", "x", Standing::Blocked),
+            ("203.0.113.7", "for=198.51.100.1", Standing::Blocked),
+            ("x", "x", Standing::Usual),
+        ] {
+            let (trusted, rules) = lists();
+            let mut headers = HeaderMap::new();
+            let value = |text| HeaderValue::from_static(text);
+            headers.insert(header::X_FORWARDED_FOR, value(x_forwarded_for));
+            headers.insert(header::FORWARDED, value(forwarded));
+            let visitor = Visitor::of([10, 1, 2, 3].into(), &headers, &trusted, &rules);
+            assert_eq!(visitor.standing, wanted, "{x_forwarded_for} {forwarded}");
+            assert!(visitor.is_counted());
+        }
+    }
+
     #[test]
     fn the_lines_of_a_header_are_taken_in_their_order() {
         let rules = Rules::new(&Settings::defaults(), &super::super::Counts::default());

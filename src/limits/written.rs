@@ -36,12 +36,16 @@ impl Written {
         let wrong = |why: &str| format!("{why}: {WANTED}");
         let (pace, inner) = match text.split_once(" burst ") {
             Some((pace, inner)) => {
-                (pace.trim(), Some(whole(inner).ok_or_else(|| wrong("has no burst from 1 on"))?))
+                let inner = whole(inner.trim()).ok_or_else(|| wrong("has no burst from 1 on"))?;
+                (pace.trim(), Some(inner))
             }
             None => (text.trim(), None),
         };
         if pace.eq_ignore_ascii_case("off") {
-            return Ok(Self::OFF);
+            return match inner.or(burst) {
+                Some(_) => Err("has a burst and no rate".to_owned()),
+                None => Ok(Self::OFF),
+            };
         }
         let Some((count, unit)) = pace.rsplit_once('-') else { return Err(wrong("is no rate")) };
         let period_s = match unit {
@@ -51,9 +55,9 @@ impl Written {
             "D" | "d" => 86_400,
             _ => return Err(wrong("has no unit that is known")),
         };
-        let count = match count.replace('_', "").parse::<u32>() {
-            Ok(0) => return Err("would refuse everybody: write \"off\" for no limit".to_owned()),
-            Ok(count) if count <= COUNT_MAX => count,
+        let count = match whole(count) {
+            Some(0) => return Err("would refuse everybody: write \"off\" for no limit".to_owned()),
+            Some(count) if count <= COUNT_MAX => count,
             _ => {
                 return Err(wrong(&format!("has no number from 1 to {COUNT_MAX} before its unit")));
             }
@@ -94,8 +98,11 @@ impl Written {
 /// Most that may be written: more is no limit.
 const COUNT_MAX: u32 = 1_000_000_000;
 
+/// A number, with `_` between digits or without.
 fn whole(text: &str) -> Option<u32> {
-    text.trim().replace('_', "").parse().ok()
+    let is_clean =
+        text.split('_').all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()));
+    if is_clean { text.replace('_', "").parse().ok() } else { None }
 }
 
 #[cfg(test)]
@@ -161,6 +168,11 @@ mod tests {
             ("-5-S", "no number"),
             ("1.5-S", "no number"),
             ("10000000000-S", "no number"),
+            ("+10-S", "no number"),
+            ("_1_0_-S", "no number"),
+            ("1__0-S", "no number"),
+            ("off burst 5", "no rate"),
+            ("10-S burst 1_", "no burst"),
             ("10-S burst", "no unit"),
             ("10-S burst 0", "no burst"),
             ("10-S burst x", "no burst"),
@@ -172,6 +184,7 @@ mod tests {
             assert!(why.contains(told), "{text}: {why}");
         }
         assert!(Written::parse("10-S burst 3", Some(4)).is_err());
+        assert!(Written::parse("off", Some(4)).is_err());
         assert_eq!(read("off"), Written::OFF);
         assert!(read("OFF").rate.is_unlimited());
     }

@@ -51,6 +51,8 @@ pub enum Form {
     Origins,
     /// A list of addresses and networks as in `10.0.0.0/8`.
     Networks,
+    /// The same, and not the network of everybody.
+    Proxies,
     /// An `http(s)://` URL, or empty.
     Link,
     /// A `ws(s)://` URL, an absolute path, or empty.
@@ -80,6 +82,7 @@ impl Form {
             self,
             Self::Origins
                 | Self::Networks
+                | Self::Proxies
                 | Self::Hosts
                 | Self::RedisNodes
                 | Self::Remap
@@ -143,7 +146,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("server.allow_missing_origin", "–", Live, Form::Switch),
     entry("server.max_connections", "connections", Live, Form::Whole(1, 10_000_000)),
     entry("server.max_connections_per_address", "connections", Live, Form::Whole(0, 10_000_000)),
-    entry("server.trusted_proxies", "–", Live, Form::Networks),
+    entry("server.trusted_proxies", "–", Live, Form::Proxies),
     entry("server.base_path", "–", Restart, Form::Path),
     entry("server.keep_alive_s", "s", Restart, Form::Whole(1, DAY_S)),
     entry("server.drain_delay_s", "s", Live, Form::Whole(0, DAY_S)),
@@ -200,7 +203,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("limits.text", "–", Live, Form::Text),
     entry("limits.headers", "–", Live, Form::Switch),
     entry("limits.shadow", "–", Live, Form::Switch),
-    entry("limits.prefix", "–", Restart, Form::Text),
+    entry("limits.prefix", "–", Restart, Form::Name),
     entry("broadcaster.interval_ms", "ms", Restart, Form::Whole(0, 60_000)),
     entry("broadcaster.mailbox", "messages", Restart, Form::Whole(1, MANY)),
     entry("broadcaster.batch_updates", "updates", Restart, Form::Whole(1, MANY)),
@@ -363,6 +366,7 @@ impl Entry {
             Form::RedisNodes => redis::judge_node(item),
             Form::Remap => redis::judge_remap(item),
             Form::Networks => validate::network(item).map(|_| ()),
+            Form::Proxies => validate::proxies(item),
             Form::Hosts => validate::host(item),
             Form::Paths => rules::judge_path(item),
             _ => validate::origin(item),

@@ -195,9 +195,8 @@ pub fn network(text: &str) -> Result<IpNet, String> {
     let most = if address.is_ipv4() { 32 } else { 128 };
     let bits = match prefix.map(str::parse::<u8>) {
         None => most,
-        Some(Ok(bits)) if (1..=most).contains(&bits) => bits,
-        Some(Ok(0)) => return wrong("trusts everybody, who could then choose their address"),
-        Some(_) => return wrong(&format!("has no prefix length from 1 to {most} after its /")),
+        Some(Ok(bits)) if bits <= most => bits,
+        Some(_) => return wrong(&format!("has no prefix length from 0 to {most} after its /")),
     };
     let network = IpNet::new(address, bits).expect("the length was checked");
     if network != network.trunc() {
@@ -207,6 +206,14 @@ pub fn network(text: &str) -> Result<IpNet, String> {
         return wrong(&why);
     }
     Ok(network)
+}
+
+/// Proxies whose word is taken: a [`network`], but not that of everybody.
+pub fn proxies(text: &str) -> Result<(), String> {
+    match network(text)?.prefix_len() {
+        0 => Err(format!("{text:?} trusts everybody, who could then choose their address")),
+        _ => Ok(()),
+    }
 }
 
 /// A link on the page: empty, or an `http(s)://` URL.

@@ -18,7 +18,9 @@ test('an answer says which it was, and for how long', () => {
 
 test('a question that is over the limit of requests itself says the same of the handshake', () => {
   const problem = { type: 'about:quota', status: 429, 'violated-policies': ['address'] };
-  assert.deepEqual(readAnswer(429, '3', problem), { reason: 'rate', retryInMs: 3_000 });
+  for (const status of [429, 503, 403]) {
+    assert.deepEqual(readAnswer(status, '3', problem), { reason: 'rate', retryInMs: 3_000 });
+  }
   assert.equal(readAnswer(503, '3', problem), undefined);
 });
 

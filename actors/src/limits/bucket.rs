@@ -67,6 +67,12 @@ pub(super) fn taken(
     }
 }
 
+/// When a bucket is full of which nothing was known as the clock began. It had a single token then: a restart gives
+/// nobody another burst, and the first who comes need not wait for an hour where there is one an hour.
+pub(super) fn at_start(rate: Rate) -> u64 {
+    rate.burst_ns().saturating_sub(rate.ns_of(1))
+}
+
 /// Tokens of one kind: of a connection, or shared by all who hold it. Full at first.
 #[derive(Debug, Default)]
 pub struct TokenBucket {
@@ -74,9 +80,13 @@ pub struct TokenBucket {
 }
 
 impl TokenBucket {
-    /// One that was emptied when the clock began, if `rate` is what it is asked at.
-    pub fn empty_at_start(rate: Rate) -> Self {
-        Self { full_at_ns: rate.burst_ns().into() }
+    /// Unless it has been used, it begins as a bucket of which nothing is known: see [`at_start`].
+    pub(super) fn begin(&self, rate: Rate) {
+        if self.full_at_ns.load(Ordering::Relaxed) == 0 {
+            let (begun, relaxed) = (at_start(rate), Ordering::Relaxed);
+            // In vain if somebody else did it meanwhile.
+            let _ = self.full_at_ns.compare_exchange(0, begun, relaxed, relaxed);
+        }
     }
 
     /// Takes `tokens` at `now_ns`, or says how long until they can be. Of several who ask at once each gets its own.
@@ -169,9 +179,12 @@ mod tests {
         let bucket = TokenBucket::default();
         let passed = (0..10_000).filter(|ms| passes(&bucket, rate, ms * S / 1000)).count();
         assert_eq!(passed, 20 + 99, "the burst, then ten a second for ten seconds");
-        let late = TokenBucket::empty_at_start(rate);
-        let passed = (0..10_000).filter(|ms| passes(&late, rate, ms * S / 1000)).count();
-        assert_eq!(passed, 99, "without the burst");
+        let late = TokenBucket::default();
+        let passes_late = |ms: &u64| {
+            late.begin(rate);
+            passes(&late, rate, ms * S / 1000)
+        };
+        assert_eq!((0..10_000).filter(passes_late).count(), 1 + 99, "without the burst");
     }
 
     /// A rate may change while a connection lasts. What it owed at the old one, which may be hours, would lock it out.

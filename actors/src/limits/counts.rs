@@ -43,6 +43,11 @@ impl RuleCounts {
         };
     }
 
+    /// Counts one that passed after a wait: of its bucket nothing was left.
+    pub fn waited(&self) {
+        self.near.inc();
+    }
+
     /// Counts one that was refused, or would be.
     pub fn refused(&self, is_shadow: bool) {
         if is_shadow {

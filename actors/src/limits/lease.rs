@@ -16,10 +16,11 @@
 //! back it debits them where they would have been taken. A node that has just started holds nothing of its own either.
 //!
 //! Who has to wait has a *ticket*: tokens are numbered by key, and a ticket is due when so many have been granted. So
-//! those who wait take turns.
+//! those who wait take turns. Who gives its place up is skipped when the line comes to it: nobody behind it waits for
+//! tokens that nobody will use.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     hash::{BuildHasher as _, RandomState},
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -38,7 +39,7 @@ const TICK_NS: u64 = TICK.as_nanos() as u64;
 /// Locks.
 const SHARDS: usize = 64;
 
-/// Keys that are not full, at most: 2^17 of about 120 bytes are 16 MiB. Beyond them those of a class share one.
+/// Keys that are not full, at most: 2^17 of about 160 bytes are 20 MiB. Beyond them those of a class share one.
 pub const KEYS_MAX: usize = 1 << 17;
 
 /// Whose lease those without one share.
@@ -66,6 +67,8 @@ pub struct Ticket {
     key: Key,
     /// Due when so many tokens have been granted.
     end: u64,
+    /// Of those, its own.
+    tokens: u32,
 }
 
 /// What came of asking.
@@ -73,7 +76,7 @@ pub struct Ticket {
 pub enum Outcome {
     /// The tokens are there.
     Now(Taken),
-    /// They are promised; [`Leases::due`] tells when they are there.
+    /// They are promised; [`Leases::is_due`] tells when they are there.
     Later(Ticket, Taken),
 }
 
@@ -107,8 +110,12 @@ struct Lease {
     rate: Rate,
     /// Tokens ever taken or promised here.
     taken: u64,
-    /// Tokens ever had here.
+    /// Tokens ever had here, and those that were skipped.
     granted: u64,
+    /// Places that were given up, by the end of their tickets, and their tokens: skipped when all before them are served.
+    given_up: BTreeMap<u64, u32>,
+    /// Tokens of all of these.
+    given_up_tokens: u64,
     /// [`taken`](Self::taken) at the last tick.
     taken_before: u64,
     /// The pool has nothing before this time.
@@ -124,8 +131,49 @@ struct Lease {
 }
 
 impl Lease {
+    /// Tokens that somebody waits for.
     fn waiting(&self) -> u64 {
-        self.taken.saturating_sub(self.granted)
+        self.taken.saturating_sub(self.granted).saturating_sub(self.given_up_tokens)
+    }
+
+    /// Tokens have come.
+    fn grant(&mut self, tokens: u64) {
+        self.granted += tokens;
+        self.skip();
+    }
+
+    /// Passes what those at the head of the line do not want any more on to those behind them.
+    fn skip(&mut self) {
+        while let Some(place) = self.given_up.first_entry()
+            && place.key() - u64::from(*place.get()) <= self.granted
+        {
+            let tokens = u64::from(place.remove());
+            self.granted += tokens;
+            self.given_up_tokens -= tokens;
+        }
+    }
+
+    /// Somebody does not want its tokens any more, whether they have come or not.
+    fn give_up(&mut self, end: u64, tokens: u32) {
+        let has_come = end <= self.granted;
+        match (has_come, self.taken > self.granted) {
+            (true, true) => self.grant(tokens.into()),
+            (true, false) => self.taken = self.taken.saturating_sub(tokens.into()),
+            (false, _) => {
+                self.given_up.insert(end, tokens);
+                self.given_up_tokens += u64::from(tokens);
+                self.skip();
+            }
+        }
+        // Those at the end of the line have nobody behind them.
+        while let Some(place) = self.given_up.last_entry()
+            && *place.key() == self.taken
+        {
+            let tokens = u64::from(place.remove());
+            self.taken -= tokens;
+            self.given_up_tokens -= tokens;
+        }
+        self.taken_before = self.taken_before.min(self.taken);
     }
 
     fn holds(&self) -> u64 {
@@ -133,7 +181,8 @@ impl Lease {
     }
 
     fn told(&self, wait_ns: u64, nodes: u32, now_ns: u64) -> Taken {
-        let lacking = u64::from(own_part(self.rate, nodes)).saturating_sub(self.holds());
+        let own = u64::from(own_part(self.rate, nodes));
+        let lacking = (own + self.waiting()).saturating_sub(self.holds());
         let full_in_ns = self.full_at_ns.saturating_sub(now_ns);
         Taken { wait_ns, full_in_ns: full_in_ns.saturating_add(self.rate.ns_of(lacking)) }
     }
@@ -147,7 +196,7 @@ impl Lease {
         // What found no room has gone for good.
         self.grown_at_ns =
             if kept < grown { now_ns } else { self.grown_at_ns + share.ns_of(grown) };
-        self.granted += kept;
+        self.grant(kept);
         self.alone += kept;
     }
 
@@ -264,6 +313,8 @@ impl Leases {
             rate,
             taken: 0,
             granted: own.into(),
+            given_up: BTreeMap::new(),
+            given_up_tokens: 0,
             taken_before: 0,
             dry_until_ns: 0,
             full_at_ns: 0,
@@ -294,12 +345,21 @@ impl Leases {
             }
             let share = if self.is_alone() { rate.shared_by(nodes) } else { rate };
             let is_known = self.is_alone() || now_ns < lease.dry_until_ns;
-            let wait_ns = if is_known { share.ns_of(end - lease.granted) } else { TICK_NS };
+            let lacking = (end - lease.granted).saturating_sub(lease.given_up_tokens);
+            let wait_ns = if is_known {
+                share.ns_of(lacking)
+            } else {
+                // The pool has no more than it would have if nobody else drew from it.
+                let lacks_ns = lease.full_at_ns.saturating_sub(now_ns);
+                let has_ns = rate.ns_of(pool_burst(rate, nodes).into()).saturating_sub(lacks_ns);
+                TICK_NS.saturating_add(rate.ns_of(lacking).saturating_sub(has_ns))
+            };
             if u128::from(wait_ns) > patience.as_nanos() {
                 return Err(Duration::from_nanos(wait_ns));
             }
             lease.taken = end;
-            Ok(Outcome::Later(Ticket { key, end }, lease.told(wait_ns, nodes, now_ns)))
+            let ticket = Ticket { key, end, tokens };
+            Ok(Outcome::Later(ticket, lease.told(wait_ns, nodes, now_ns)))
         })
     }
 
@@ -318,10 +378,17 @@ impl Leases {
     /// Gives tokens back that were taken and will not be used, unless somebody waits behind them.
     pub fn give_back(&self, key: Key, tokens: u32) {
         if let Some(lease) = self.shard(key).get_mut(&key)
-            && lease.waiting() == 0
+            && lease.taken <= lease.granted
         {
             lease.taken = lease.taken.saturating_sub(tokens.into());
             lease.taken_before = lease.taken_before.min(lease.taken);
+        }
+    }
+
+    /// Gives up a place in the line, or the tokens that have come for it.
+    pub fn give_up(&self, ticket: Ticket) {
+        if let Some(lease) = self.shard(ticket.key).get_mut(&ticket.key) {
+            lease.give_up(ticket.end, ticket.tokens);
         }
     }
 
@@ -370,7 +437,7 @@ impl Leases {
         let mut shard = self.shard(key);
         let Some(lease) = shard.get_mut(&key) else { return };
         let Some(ask) = lease.asked.take() else { return };
-        lease.granted += u64::from(answer.granted);
+        lease.grant(answer.granted.into());
         lease.full_at_ns = now_ns.saturating_add(answer.full_in_ns);
         let is_dry = answer.granted < ask.want;
         // Until then the pool grows a tick's worth, or a single token.

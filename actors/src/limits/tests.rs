@@ -66,6 +66,29 @@ fn decisions_are_counted_by_rule_and_height() {
 }
 
 #[test]
+fn what_has_to_come_from_other_nodes_is_counted_when_it_has() {
+    let leases = Arc::new(Leases::default());
+    leases.reached(1);
+    let limits = Limits::new(Some(leases.clone()));
+    let ask = || limits.take(from(1, None), Kind::Checks, 1, &rates(), LATER, Patience::Answer);
+    let counted = || ["allowed", "near", "refused"].map(|of| decided(&limits, "address", of));
+    // A quarter of six is this node's own.
+    assert_eq!(ask().map(|permit| limits.due(&permit, LATER)), Ok(Ok(())));
+    let before = counted();
+    let [first, second] = [ask(), ask()].map(|asked| asked.expect("it may come in time"));
+    assert!(limits.due(&first, LATER).is_err());
+    assert_eq!(counted(), before);
+    limits.give_up(&first);
+    limits.conclude(&first, Kind::Checks, false);
+    for ask in leases.tick(LATER) {
+        leases.answered(ask.key, lease::Answer { granted: 1, full_in_ns: S }, LATER);
+    }
+    assert_eq!(limits.due(&second, LATER), Ok(()), "nobody else waits for that");
+    limits.conclude(&second, Kind::Checks, true);
+    assert_eq!(counted(), [before[0], before[1] + 1, before[2] + 1]);
+}
+
+#[test]
 fn a_limit_that_is_tried_refuses_nothing_and_counts_what_it_would() {
     let (limits, rates) = (Limits::default(), rates().shadow(true));
     for _ in 0..20 {

@@ -309,11 +309,15 @@ impl Conversation {
         self.answers.outstanding()
     }
 
-    /// The connection ends: nothing is held, asked again or waited for any more.
-    pub fn end(&mut self) {
-        self.held = None;
+    /// The connection ends: nothing is held, asked again or waited for any more. The turn that it has waited for, if
+    /// there is one, is for somebody else.
+    pub fn end(&mut self) -> Option<Permit> {
         self.again = VecDeque::new();
         self.answers.forget();
+        match self.held.take().map(|held| *held) {
+            Some(Held::Turn { permit, .. }) => Some(permit),
+            _ => None,
+        }
     }
 }
 

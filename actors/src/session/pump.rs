@@ -282,6 +282,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.leave_the_line();
         let view = self.downlink.view();
         let ranges = view.as_ref().map_or(&[][..], |view| view.ranges());
         // A batch that is on its way to it finds nobody.

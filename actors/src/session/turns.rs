@@ -7,11 +7,15 @@ use super::{
     conversation::{Conversation, Moment, Turns},
 };
 use crate::{
-    limits::{Kind, Patience, Permit, bucket::PROMISE_MAX},
+    limits::{Kind, Patience, Permit, Rates, bucket::PROMISE_MAX},
     link::SessionLink,
     protocol::{ClientMessage, range_frame_bytes},
     worker::desk::Desk,
 };
+
+/// Of a connection's own rate of frames and bytes, a tenth is not counted for its address: whoever does no more than
+/// people do is not read more slowly for what its neighbours send, however many they are.
+const QUIET_PART: u32 = 10;
 
 /// What others of a session's address and user leave it.
 struct Shared<'a> {
@@ -60,22 +64,34 @@ impl Session {
     pub(super) fn count(&mut self, kind: Kind, tokens: u32) {
         let (live, now_ns) = (self.live(), self.now_ns());
         let player = self.link.player();
-        let (bucket, rate) = match kind {
-            Kind::ControlFrames => (&player.buckets.control_frames, live.control_frames),
-            _ => (&player.buckets.bytes_in, live.bytes_in),
+        let buckets = &player.buckets;
+        let (bucket, quiet, rate) = match kind {
+            Kind::ControlFrames => {
+                (&buckets.control_frames, &buckets.quiet_control_frames, live.control_frames)
+            }
+            _ => (&buckets.bytes_in, &buckets.quiet_bytes_in, live.bytes_in),
         };
         // They have come: there is nothing to refuse. Who is far over is not read for as long as any wait lasts.
         let own = bucket.reserve(rate, tokens, now_ns);
         let own = own.map_or(PROMISE_MAX, |taken| Duration::from_nanos(taken.wait_ns));
-        let shared = &self.desk.node.limits;
-        let others = shared.take(player.who(), kind, tokens, &live.shared, now_ns, Patience::Turn);
-        let others = match others {
-            Ok(permit) => Duration::from_nanos(permit.due_ns().saturating_sub(now_ns)),
-            Err(refused) => refused.wait.min(PROMISE_MAX),
+        let quiet_rate = rate.shared_by(QUIET_PART).with_burst(rate.burst() / QUIET_PART);
+        let others = match quiet.take(quiet_rate, tokens, now_ns) {
+            Ok(_) => Duration::ZERO,
+            Err(_) => self.wait_for_others(kind, tokens, &live.shared),
         };
         let wait = own.max(others);
         if wait > Duration::ZERO && self.downlink.is_open() {
             self.decide(|conversation, moment| conversation.slow(wait, moment));
+        }
+    }
+
+    /// Counts it for its address and user, too; how long that takes, at most [`PROMISE_MAX`].
+    fn wait_for_others(&self, kind: Kind, tokens: u32, rates: &Rates) -> Duration {
+        let (limits, now_ns) = (&self.desk.node.limits, self.now_ns());
+        let who = self.link.player().who();
+        match limits.take(who, kind, tokens, rates, now_ns, Patience::Turn) {
+            Ok(permit) => Duration::from_nanos(permit.due_ns().saturating_sub(now_ns)),
+            Err(refused) => refused.wait.min(PROMISE_MAX),
         }
     }
 }

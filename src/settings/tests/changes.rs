@@ -78,7 +78,7 @@ fn another(entry: &Entry, default: &ValueKind) -> String {
         (Form::Address | Form::RedisNodes, _) => "127.0.0.1:7".into(),
         (Form::Path | Form::Socket, _) => "/elsewhere".into(),
         (Form::Origins | Form::Link, _) => "https://a.example".into(),
-        (Form::Networks, _) => "10.0.0.0/8".into(),
+        (Form::Networks | Form::Proxies, _) => "10.0.0.0/8".into(),
         (Form::Remap, _) => "a:1|b:1".into(),
         (Form::Between(least, _), ValueKind::I64(number)) => {
             (if number > &least { number - 1 } else { least + 1 }).to_string()

@@ -302,8 +302,8 @@ fn only_addresses_and_whole_networks_can_be_trusted() {
         ("10.0.0", "does not begin with an IP address"),
         ("10.0.0.0:80", "does not begin with an IP address"),
         ("[::1]", "does not begin with an IP address"),
-        ("10.0.0.0/33", "no prefix length from 1 to 32"),
-        ("fd00::/129", "no prefix length from 1 to 128"),
+        ("10.0.0.0/33", "no prefix length from 0 to 32"),
+        ("fd00::/129", "no prefix length from 0 to 128"),
         ("10.0.0.0/", "no prefix length"),
         ("10.0.0.0/-8", "no prefix length"),
         ("10.0.0.0/255.0.0.0", "no prefix length"),
@@ -318,6 +318,9 @@ fn only_addresses_and_whole_networks_can_be_trusted() {
         let start = format!("environment {name}: server.trusted_proxies: \"{bad}\" ");
         assert!(said.starts_with(&start) && said.contains(why), "{said}");
     }
+    // Whoever lets in only those of a list blocks everybody.
+    let blocked = environment(&[("BILLION__LIMITS__BLOCK", "0.0.0.0/0,::/0")]).settings();
+    assert_eq!(blocked.limits.block, ["0.0.0.0/0", "::/0"]);
     let said = file("[server]\ntrusted_proxies = [\"a\", \"b\"]").problem();
     assert!(said.starts_with("settings.toml:2: ") && said.contains("\"b\""), "all: {said}");
 }

@@ -121,7 +121,7 @@ fn a_stranger_is_who_it_is_whatever_it_says() {
 fn no_list_and_no_limit_is_escaped_by_what_a_stranger_says() {
     let name = "security::forwarding::no_list_and_no_limit_is_escaped_by_what_a_stranger_says";
     in_a_network_of_its_own(name, || {
-        // A bucket is empty when the server starts: nobody has a token within the hour.
+        // Nobody has more than one token within the hour.
         let server = Setup::new(1000, 1)
             .with("SERVER__ADDRESS", SERVER)
             .without("LIMITS__ADDRESS")
@@ -129,6 +129,7 @@ fn no_list_and_no_limit_is_escaped_by_what_a_stranger_says() {
             .with("LIMITS__ALLOW", FRIEND)
             .with("LIMITS__BLOCK", BLOCKED)
             .start();
+        assert_eq!(get(STRANGER, &server, ""), 200);
         for lies in LIES.iter().chain(&[""]) {
             assert_eq!(get(STRANGER, &server, lies), 429, "{lies:?}");
             assert_eq!(get(BLOCKED, &server, lies), 403, "{lies:?}");
@@ -147,7 +148,8 @@ fn no_list_and_no_limit_is_escaped_by_what_a_stranger_says() {
 fn behind_a_trusted_proxy_only_what_that_has_added_counts() {
     let name = "security::forwarding::behind_a_trusted_proxy_only_what_that_has_added_counts";
     in_a_network_of_its_own(name, || {
-        let server = one_each().with("SERVER__TRUSTED_PROXIES", PROXY).start();
+        let setup = one_each().with("LIMITS__BLOCK", BLOCKED);
+        let server = setup.with("SERVER__TRUSTED_PROXIES", PROXY).start();
         let through =
             |said: &str| knock(PROXY, &server, &format!("X-Forwarded-For: {said}{STRANGER}\r\n"));
         let (let_in, _held) = through("");
@@ -158,5 +160,16 @@ fn behind_a_trusted_proxy_only_what_that_has_added_counts() {
             assert_eq!(through(said).0, 429, "{said:?}");
         }
         assert_eq!(knock(PROXY, &server, &format!("X-Forwarded-For: {NEIGHBOUR}\r\n")).0, 101);
+        // A header that the proxy passes on and does not write: all who send one have one place together, and no
+        // place is had by whoever is blocked.
+        let hidden = |from: Ipv4Addr, lie: &str| {
+            knock(PROXY, &server, &format!("X-Forwarded-For: {from}\r\nForwarded: {lie}\r\n"))
+        };
+        let (let_in, _held) = hidden(STRANGER, "x");
+        assert_eq!(let_in, 101);
+        for lie in ["x", "for=192.0.2.1", "for=203.0.113.2", ""] {
+            assert_eq!(hidden(STRANGER, lie).0, 429, "{lie:?}");
+            assert_eq!(hidden(BLOCKED, lie).0, 403, "{lie:?}");
+        }
     });
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::Patience;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1000 * MS;
@@ -125,12 +126,8 @@ fn a_burst_passes_on_one_node_and_then_the_rate() {
 fn those_who_wait_take_turns() {
     let mut scene = Scene::new(1, Rate::new(100.0, 4));
     scene.passed(0);
-    let tickets: Vec<_> = (0..20)
-        .map(|_| match scene.take(0, 1, Duration::from_secs(5)) {
-            Ok(Outcome::Later(ticket, _)) => ticket,
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let tickets: Vec<_> =
+        (0..20).map(|_| waits(scene.take(0, 1, Duration::from_secs(5)))).collect();
     let mut served = 0;
     for _ in 0..400 {
         scene.pass(1);
@@ -139,6 +136,73 @@ fn those_who_wait_take_turns() {
         served = due;
     }
     assert_eq!(served, 20);
+}
+
+fn waits(outcome: Result<Outcome, Duration>) -> Ticket {
+    match outcome {
+        Ok(Outcome::Later(ticket, _)) => ticket,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn places_that_are_given_up_are_skipped() {
+    let mut scene = Scene::new(1, Rate::new(100.0, 4));
+    scene.passed(0);
+    let [a, b, c, d, e] =
+        [1, 2, 1, 3, 1].map(|tokens| waits(scene.take(0, tokens, Duration::from_secs(5))));
+    let node = &scene.nodes[0];
+    [b, d, e].into_iter().for_each(|ticket| node.give_up(ticket));
+    let come = |tokens| node.shard(ALICE).get_mut(&ALICE).expect("it is in use").grant(tokens);
+    come(1);
+    assert!(node.is_due(a) && !node.is_due(c), "one token has come");
+    come(1);
+    assert!(node.is_due(c), "not the fourth, but the second of those who wait");
+    // What has come and is not wanted is had by whoever comes next.
+    node.give_up(c);
+    assert!(is_now(&scene.take(0, 1, Duration::ZERO)));
+    assert!(scene.take(0, 1, Duration::ZERO).is_err());
+    scene.pass(1000);
+    assert_eq!(scene.nodes[0].keys(), 0, "and nothing of it is left");
+}
+
+/// Each asks once and goes away if it is not answered in time, as HTTP does.
+#[test]
+fn a_flood_is_over_when_nobody_asks_any_more() {
+    let patience = Patience::Answer.longest();
+    let mut scene = Scene::new(2, Rate::new(50.0, 100));
+    let (mut waiting, mut passed) = (std::collections::VecDeque::new(), 0);
+    for _ in 0..5000 {
+        match scene.take(0, 1, patience) {
+            Ok(Outcome::Now(_)) => passed += 1,
+            Ok(Outcome::Later(ticket, _)) => {
+                waiting.push_back((scene.now + patience.as_nanos() as u64, ticket));
+            }
+            Err(_) => {}
+        }
+        scene.pass(1);
+        waiting.retain(|(_, ticket)| {
+            let is_due = scene.nodes[0].is_due(*ticket);
+            passed += usize::from(is_due);
+            !is_due
+        });
+        while waiting.front().is_some_and(|(until, _)| *until <= scene.now) {
+            let (_, ticket) = waiting.pop_front().expect("it was there");
+            scene.nodes[0].give_up(ticket);
+        }
+    }
+    assert!(passed <= 100 + 250 + 1, "{passed}");
+    assert!(passed >= 300, "what there was did not go to those who had left: {passed}");
+    waiting.drain(..).for_each(|(_, ticket)| scene.nodes[0].give_up(ticket));
+    scene.pass(100);
+    for at in [0, 1] {
+        let asked = scene.take(at, 1, patience);
+        scene.pass(150);
+        let has_come = |ticket: &Ticket| scene.nodes[at].is_due(*ticket);
+        let is_in = matches!(&asked, Ok(Outcome::Now(_)))
+            || matches!(&asked, Ok(Outcome::Later(ticket, _)) if has_come(ticket));
+        assert!(is_in, "{asked:?} at {at}");
+    }
 }
 
 #[test]
@@ -203,6 +267,7 @@ fn keys_are_bounded_and_those_beyond_share_one() {
 enum Happening {
     Ask { node: usize, tokens: u32, patient: bool },
     Pass(u64),
+    GiveUp(usize),
     Restart(usize),
     Lose(usize),
 }
@@ -212,6 +277,7 @@ fn happenings() -> impl Strategy<Value = Vec<Happening>> {
         12 => (0_usize..3, 1_u32..4, any::<bool>())
             .prop_map(|(node, tokens, patient)| Happening::Ask { node, tokens, patient }),
         6 => (1_u64..120).prop_map(Happening::Pass),
+        6 => any::<usize>().prop_map(Happening::GiveUp),
         1 => (0_usize..3).prop_map(Happening::Restart),
         1 => (0_usize..3).prop_map(Happening::Lose),
     ];
@@ -256,6 +322,11 @@ proptest! {
                         });
                     }
                 }
+                Happening::GiveUp(which) if !waiting.is_empty() => {
+                    let (node, ticket, _) = waiting.remove(which % waiting.len());
+                    scene.nodes[node].give_up(ticket);
+                }
+                Happening::GiveUp(_) => {}
                 Happening::Restart(node) => {
                     waiting.retain(|(of, _, _)| *of != node);
                     let fresh = Leases::default();
