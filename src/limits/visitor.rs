@@ -73,7 +73,9 @@ impl Visitor {
             visitor.standing = if is_blocked { Standing::Blocked } else { Standing::Usual };
             warn_once(&UNCLEAR, || {
                 format!(
-                    "{ip}, a trusted proxy, does not say clearly whom it asks for: what it passes on as X-Forwarded-For                      and Forwarded is no address, or not the same. Have it write one of them and remove the other.                      All who come so have the limits of one address together"
+                    "{ip}, a trusted proxy, does not say clearly whom it asks for: what it passes on as X-Forwarded-For \
+                     and Forwarded is no address, or not the same. Have it write one of them and remove the other. \
+                     All who come so have the limits of one address together"
                 )
             });
             return visitor;
@@ -84,7 +86,8 @@ impl Visitor {
             visitor.standing = Standing::UnknownProxy;
             warn_once(&UNKNOWN, || {
                 format!(
-                    "{peer} sends X-Forwarded-For or Forwarded and is not in server.trusted_proxies: if it is a proxy                      of yours, add it there. Until then whoever comes through it has no limits by address"
+                    "{peer} sends X-Forwarded-For or Forwarded and is not in server.trusted_proxies: if it is a proxy \
+                     of yours, add it there. Until then whoever comes through it has no limits by address"
                 )
             });
         }

@@ -11,23 +11,23 @@ use crate::process::{self, Workspace};
 /// Its version, from crates.io.
 const VERSION: &str = "27.1.0";
 
-/// Files whose tests are meant to notice nearly every change, the package that has them, and whether one that is not
-/// noticed is one too many.
+/// Files whose tests are meant to notice nearly every change, where in the package those tests are, and whether one
+/// change that is not noticed is one too many.
 const FILES: [(&str, &str, bool); 14] = [
-    ("actors/src/limits/rate.rs", "actors", true),
-    ("actors/src/limits/bucket.rs", "actors", true),
-    ("actors/src/limits/keyed.rs", "actors", true),
-    ("actors/src/limits/lease.rs", "actors", true),
-    ("actors/src/limits.rs", "actors", true),
-    ("actors/src/protocol.rs", "actors", false),
-    ("actors/src/session/frame.rs", "actors", false),
-    ("actors/src/shard/gate.rs", "actors", false),
-    ("actors/src/shard/ledger.rs", "actors", false),
-    ("src/origin.rs", "billion-checkboxes", true),
-    ("src/admission.rs", "billion-checkboxes", true),
-    ("src/client_address.rs", "billion-checkboxes", true),
-    ("src/limits/rules.rs", "billion-checkboxes", true),
-    ("src/limits/visitor.rs", "billion-checkboxes", true),
+    ("actors/src/limits/rate.rs", "limits::", true),
+    ("actors/src/limits/bucket.rs", "limits::", true),
+    ("actors/src/limits/keyed.rs", "limits::", true),
+    ("actors/src/limits/lease.rs", "limits::", true),
+    ("actors/src/limits.rs", "limits::", true),
+    ("actors/src/protocol.rs", "protocol::", false),
+    ("actors/src/session/frame.rs", "session::frame::", false),
+    ("actors/src/shard/gate.rs", "shard::", false),
+    ("actors/src/shard/ledger.rs", "shard::", false),
+    ("src/origin.rs", "origin::", true),
+    ("src/admission.rs", "admission::", true),
+    ("src/client_address.rs", "client_address::", true),
+    ("src/limits/rules.rs", "limits::", true),
+    ("src/limits/visitor.rs", "limits::", true),
 ];
 
 /// Of all mutants of a file, at least so many in a hundred have to be caught.
@@ -52,8 +52,8 @@ pub fn run(workspace: &Workspace, filter: Option<&str>) -> Result<()> {
     fs::create_dir_all(&folder).context("cannot write into the target folder")?;
     let program = install(workspace, &folder)?;
     let mut wrong = Vec::new();
-    for (file, package, is_strict) in files {
-        let figures = try_file(workspace, &program, &folder, file, package)?;
+    for (file, tests, is_strict) in files {
+        let figures = try_file(workspace, &program, &folder, file, tests)?;
         println!("{file}: {figures:?}");
         wrong.extend(figures.judge(*is_strict).err().map(|why| format!("{file}: {why}")));
     }
@@ -99,14 +99,17 @@ fn try_file(
     program: &Path,
     folder: &Path,
     file: &str,
-    package: &str,
+    tests: &str,
 ) -> Result<Figures> {
     let out = folder.join(file.replace('/', "-"));
     let mut mutants = Command::new(program);
+    let package = if file.starts_with("actors/") { "actors" } else { "billion-checkboxes" };
     mutants.args(["mutants", "--no-shuffle", "--colors", "never", "-f", file, "-p", package]);
-    mutants.args(["--timeout", &TIMEOUT_S.to_string(), "-o"]).arg(&out);
-    // The unit tests: each mutant is compiled anew, and the others take minutes.
-    mutants.arg("--cargo-test-arg=--lib").current_dir(&workspace.root);
+    mutants.args(["--profile", "mutants", "--timeout", &TIMEOUT_S.to_string(), "-o"]).arg(&out);
+    // The unit tests of the module: each mutant is compiled anew, and all the others take minutes.
+    mutants.args(["--cargo-test-arg=--lib", "--cargo-test-arg=--", "--cargo-test-arg"]).arg(tests);
+    // Each run has a copy of the sources, and all of them what does not change.
+    mutants.env("CARGO_TARGET_DIR", folder.join("build")).current_dir(&workspace.root);
     println!("$ {}", process::shown(&mutants));
     // It fails if any is missed, which is judged below.
     let status = mutants.status().context("cannot start cargo-mutants")?;

@@ -30,7 +30,8 @@ const CONNECTS: u32 = 500;
 /// How long an attack listens before it closes a connection.
 const HEARS: Duration = Duration::from_millis(20);
 
-/// Time between two checks of a player.
+/// Time between two checks of a player, on average: from half of it to half more. Players who check in step would all
+/// be told at once, and whatever else is checked would seem to slow them.
 const PACE: Duration = Duration::from_millis(100);
 
 /// How long.
@@ -154,6 +155,8 @@ fn play(to: SocketAddr, time: Duration, is_attacked: bool) -> Result<(Answers, A
 fn player(from: Ipv4Addr, to: SocketAddr, time: Duration) -> Result<Answers> {
     let mut line = Line::connect(from, to, "")?.context("a player was turned away")?;
     let (mut answers, began) = (Answers::default(), Instant::now());
+    // The golden ratio spreads evenly, whatever the number of steps; each player begins elsewhere.
+    let mut phase = f64::from(from.octets()[3]) / f64::from(PLAYERS);
     while began.elapsed() < time {
         let id = NEXT.fetch_add(1, Relaxed);
         let sent = Instant::now();
@@ -163,7 +166,8 @@ fn player(from: Ipv4Addr, to: SocketAddr, time: Duration) -> Result<Answers> {
         } else {
             answers.refused += 1;
         }
-        sleep(PACE.saturating_sub(sent.elapsed()));
+        phase = (phase + 0.618_034).fract();
+        sleep(PACE.mul_f64(0.5 + phase).saturating_sub(sent.elapsed()));
     }
     Ok(answers)
 }
