@@ -276,7 +276,8 @@ impl Session {
         }
         let Some(mut view) = self.downlink.view() else {
             self.stats().refused(Refusal::StorageUnavailable.label());
-            return self.close(Close::STORAGE);
+            // Others may have been refused by now: one Close is the answer to all of them.
+            return self.close_now(Close::STORAGE);
         };
         let mut frames = BytesMut::new();
         for (id, reason) in refused {
@@ -295,6 +296,11 @@ impl Session {
     fn close(&mut self, close: Close) {
         // They were refused before this.
         self.answer_refused();
+        self.close_now(close);
+    }
+
+    /// The same, with no answer to checks that were refused.
+    fn close_now(&mut self, close: Close) {
         if self.downlink.is_playing() {
             self.stats().closed(close.label());
             self.end_with(close.frame());

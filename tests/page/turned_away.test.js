@@ -21,7 +21,7 @@ test('a question that is over the limit of requests itself says the same of the 
   for (const status of [429, 503, 403]) {
     assert.deepEqual(readAnswer(status, '3', problem), { reason: 'rate', retryInMs: 3_000 });
   }
-  assert.equal(readAnswer(503, '3', problem), undefined);
+  assert.equal(readAnswer(200, '3', problem), undefined);
 });
 
 test('what says nothing of use is no answer', () => {
