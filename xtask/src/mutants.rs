@@ -107,7 +107,7 @@ fn try_file(
     mutants.args(["mutants", "--no-shuffle", "--colors", "never", "-f", file, "-p", package]);
     mutants.args(["--profile", "mutants", "--timeout", &TIMEOUT_S.to_string(), "-o"]).arg(&out);
     // The unit tests of the module: each mutant is compiled anew, and all the others take minutes.
-    mutants.args(["--cargo-test-arg=--lib", "--cargo-test-arg=--", "--cargo-test-arg"]).arg(tests);
+    mutants.args(["--cargo-arg=--lib", "--cargo-test-arg=--", "--cargo-test-arg"]).arg(tests);
     // Each run has a copy of the sources, and all of them what does not change.
     mutants.env("CARGO_TARGET_DIR", folder.join("build")).current_dir(&workspace.root);
     println!("$ {}", process::shown(&mutants));
