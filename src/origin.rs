@@ -59,6 +59,47 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_page_was_served_by_the_server_that_it_names() {
+        let is_reached =
+            |page: &str, host: &str| Origin::parse(page).expect("an origin").is_reached_as(host);
+        for (page, host) in [
+            ("http://play.example", "play.example"),
+            ("http://play.example", "PLAY.example:80"),
+            ("https://play.example:443", "play.example."),
+            ("http://[::1]:8080", "[::1]:8080"),
+        ] {
+            assert!(is_reached(page, host), "{page} {host}");
+        }
+        for (page, host) in [
+            ("http://play.example", "play.example:81"),
+            ("https://play.example", "play.example:80"),
+            ("http://play.example", "evil.example"),
+            ("http://play.example", "play.example/"),
+            ("http://play.example", "play.example/x"),
+            ("app://play.example", "play.example"),
+            ("http://play.example", ""),
+        ] {
+            assert!(!is_reached(page, host), "{page} {host}");
+        }
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_no_origin() {
+        for text in [
+            "null",
+            "http:play.example",
+            "http://play.example/x",
+            "http://a@play.example",
+            "http://play.example?",
+            "http://pl\u{e4}y.example",
+            "http://play.exa mple",
+            "http://play.exam\tple",
+        ] {
+            assert_eq!(Origin::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
     fn one_dot_at_the_end_of_a_name_means_nothing_and_several_are_no_name() {
         let named = |text| Origin::parse(text).map(|origin| origin.to_string());
         assert_eq!(named("https://play.example."), Some("https://play.example".to_owned()));

@@ -191,6 +191,19 @@ mod tests {
     }
 
     #[test]
+    fn each_standing_has_a_name_of_its_own() {
+        let all = [
+            Standing::Usual,
+            Standing::Allowed,
+            Standing::Blocked,
+            Standing::TrustedProxy,
+            Standing::UnknownProxy,
+        ];
+        let names = ["usual", "allowed", "blocked", "trusted proxy", "unknown proxy"];
+        assert_eq!(all.map(Standing::label), names);
+    }
+
+    #[test]
     fn who_hides_behind_a_trusted_proxy_is_not_taken_for_it() {
         for (x_forwarded_for, forwarded, wanted) in [
             ("203.0.113.7", "x", Standing::Usual),

@@ -162,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bucket_says_when_it_will_be_full() {
+        let (rate, bucket) = (Rate::new(10.0, 20), TokenBucket::default());
+        assert_eq!(bucket.full_in_ns(5 * S), 0);
+        bucket.take(rate, 15, 5 * S).expect("there are 20");
+        assert_eq!(bucket.full_in_ns(5 * S), 3 * S / 2);
+        assert_eq!(bucket.full_in_ns(6 * S), S / 2);
+        assert_eq!(bucket.full_in_ns(7 * S), 0);
+    }
+
+    #[test]
     fn rest_refills_up_to_the_burst_and_no_further() {
         let rate = Rate::new(10.0, 3);
         let bucket = TokenBucket::default();

@@ -159,7 +159,7 @@ impl KeyedBuckets {
         if let Some(way) = free {
             let mut full_at_ns = bucket::at_start(rate);
             let outcome = change(&mut full_at_ns);
-            set[way] = [key.subject, u64::from(key.class) | USED, full_at_ns];
+            set[way] = [key.subject, u64::from(key.class) + USED, full_at_ns];
             return outcome;
         }
         drop(shard);
@@ -174,7 +174,7 @@ impl KeyedBuckets {
 }
 
 fn is_of(slot: &Slot, key: Key) -> bool {
-    slot[0] == key.subject && slot[1] == u64::from(key.class) | USED
+    slot[0] == key.subject && slot[1] == u64::from(key.class) + USED
 }
 
 #[cfg(test)]
@@ -216,6 +216,20 @@ mod tests {
         // Whoever has one an hour need not wait for the first of them.
         let hourly = Rate::every(Duration::from_secs(3600), 1, 1);
         assert_eq!(passed(&buckets, Key { class: 9, ..of(1) }, hourly, 1), 1);
+    }
+
+    #[test]
+    fn the_first_key_of_all_is_told_from_a_slot_that_was_never_used() {
+        let (buckets, rate) = (KeyedBuckets::with_slots(1024), Rate::new(10.0, 100));
+        let zero = Key { subject: 0, class: 0 };
+        assert_eq!(buckets.full_in_ns(zero, rate, S), 89 * S / 10);
+        assert_eq!(passed(&buckets, zero, rate, S), 11, "not the whole burst");
+    }
+
+    #[test]
+    fn a_million_keys_have_room_with_a_spare_half() {
+        let buckets = KeyedBuckets::default();
+        assert_eq!(buckets.shards.len() * buckets.sets * WAYS, 2_097_152);
     }
 
     /// An abuser brings many addresses to have its own bucket forgotten, or those of others.

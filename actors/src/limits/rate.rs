@@ -110,6 +110,13 @@ mod tests {
     }
 
     #[test]
+    fn a_rate_is_told_by_the_second_and_by_the_token() {
+        let rate = Rate::every(Duration::from_secs(60), 240, 5);
+        assert_eq!((rate.per_second(), rate.token_us()), (4.0, 250_000.0));
+        assert_eq!(Rate::UNLIMITED.per_second(), f64::INFINITY);
+    }
+
+    #[test]
     fn ten_have_ten_times_as_much() {
         assert_eq!(Rate::new(30.0, 6).times(10), Rate::new(300.0, 60));
         assert!(Rate::UNLIMITED.times(10).is_unlimited());

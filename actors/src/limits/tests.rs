@@ -101,6 +101,41 @@ fn a_limit_that_is_tried_refuses_nothing_and_counts_what_it_would() {
 }
 
 #[test]
+fn what_is_left_to_an_address_comes_with_what_it_takes() {
+    let (limits, rates) = (Limits::default(), rates());
+    let take = |who| limits.take(who, Kind::Checks, 2, &rates, LATER, Patience::Answer);
+    let taken = take(from(1, Some(7))).expect("there are four");
+    let of_address = taken.of_address().expect("it is counted");
+    assert_eq!(of_address, Taken { wait_ns: 0, full_in_ns: 2 * S });
+    let nobody = Who { address: None, user: None };
+    assert_eq!(take(nobody).expect("there are eight").of_address(), None);
+}
+
+#[test]
+fn keys_that_find_no_room_are_counted() {
+    let limits = Limits { keyed: KeyedBuckets::with_slots(1024), ..Limits::default() };
+    for number in 0..5000_u32 {
+        let address = Address::of(std::net::Ipv4Addr::from_bits(number).into(), IPV6_PREFIX);
+        let who = Who { address: Some(address), user: None };
+        let _ = limits.take(who, Kind::Requests, 1, &requests(), LATER, Patience::Answer);
+    }
+    assert!(limits.overflowed() >= 5000 - 1024, "{}", limits.overflowed());
+}
+
+/// Of requests: 2 at once for an address.
+fn requests() -> Rates {
+    Rates::default().with(Height::Address, Kind::Requests, Rate::new(1.0, 2))
+}
+
+#[test]
+fn whether_nodes_share_is_known() {
+    let leases = Arc::new(Leases::default());
+    let sharing = Limits::new(Some(leases.clone()));
+    assert!(sharing.leases().is_some_and(|held| Arc::ptr_eq(held, &leases)));
+    assert!(Limits::default().leases().is_none());
+}
+
+#[test]
 fn who_asks_whether_it_would_be_let_pass_takes_nothing() {
     let (limits, rates) = (Limits::default(), rates());
     let would = |who| limits.would_take(who, Kind::Checks, &rates, LATER);
@@ -138,6 +173,8 @@ fn what_is_shared_is_promised_until_it_is_granted() {
     let taken: Vec<_> = (0..12).map(|_| turn().expect("soon")).collect();
     let due = taken.iter().filter(|permit| limits.due(permit, LATER).is_ok()).count();
     assert_eq!(due, 10, "an eighth of the burst is this node's own");
+    let counted = ["allowed", "near"].map(|of| decided(&limits, "address", of));
+    assert_eq!(counted.iter().sum::<u64>(), 12, "who takes turns passes sooner or later");
     for ask in leases.tick(LATER) {
         let answer = lease::Answer { granted: ask.want, full_in_ns: S };
         leases.answered(ask.key, answer, LATER);
