@@ -166,7 +166,7 @@ impl Limits {
                 Err(_) if rates.is_shadow => counts.refused(true),
                 Err(wait) => {
                     counts.refused(false);
-                    self.give_back(who, kind, tokens, rates, now_ns, height);
+                    self.give_back(who, kind, tokens, rates, now_ns, height, &permit);
                     return Err(Refused { height, wait });
                 }
             }
@@ -253,8 +253,7 @@ impl Limits {
         now_ns: u64,
     ) -> Option<u64> {
         let full_in_ns = self.full_in_ns(who, height, kind, rates, now_ns)?;
-        let rate = rates.of(height, kind);
-        Some((full_in_ns + rate.ns_of(1)).saturating_sub(rate.burst_ns()))
+        Some(rates.of(height, kind).wait_ns(full_in_ns))
     }
 
     /// Nanoseconds until the bucket at `height` is full, as far as this node knows; none if there is no limit.
@@ -274,15 +273,16 @@ impl Limits {
             return Some(bucket.full_in_ns(now_ns));
         }
         let key = key(height, kind, subject);
-        Some(match self.leases.as_ref().filter(|_| kind.is_of_all_nodes()) {
-            Some(leases) => leases.full_in_ns(key, now_ns),
-            None => self.keyed.full_in_ns(key, rate, now_ns),
-        })
+        Some(self.keyed_full_in_ns(key, kind.is_of_all_nodes(), rate, now_ns))
     }
 
     /// Nanoseconds until the bucket of one key of a rule is full, as far as this node knows.
     pub fn key_full_in_ns(&self, key: Key, rate: Rate, now_ns: u64) -> u64 {
-        match &self.leases {
+        self.keyed_full_in_ns(key, true, rate, now_ns)
+    }
+
+    fn keyed_full_in_ns(&self, key: Key, is_of_all_nodes: bool, rate: Rate, now_ns: u64) -> u64 {
+        match self.leases.as_ref().filter(|_| is_of_all_nodes) {
             Some(leases) => leases.full_in_ns(key, now_ns),
             None => self.keyed.full_in_ns(key, rate, now_ns),
         }
@@ -333,7 +333,8 @@ impl Limits {
         }
     }
 
-    /// Gives back what was taken below `height`.
+    /// Gives back what was taken, or a place that was taken, below `height`.
+    #[expect(clippy::too_many_arguments, reason = "one call, apart for its length")]
     fn give_back(
         &self,
         who: Who,
@@ -342,12 +343,17 @@ impl Limits {
         rates: &Rates,
         now_ns: u64,
         height: Height,
+        permit: &Permit,
     ) {
+        self.give_up(permit);
         for lower in Height::ALL.into_iter().take_while(|lower| *lower != height) {
             let rate = rates.of(lower, kind);
             let Some(subject) = subject(who, lower).filter(|_| !rate.is_unlimited()) else {
                 continue;
             };
+            if permit.tickets.get(lower as usize).is_some_and(Option::is_some) {
+                continue;
+            }
             let key = key(lower, kind, subject);
             match self.leases.as_ref().filter(|_| kind.is_of_all_nodes()) {
                 Some(leases) => leases.give_back(key, tokens),

@@ -67,14 +67,12 @@ fn told(node: &Node, admission: &Admission, live: &Live, visitor: &Visitor) -> V
 
 /// How full one bucket is.
 fn bucket(name: &str, rate: Rate, full_in_ns: u64) -> Value {
-    let left = rate.tokens_in(rate.burst_ns().saturating_sub(full_in_ns));
-    let lacks_ns = (full_in_ns.saturating_add(rate.ns_of(1))).saturating_sub(rate.burst_ns());
     json!({
         "rule": name,
         "per_second": rate.per_second(),
         "burst": rate.burst(),
-        "left": left,
+        "left": rate.left(full_in_ns),
         "full_in_s": Duration::from_nanos(full_in_ns).as_secs_f64(),
-        "wait_s": Duration::from_nanos(lacks_ns).as_secs_f64(),
+        "wait_s": Duration::from_nanos(rate.wait_ns(full_in_ns)).as_secs_f64(),
     })
 }

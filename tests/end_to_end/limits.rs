@@ -305,6 +305,33 @@ fn a_proxy_that_nobody_has_named_is_not_limited_and_warned_of_once() {
     assert_eq!(log.matches("is not in server.trusted_proxies").count(), 1, "{log}");
 }
 
+/// Without a payload.
+const PING: [u8; 6] = [0x89, 0x80, 0, 0, 0, 0];
+
+/// Or neighbours who send much could slow those who do not.
+#[test]
+fn who_does_no_more_than_people_do_is_not_counted_for_its_address() {
+    let server = Setup::new(BOXES, 1).without("LIMITS__ADDRESS").start();
+    let counted = |rule: &str| {
+        let of = |decision: &str| {
+            server.metric(&format!(
+                "billion_limit_decisions_total{{rule=\"{rule}\",key=\"address\",decision=\"{decision}\"}}"
+            ))
+        };
+        of("allowed") + of("near") + of("refused")
+    };
+    let mut quiet = client_from(PLAYER, server.address, "/ws?v=2").expect("let in");
+    for _ in 0..5 {
+        quiet.send_raw(&PING);
+        assert_eq!(check(&mut quiet, 1).accepted, 1);
+    }
+    assert_eq!((counted("control_frames"), counted("bytes_in")), (0.0, 0.0));
+    // Twenty Pings at once are more than a tenth of what a connection may send: five.
+    let mut loud = client_from(BOT, server.address, "/ws?v=2").expect("let in");
+    loud.send_raw(&PING.repeat(20));
+    eventually("most of them", || (counted("control_frames") > 10.0).then_some(()));
+}
+
 #[test]
 fn an_operator_asks_why() {
     let setup = limited(

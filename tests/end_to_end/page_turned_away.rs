@@ -7,9 +7,8 @@ use serde_json::json;
 use crate::harness::{
     BILLION,
     browser::{Browser, Screen, Window},
-    client::Client,
     eventually,
-    server::{Server, Setup},
+    server::Setup,
 };
 
 /// What `Retry-After` of a full node says, and up to a second more by chance.
@@ -36,18 +35,12 @@ fn places(window: &Window) -> serde_json::Value {
     window.evaluate(script, ())
 }
 
-/// The first player, who has the only place.
-fn first_player(server: &Server) -> Client {
-    // A node that has just started lets nobody in faster than the rate of its address.
-    eventually("a place", || Client::try_connect(server.address, "/ws"))
-}
-
 /// The page of a server that has one place, which somebody else has and then leaves.
 fn the_place_of_another(setup: &Setup, words: &str) {
     let browser = Browser::start();
     for (phone, dark) in [(false, false), (false, true), (true, false), (true, true)] {
         let server = setup.start();
-        let player = first_player(&server);
+        let player = server.client();
         let window = browser.open_on(Screen { phone, dark }, &server, "/#b=60200");
         until_turned_away(&window, words, &FULL_S);
         let when = format!("turned away, phone: {phone}, dark: {dark}");
@@ -90,7 +83,7 @@ fn only_who_looks_at_the_page_can_shorten_the_wait() {
     // One in an hour, and somebody has had it.
     let setup = Setup::new(BILLION, 50).with("LIMITS__NODE_CONNECTS", "1-H burst 1");
     let server = setup.start();
-    let _player = first_player(&server);
+    let _player = server.client();
     let browser = Browser::start();
     let window = browser.open(&server);
     until_turned_away(&window, "Too many new connections just now.", &(3_000.0..=3_601.0));

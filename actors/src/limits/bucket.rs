@@ -27,7 +27,7 @@ pub struct Taken {
 impl Taken {
     /// Tokens that are left.
     pub fn left(self, rate: Rate) -> u64 {
-        rate.tokens_in(rate.burst_ns().saturating_sub(self.full_in_ns))
+        rate.left(self.full_in_ns)
     }
 
     /// Whether less than a fifth of the bucket is left.

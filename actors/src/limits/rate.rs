@@ -73,6 +73,16 @@ impl Rate {
         ns.saturating_mul(1000).checked_div(self.token_ps).unwrap_or(u64::MAX)
     }
 
+    /// Whole tokens in a bucket that will be full in `full_in_ns` nanoseconds.
+    pub fn left(self, full_in_ns: u64) -> u64 {
+        self.tokens_in(self.burst_ns().saturating_sub(full_in_ns))
+    }
+
+    /// Nanoseconds until there is a token in such a bucket; 0: there is one.
+    pub fn wait_ns(self, full_in_ns: u64) -> u64 {
+        full_in_ns.saturating_add(self.ns_of(1)).saturating_sub(self.burst_ns())
+    }
+
     /// So many times as fast, and as much at once.
     pub fn times(self, times: u32) -> Self {
         let token_ps = self.token_ps.div_ceil(times.max(1).into());
@@ -114,6 +124,14 @@ mod tests {
         let rate = Rate::every(Duration::from_secs(60), 240, 5);
         assert_eq!((rate.per_second(), rate.token_us()), (4.0, 250_000.0));
         assert_eq!(Rate::UNLIMITED.per_second(), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_a_bucket_lacks_tells_what_is_left() {
+        let (rate, ms) = (Rate::new(10.0, 20), 1_000_000);
+        let told = [0, 150 * ms, 1900 * ms, 1950 * ms, 2000 * ms, 2300 * ms];
+        assert_eq!(told.map(|full_in_ns| rate.left(full_in_ns)), [20, 18, 1, 0, 0, 0]);
+        assert_eq!(told.map(|full_in_ns| rate.wait_ns(full_in_ns) / ms), [0, 0, 0, 50, 100, 400]);
     }
 
     #[test]

@@ -88,6 +88,26 @@ fn what_has_to_come_from_other_nodes_is_counted_when_it_has() {
     assert_eq!(counted(), [before[0], before[1] + 1, before[2] + 1]);
 }
 
+/// Whoever is refused further up leaves the line below, or others would wait for tokens that nobody will use.
+#[test]
+fn who_is_refused_at_the_node_gives_up_its_place_in_the_line_of_its_address() {
+    let leases = Arc::new(Leases::default());
+    leases.reached(1);
+    let limits = Limits::new(Some(leases.clone()));
+    let ask =
+        |rates: &Rates| limits.take(from(1, None), Kind::Checks, 1, rates, LATER, Patience::Turn);
+    let free = Rates::default().with(Height::Address, Kind::Checks, Rate::new(1.0, 6));
+    let one_for_all = free.with(Height::Node, Kind::Checks, Rate::new(0.01, 1));
+    assert_eq!(ask(&one_for_all).map(|permit| limits.due(&permit, LATER)), Ok(Ok(())));
+    let over = ask(&one_for_all).expect_err("it has taken one already");
+    assert_eq!(over.height, Height::Node);
+    let next = ask(&free).expect("soon");
+    for ask in leases.tick(LATER) {
+        leases.answered(ask.key, lease::Answer { granted: 1, full_in_ns: S }, LATER);
+    }
+    assert_eq!(limits.due(&next, LATER), Ok(()), "the first token that comes is for it");
+}
+
 #[test]
 fn a_limit_that_is_tried_refuses_nothing_and_counts_what_it_would() {
     let (limits, rates) = (Limits::default(), rates().shadow(true));

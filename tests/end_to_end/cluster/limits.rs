@@ -215,7 +215,7 @@ fn a_failover_of_redis_gives_away_no_more_than_the_last_second() {
     let books = Books::default();
     let fails = |_: &mut Scene| {
         thread::sleep(Duration::from_secs(2));
-        let master = cluster.master_of("{limits-and-an-heir}:nodes");
+        let master = cluster.master_of("limits-and-an-heir:{limits}:nodes");
         cluster.kill(master);
         cluster.wait_for_failover(master);
     };

@@ -450,6 +450,19 @@ fn those_of_one_address_take_turns_and_nobody_is_closed_for_a_neighbour() {
     assert!(scenes.iter().all(|scene| scene.closed.is_none() && scene.refused.is_empty()));
 }
 
+/// Or others of its address would wait behind somebody who has left.
+#[test]
+fn who_ends_while_it_waits_for_its_turn_leaves_it() {
+    let mut scene = one(Version::V2);
+    scene.others = Others { bucket: Rc::default(), rate: Rate::new(10.0, 1) };
+    scene.happen(Happening::Check(1));
+    assert_eq!(scene.conversation.end(), None, "it waits for nothing");
+    scene.happen(Happening::Check(2));
+    let turn = scene.conversation.end().expect("the second of two where one may pass");
+    assert!(turn.due_ns() > scene.now_ns);
+    assert_eq!(scene.conversation.end(), None, "once");
+}
+
 #[test]
 fn who_is_refused_too_often_is_read_more_slowly() {
     let mut scene = one(Version::V2);
