@@ -21,7 +21,7 @@ export function helpDialog() {
   };
   element('help-button').addEventListener('click', open);
   help.addEventListener('keydown', (event) => {
-    if (event.key !== '?') return;
+    if (event.key !== '?' || !help.open) return;
     event.preventDefault();
     help.close();
   });

@@ -76,6 +76,8 @@ export function listenToShortcuts(board, actions) {
 export function isFree({ ctrlKey, altKey, metaKey, defaultPrevented, target }, root) {
   if (ctrlKey || altKey || metaKey || defaultPrevented || document.querySelector('dialog[open]')) return false;
   if (target === document.body || target instanceof HTMLButtonElement) return true;
+  // A dialog that has closed and had no one to give the focus back to keeps it until the next frame.
+  if (target instanceof Element && target.closest('dialog')) return true;
   return target instanceof Node && root.contains(target);
 }
 

@@ -266,6 +266,21 @@ fn the_help_keeps_focus_and_keys_and_gives_them_back() {
     window.click_on("#single-keys");
     window.press(Key::Escape);
 
+    // A key that comes before the next frame still finds the focus in the closed dialog.
+    let between_frames = "
+        const help = document.getElementById('help');
+        document.activeElement.blur();
+        help.showModal();
+        document.getElementById('single-keys').focus();
+        help.close();
+        const inside = help.contains(document.activeElement);
+        const key = { key: '?', bubbles: true, cancelable: true };
+        document.activeElement.dispatchEvent(new KeyboardEvent('keydown', key));
+        const { open } = help;
+        help.close();
+        return [inside, open]";
+    assert_eq!(window.evaluate(between_frames, ()), json!([true, true]));
+
     // The key that opens it closes it, and so does a press beside it, with a browser's help or without.
     for native in [true, false] {
         if !native {
