@@ -185,7 +185,10 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use actors::player::{Address, IPV6_PREFIX};
+
     use super::*;
+    use crate::limits::visitor::Standing;
 
     fn rules(origins: &[&str], allow_missing: bool) -> Rules {
         Rules {
@@ -240,6 +243,73 @@ mod tests {
     }
 
     #[test]
+    fn the_rules_are_those_of_the_settings() {
+        let mut settings = settings::Settings::defaults();
+        settings.server.trusted_proxies = vec!["10.1.0.0/16".into()];
+        settings.server.allowed_origins = vec!["https://a.example".into()];
+        settings.server.allow_missing_origin = true;
+        let rules = Rules::new(&settings.server, 77);
+        assert_eq!(rules.connections_max(), 77);
+        let trusts = |ip: [u8; 4]| rules.trusted_proxies().trusts(ip.into());
+        assert!(trusts([10, 1, 2, 3]) && !trusts([10, 2, 2, 3]));
+        assert!(allows(&rules, Some("https://a.example"), None) && allows(&rules, None, None));
+        assert!(!allows(&rules, Some("https://b.example"), Some("b.example")));
+    }
+
+    /// Like everybody, or without limits.
+    fn visitor(last: u8, standing: Standing) -> Visitor {
+        let ip = [192, 0, 2, last].into();
+        Visitor { ip, address: Address::of(ip, IPV6_PREFIX), standing }
+    }
+
+    #[test]
+    fn seats_are_for_all_and_for_each_address_and_a_refusal_is_known_before() {
+        let rules = Rules { connections_max: 4, ..rules(&[], false) };
+        let (admission, [alice, bob, free]) = (
+            Admission::default(),
+            [
+                visitor(1, Standing::Usual),
+                visitor(2, Standing::Blocked),
+                visitor(1, Standing::Allowed),
+            ],
+        );
+        let mut taken = vec![];
+        // What would be answered is what is answered; with the connections open from there afterwards.
+        for (who, per_address, wanted, open) in [
+            (&alice, 2, None, 1),
+            (&alice, 1, Some(Full::Address), 1),
+            (&alice, 2, None, 2),
+            (&alice, 2, Some(Full::Address), 2),
+            (&bob, 1, None, 1),
+            (&bob, 1, Some(Full::Address), 1),
+            (&alice, 0, None, 3),
+            (&alice, 0, Some(Full::All), 3),
+            (&free, 2, Some(Full::All), 3),
+        ] {
+            assert_eq!(admission.full(who, &rules, per_address), wanted, "{who:?} {per_address}");
+            match admission.admit(who, &rules, per_address) {
+                Ok(admitted) => taken.push(admitted),
+                Err(full) => assert_eq!(Some(full), wanted),
+            }
+            assert_eq!(admission.connections_of(who), open, "{who:?}");
+        }
+        assert_eq!(taken.len(), 4);
+        // Of three from its address two are its own; whoever is allowed does not count them.
+        taken.remove(0);
+        assert_eq!(admission.full(&free, &rules, 2), None);
+        let (player, _seat) = admission.admit(&free, &rules, 2).expect("it has no limit");
+        assert!(!player.is_counted && taken.iter().all(|(player, _)| player.is_counted));
+    }
+
+    #[test]
+    fn once_closed_nobody_else_may_connect() {
+        let admission = Admission::default();
+        assert!(!admission.is_closed());
+        admission.close();
+        assert!(admission.is_closed());
+    }
+
+    #[test]
     fn a_list_is_matched_by_what_its_entries_mean() {
         let listed = rules(&["https://a.example", "HTTPS://B.example:443/", "app://c"], false);
         for origin in ["https://a.example", "https://b.example", "app://c"] {
@@ -266,6 +336,12 @@ mod tests {
         let wanted =
             "Origin \"null\" may not connect: server.allowed_origins has https://a.example";
         assert_eq!(listed, wanted);
+        let many = ["https://a.b"; TOLD_MAX + 1];
+        for (listed, more) in [(&many[1..], false), (&many[..], true)] {
+            let listed = told(&rules(listed, false), "null", None);
+            assert_eq!(listed.ends_with("https://a.b and some more"), more, "{listed}");
+            assert_eq!(listed.matches("https://a.b").count(), TOLD_MAX);
+        }
         let long = HeaderValue::from_str(&"x".repeat(9000)).expect("legal");
         let told = rules(&[], false).allows(&[&long], None).expect_err("refused").to_string();
         assert!(told.len() < 500, "{told}");

@@ -71,25 +71,25 @@ impl Visitor {
             // A header of its own must not free anybody of the limits of its address, or of being blocked.
             let is_blocked = said.into_iter().any(|ip| rules.blocks(ip) && !rules.allows(ip));
             visitor.standing = if is_blocked { Standing::Blocked } else { Standing::Usual };
-            warn_once(&UNCLEAR, || {
-                format!(
+            if is_first(&UNCLEAR) {
+                warn!(
                     "{ip}, a trusted proxy, does not say clearly whom it asks for: what it passes on as X-Forwarded-For \
                      and Forwarded is no address, or not the same. Have it write one of them and remove the other. \
                      All who come so have the limits of one address together"
-                )
-            });
+                );
+            }
             return visitor;
         }
         let asks_for_another = !hearsay.x_forwarded_for.is_empty() || !hearsay.forwarded.is_empty();
         let is_unknown_proxy = asks_for_another && !trusted.trusts(peer) && is_near(peer);
         if is_unknown_proxy && visitor.standing == Standing::Usual {
             visitor.standing = Standing::UnknownProxy;
-            warn_once(&UNKNOWN, || {
-                format!(
+            if is_first(&UNKNOWN) {
+                warn!(
                     "{peer} sends X-Forwarded-For or Forwarded and is not in server.trusted_proxies: if it is a proxy \
                      of yours, add it there. Until then whoever comes through it has no limits by address"
-                )
-            });
+                );
+            }
         }
         visitor
     }
@@ -132,10 +132,9 @@ static UNKNOWN: AtomicBool = AtomicBool::new(false);
 /// Whether it was said that one of ours does not say clearly whom it asks for.
 static UNCLEAR: AtomicBool = AtomicBool::new(false);
 
-fn warn_once(said: &AtomicBool, what: impl Fn() -> String) {
-    if !said.swap(true, Ordering::Relaxed) {
-        warn!("{}", what());
-    }
+/// Whether it has not been said before; from now on it has.
+fn is_first(said: &AtomicBool) -> bool {
+    !said.swap(true, Ordering::Relaxed)
 }
 
 #[cfg(test)]
@@ -188,6 +187,32 @@ mod tests {
             let found = standing(peer, forwarded_for);
             assert_eq!(found, (ip.to_owned(), wanted), "{peer} {forwarded_for:?}");
         }
+    }
+
+    #[test]
+    fn only_who_is_treated_like_everybody_counts_for_its_address() {
+        let (trusted, rules) = lists();
+        for (ip, counts) in [
+            ([203, 0, 113, 7], true),
+            ([198, 51, 100, 1], true),
+            ([192, 0, 2, 1], false),
+            ([10, 1, 2, 3], false),
+        ] {
+            let visitor = Visitor::at(ip.into(), &trusted, &rules);
+            let address = counts.then_some(visitor.address);
+            assert_eq!(visitor.who(), Who { address, user: None }, "{ip:?}");
+        }
+        let unknown = Visitor {
+            standing: Standing::UnknownProxy,
+            ..Visitor::at([10, 9, 9, 9].into(), &trusted, &rules)
+        };
+        assert_eq!(unknown.who().address, None);
+    }
+
+    #[test]
+    fn what_an_operator_has_to_know_is_said_once() {
+        let said = AtomicBool::new(false);
+        assert_eq!([is_first(&said), is_first(&said), is_first(&said)], [true, false, false]);
     }
 
     #[test]
