@@ -156,15 +156,13 @@ impl Lease {
 
     /// Somebody does not want its tokens any more, whether they have come or not.
     fn give_up(&mut self, end: u64, tokens: u32) {
-        let has_come = end <= self.granted;
-        match (has_come, self.taken > self.granted) {
-            (true, true) => self.grant(tokens.into()),
-            (true, false) => self.taken = self.taken.saturating_sub(tokens.into()),
-            (false, _) => {
-                self.given_up.insert(end, tokens);
-                self.given_up_tokens += u64::from(tokens);
-                self.skip();
-            }
+        if end <= self.granted {
+            // For whoever comes next.
+            self.grant(tokens.into());
+        } else {
+            self.given_up.insert(end, tokens);
+            self.given_up_tokens += u64::from(tokens);
+            self.skip();
         }
         // Those at the end of the line have nobody behind them.
         while let Some(place) = self.given_up.last_entry()
@@ -194,9 +192,8 @@ impl Lease {
         let room = u64::from(own_part(self.rate, nodes).max(1)) + self.waiting();
         let grown = share.tokens_in(now_ns.saturating_sub(self.grown_at_ns));
         let kept = grown.min(room.saturating_sub(self.holds()));
-        // What found no room has gone for good.
-        self.grown_at_ns =
-            if kept < grown { now_ns } else { self.grown_at_ns + share.ns_of(grown) };
+        // What found no room has gone for good; what is not yet a token stays.
+        self.grown_at_ns += share.ns_of(grown);
         self.grant(kept);
         self.alone += kept;
     }
@@ -211,7 +208,6 @@ impl Lease {
         let (own, holds) = (u64::from(own_part(self.rate, nodes)), self.holds());
         let back = holds.saturating_sub(own + used);
         self.granted -= back;
-        let holds = holds - back;
         let is_dry = now_ns < self.dry_until_ns;
         let want = if is_dry { 0 } else { (self.waiting() + own + used).saturating_sub(holds) };
         // At rest nothing is drawn ahead.
