@@ -321,6 +321,7 @@ mod tests {
         }
         let two = HeaderValue::from_static("https://a.example");
         assert_eq!(listed.allows(&[&two, &two], None), Err(Stranger::Several));
+        assert_eq!(listed.allows(&[], None), Err(Stranger::Missing));
     }
 
     #[test]
