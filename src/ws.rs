@@ -299,7 +299,7 @@ impl Door<'_> {
         let taken = limits.take(who, Kind::Connects, 1, rates, now_ns, Patience::Answer);
         let permit = taken.map_err(Refusal::TooFast)?;
         let late = |wait| Refusal::TooFast(Refused { height: Height::Address, wait });
-        let waited = wait_for(self.node, &permit).await;
+        let waited = wait_for(limits, self.node.clock, &permit).await;
         limits.conclude(&permit, Kind::Connects, waited.is_ok());
         waited.map_err(late)?;
         let per_address = self.live.limits.connections_per_address;

@@ -8,7 +8,7 @@ pub struct Clock(Instant);
 
 impl Clock {
     /// One that begins now.
-    pub(crate) fn start() -> Self {
+    pub fn start() -> Self {
         Self(Instant::now())
     }
 

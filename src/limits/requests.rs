@@ -11,6 +11,7 @@ use actix_web::{
     web,
 };
 use actors::{
+    clock::Clock,
     limits::{Height, Kind, Limits, Patience, Permit, TICK, bucket::Taken},
     node::Node,
 };
@@ -99,7 +100,7 @@ async fn decide(
                     reset: Duration::from_nanos(taken.full_in_ns),
                 });
             }
-            let waited = wait_for(node, &permit).await;
+            let waited = wait_for(limits, node.clock, &permit).await;
             limits.conclude(&permit, Kind::Requests, waited.is_ok());
             waited.map_err(|wait| refused_at(Height::Address, rules, wait))?;
         }
@@ -128,7 +129,9 @@ async fn by_rule(
     let (limits, now_ns): (&Limits, _) = (&node.limits, node.clock.now_ns());
     let outcome = match limits.take_key(key, rate, 1, now_ns, Patience::Answer) {
         // Nobody waits for a rule that is only tried.
-        Ok((taken, permit)) if !rule.is_shadow => wait_for(node, &permit).await.map(|()| taken),
+        Ok((taken, permit)) if !rule.is_shadow => {
+            wait_for(limits, node.clock, &permit).await.map(|()| taken)
+        }
         other => other.map(|(taken, _)| taken),
     };
     match outcome {
@@ -183,7 +186,7 @@ fn refused_at(height: Height, rules: &Rules, wait: Duration) -> Over {
 
 /// Somebody who waits for what was promised, and gives it up if it leaves before.
 struct Waiting<'a> {
-    node: &'a Node,
+    limits: &'a Limits,
     permit: &'a Permit,
     is_over: bool,
 }
@@ -191,7 +194,7 @@ struct Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.node.limits.give_up(self.permit);
+            self.limits.give_up(self.permit);
         }
     }
 }
@@ -200,13 +203,13 @@ impl Drop for Waiting<'_> {
 ///
 /// # Errors
 /// If it does not come in time: other nodes have it.
-pub async fn wait_for(node: &Node, permit: &Permit) -> Result<(), Duration> {
-    let (clock, began_ns) = (node.clock, node.clock.now_ns());
+pub async fn wait_for(limits: &Limits, clock: Clock, permit: &Permit) -> Result<(), Duration> {
+    let began_ns = clock.now_ns();
     let longest_ns = Patience::Answer.longest().as_nanos() as u64;
-    let mut waiting = Waiting { node, permit, is_over: false };
+    let mut waiting = Waiting { limits, permit, is_over: false };
     loop {
         let now_ns = clock.now_ns();
-        match node.limits.due(permit, now_ns) {
+        match limits.due(permit, now_ns) {
             Ok(()) => {
                 waiting.is_over = true;
                 return Ok(());
@@ -216,5 +219,36 @@ pub async fn wait_for(node: &Node, permit: &Permit) -> Result<(), Duration> {
                 tokio::time::sleep(Duration::from_nanos(at_ns.saturating_sub(now_ns))).await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use actors::limits::{
+        keyed::Key,
+        lease::{Answer, Leases},
+        rate::Rate,
+    };
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_leaves_while_it_waits_gives_its_place_up() {
+        let leases = Arc::new(Leases::default());
+        leases.reached(1);
+        let (limits, clock) = (Limits::new(Some(leases.clone())), Clock::start());
+        let (key, rate) = (Key { subject: 1, class: 0 }, Rate::new(10.0, 4));
+        let promised = || {
+            let asked = limits.take_key(key, rate, 1, clock.now_ns(), Patience::Answer);
+            asked.expect("nothing is known yet").1
+        };
+        let (first, second) = (promised(), promised());
+        assert_eq!(wait_for(&limits, clock, &first).now_or_never(), None);
+        assert_eq!(leases.tick(clock.now_ns()).len(), 1);
+        leases.answered(key, Answer { granted: 1, full_in_ns: 0 }, clock.now_ns());
+        assert_eq!(wait_for(&limits, clock, &second).await, Ok(()), "the first is not waited for");
     }
 }
