@@ -311,3 +311,154 @@ impl Rules {
         self.skip.iter().any(|skipped| skipped.matches(path))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actors::player::{Address, IPV6_PREFIX};
+
+    use super::*;
+    use crate::limits::visitor::Standing;
+
+    fn route(path: &str, method: &str, by: &str, header: &str) -> Route {
+        Route {
+            path: path.into(),
+            method: method.into(),
+            rate: "10-S".into(),
+            burst: None,
+            by: by.into(),
+            header: header.into(),
+            shadow: false,
+            status: None,
+            text: String::new(),
+        }
+    }
+
+    fn rule(route: &Route) -> Rule {
+        Rule::new(route, &Settings::defaults().limits, &Counts::default())
+    }
+
+    fn visitor(last: u8, standing: Standing) -> Visitor {
+        let ip = [192, 0, 2, last].into();
+        Visitor { ip, address: Address::of(ip, IPV6_PREFIX), standing }
+    }
+
+    #[test]
+    fn a_rule_counts_by_what_it_names() {
+        for (by, header, label) in [
+            ("", "", "ip"),
+            ("ip", "", "ip"),
+            ("user", "", "user"),
+            ("header", "X-Api-Key", "header"),
+            ("ip+route", "", "ip+route"),
+            ("route", "", "route"),
+        ] {
+            assert_eq!(By::parse(by, header).map(|by| by.label()), Ok(label), "{by}");
+        }
+        let wrong = |by, header| By::parse(by, header).expect_err("it makes no sense");
+        assert!(wrong("header", "").contains("needs the name of one"));
+        assert!(wrong("header", "a b").contains("needs the name of one"));
+        assert!(wrong("ip", "X-Api-Key").contains("without by = \"header\""));
+        assert!(wrong("cookie", "").contains("\"cookie\" is not known"));
+    }
+
+    #[test]
+    fn everything_wrong_with_a_rule_is_found() {
+        assert_eq!(route("/x", "GET", "ip", "").judge(), Ok(()));
+        assert_eq!(Route { status: Some(503), ..route("/*", "", "", "") }.judge(), Ok(()));
+        let wrong = Route { rate: "much".into(), status: Some(200), ..route("x", "get", "y", "") };
+        let told = wrong.judge().expect_err("nothing of it is right");
+        for part in
+            ["path = \"x\"", "method = \"get\"", "rate = \"much\"", "by = \"y\"", "status = 200"]
+        {
+            assert!(told.contains(part), "{told}");
+        }
+        for path in ["x", "/x?y=1", "/x#y", ""] {
+            assert!(judge_path(path).is_err(), "{path}");
+        }
+        assert!(
+            judge_status(399).is_err() && judge_status(400).is_ok() && judge_status(600).is_err()
+        );
+    }
+
+    #[test]
+    fn a_rule_is_named_by_what_it_is_about() {
+        assert_eq!(route("/x", "", "", "").name(), "* /x by ip");
+        assert_eq!(route("/x", "GET", "header", "X-Api-Key").name(), "GET /x by header x-api-key");
+    }
+
+    #[test]
+    fn a_rule_is_about_its_paths_and_its_method() {
+        let asks = |rule: &Rule, method: Method, path: &str| {
+            rule.is_about(&Asked { path, method: &method, header: &|_| None })
+        };
+        let all = rule(&route("/static/*", "", "", ""));
+        assert!(asks(&all, Method::POST, "/static/x") && !asks(&all, Method::POST, "/x"));
+        let reads = rule(&route("/x", "GET", "", ""));
+        assert!(asks(&reads, Method::GET, "/x") && asks(&reads, Method::HEAD, "/x"));
+        assert!(!asks(&reads, Method::POST, "/x") && !asks(&reads, Method::GET, "/y"));
+        let head = rule(&route("/x", "HEAD", "", ""));
+        assert!(asks(&head, Method::HEAD, "/x") && !asks(&head, Method::GET, "/x"));
+    }
+
+    #[test]
+    fn who_is_counted_together_has_one_key() {
+        let key = |rule: &Rule, last, path: &str, header: Option<&'static [u8]>| {
+            let header = |_: &HeaderName| header.map(<[u8]>::to_vec);
+            let asked = Asked { path, method: &Method::GET, header: &header };
+            rule.key(&visitor(last, Standing::Usual), &asked)
+        };
+        let of = |by, header| rule(&route("/*", "", by, header));
+        let (ip, user) = (of("ip", ""), of("user", ""));
+        for rule in [&ip, &user] {
+            assert_eq!(key(rule, 1, "/a", None), key(rule, 1, "/b", Some(b"x")));
+            assert_ne!(key(rule, 1, "/a", None), key(rule, 2, "/a", None));
+        }
+        let named = of("header", "x-api-key");
+        assert_eq!(key(&named, 1, "/a", Some(b"x")), key(&named, 2, "/b", Some(b"x")));
+        assert_ne!(key(&named, 1, "/a", Some(b"x")), key(&named, 1, "/a", Some(b"y")));
+        assert_eq!(
+            key(&named, 1, "/a", None).map(|key| key.subject),
+            key(&ip, 1, "/a", None).map(|key| key.subject)
+        );
+        let each = of("ip+route", "");
+        assert_eq!(key(&each, 1, "/a", None), key(&each, 1, "/a", Some(b"x")));
+        assert_ne!(key(&each, 1, "/a", None), key(&each, 1, "/b", None));
+        assert_ne!(key(&each, 1, "/a", None), key(&each, 2, "/a", None));
+        let everybody = of("route", "");
+        assert_eq!(key(&everybody, 1, "/a", None), key(&everybody, 2, "/b", Some(b"x")));
+        // No rule shares a class with another one, or with what is counted beside rules.
+        let classes = [&ip, &user, &named, &each, &everybody].map(|rule| rule.class);
+        assert!(classes.iter().all(|class| *class >= 1 << 31), "{classes:x?}");
+        assert!((1..5).all(|at| !classes[..at].contains(&classes[at])), "{classes:x?}");
+        let allowed = visitor(1, Standing::Allowed);
+        let asked = Asked { path: "/a", method: &Method::GET, header: &|_| None };
+        assert_eq!(
+            (ip.key(&allowed, &asked), everybody.key(&allowed, &asked).is_some()),
+            (None, true)
+        );
+    }
+
+    #[test]
+    fn the_bucket_of_a_whole_address_is_the_one_that_its_requests_have() {
+        let usual = visitor(1, Standing::Usual);
+        let asked = Asked { path: "/a", method: &Method::GET, header: &|_| None };
+        let ip = rule(&route("/*", "", "ip", ""));
+        assert_eq!(ip.key_of_address(&usual), ip.key(&usual, &asked));
+        assert!(ip.key_of_address(&usual).is_some());
+        assert_eq!(rule(&route("/*", "", "ip+route", "")).key_of_address(&usual), None);
+    }
+
+    #[test]
+    fn a_number_is_the_beginning_of_a_sha_256() {
+        // SHA-256("abc") = ba7816bf 8f01cfea … (FIPS 180-2, appendix B.1).
+        assert_eq!(number_of(&[b"a", b"bc"]), 0xeacf_018f_bf16_78ba);
+    }
+
+    #[test]
+    fn only_paths_that_are_skipped_are_skipped() {
+        let mut settings = Settings::defaults();
+        settings.limits.skip = vec!["/static/*".into()];
+        let rules = Rules::new(&settings, &Counts::default());
+        assert!(rules.skips("/static/x") && !rules.skips("/overview"));
+    }
+}
