@@ -61,7 +61,7 @@ impl By {
     fn parse(by: &str, header: &str) -> Result<Self, String> {
         let named = HeaderName::from_bytes(header.as_bytes());
         match (by, named) {
-            ("header", Ok(name)) if !header.is_empty() => Ok(Self::Header(name)),
+            ("header", Ok(name)) => Ok(Self::Header(name)),
             ("header", _) => {
                 Err("by = \"header\" needs the name of one: header = \"X-Api-Key\"".into())
             }
