@@ -23,6 +23,7 @@ mod logging;
 mod numbers;
 mod origin;
 mod places;
+mod problem;
 mod reading;
 mod reload;
 mod room;
@@ -57,6 +58,7 @@ pub fn run() -> ExitCode {
     }
     match arguments.command {
         None => commands::serve::run(&arguments.settings),
+        Some(Command::Admin(admin)) => commands::admin::run(&admin, &arguments.settings),
         Some(Command::Health(health)) => commands::health::run(&health, &arguments.settings),
         Some(Command::Completions { shell }) => commands::completions::run(shell),
         Some(Command::Export(export)) => commands::export::run(&export, &arguments.settings),

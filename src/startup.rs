@@ -25,10 +25,14 @@ use futures_util::future::try_join;
 use indicatif::HumanCount;
 use log::{info, warn};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    admin::{self, Admin, backup},
+    admin::{
+        self, Admin, backup,
+        door::Door,
+        tokens::{TokenFile, Tokens},
+    },
     admission::Admission,
     http,
     limits::{
@@ -77,6 +81,7 @@ pub struct Application {
     reload: Reload,
     hangups: Option<Hangups>,
     limits_shared: Option<Shared>,
+    token_file: Option<TokenFile>,
 }
 
 /// Opens the store and loads the board.
@@ -103,6 +108,19 @@ async fn load(
 async fn load_page(settings: &Settings) -> Result<page::Page> {
     let (settings, base) = (settings.page.clone(), settings.server.base().to_owned());
     spawn_blocking(move || page::Page::load(&settings, &base)).await.context("the page")?
+}
+
+/// The token file, if there is one, and the tokens in it.
+fn token_file(settings: &Settings) -> Result<Option<(TokenFile, watch::Receiver<Arc<Tokens>>)>> {
+    let path = &settings.admin.token_file;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let opened = TokenFile::open(path).map_err(anyhow::Error::msg).context("admin.token_file")?;
+    if opened.1.borrow().len() == 0 {
+        warn!("admin.token_file has no token yet: `billion admin token NAME ROLE` makes one");
+    }
+    Ok(Some(opened))
 }
 
 impl Application {
@@ -193,7 +211,11 @@ impl Application {
             .run();
         let operations =
             backup::Operations::new(store.spool(settings), store.identity(), store.file(settings)?);
+        let (token_file, tokens) = token_file(settings)?.unzip();
+        let door = Door::new(tokens);
+        door.register(registry.sub_registry_with_prefix("billion"));
         let operators = Admin {
+            door,
             node: node.clone(),
             admission: admission.clone(),
             registry,
@@ -213,6 +235,7 @@ impl Application {
             reload: Reload { sources, in_force, room, node, live: sender, connections_max },
             hangups,
             limits_shared,
+            token_file,
         }))
     }
 
@@ -221,6 +244,10 @@ impl Application {
         let Self { server, admin, node, admission, live, mut signals, reload, hangups, .. } = self;
         if let Some(shared) = self.limits_shared {
             actix_rt::spawn(shared.run());
+        }
+        let has_tokens = self.token_file.is_some();
+        if let Some(file) = self.token_file {
+            actix_rt::spawn(file.follow());
         }
         let (handle, admin_handle) = (server.handle(), admin.handle());
         actix_rt::spawn(server);
@@ -234,11 +261,16 @@ impl Application {
         info!("listening on http://{shown}{from}");
         let (shown, from) = reached(self.admin_address);
         info!("metrics on http://{shown}/metrics{from}; /export and /import are there, too");
-        if !self.admin_address.ip().to_canonical().is_loopback() {
-            warn!(
-                "admin.address reaches beyond this machine: who reaches it may take the board away and \
-                 check every box, so keep it off the internet"
-            );
+        let is_local = self.admin_address.ip().to_canonical().is_loopback();
+        match (is_local, has_tokens) {
+            (true, _) => {}
+            (false, true) => warn!(
+                "admin.address reaches beyond this machine and speaks HTTP in the clear: keep it off the internet"
+            ),
+            (false, false) => warn!(
+                "admin.address reaches beyond this machine, and there is no admin.token_file: others get metrics and \
+                 health there and nothing else. Keep it off the internet"
+            ),
         }
 
         let stopped = tokio::select! {

@@ -4,7 +4,8 @@
 //! else stands behind the guard of [`door`], also a handler that is added to [`for_operators`].
 
 pub mod backup;
-mod door;
+pub mod door;
+pub mod tokens;
 mod limits;
 mod metrics;
 
@@ -19,9 +20,11 @@ use actors::node::Node;
 use anyhow::Result;
 use prometheus_client::registry::Registry;
 
+use self::door::Door;
 use crate::{
     admission::Admission,
     live::Following,
+    problem::problem,
     routes::{
         headers, health,
         methods::{allowing, get_or_head, read_only},
@@ -38,6 +41,8 @@ pub struct Admin {
     pub registry: Registry,
     /// Export and import.
     pub operations: backup::Operations,
+    /// Who is let in.
+    pub door: Door,
     /// Settings that may change: `admin.hosts`.
     pub live: Following,
     /// Longest time a connection may be idle.
@@ -49,9 +54,9 @@ pub struct Admin {
 /// # Errors
 /// If the listener cannot be used.
 pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
-    let Admin { node, admission, registry, operations, live, keep_alive } = admin;
+    let Admin { node, admission, registry, operations, door, live, keep_alive } = admin;
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
-    let registry = web::Data::new(registry);
+    let (registry, door) = (web::Data::new(registry), web::Data::new(door));
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
     let server = HttpServer::new(move || {
         App::new()
@@ -60,6 +65,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(admission.clone())
             .app_data(operations.clone())
             .app_data(live.clone())
+            .app_data(door.clone())
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))
@@ -88,13 +94,14 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 }
 
 async fn nothing_here() -> HttpResponse {
-    HttpResponse::NotFound()
-        .content_type("text/plain; charset=utf-8")
-        .body("operators find /metrics, /healthz, /readyz, /store, /limits/why, /export and /import here\n")
+    problem(
+        StatusCode::NOT_FOUND,
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /export and /import here",
+    )
 }
 
 /// Refuses an operator's request, and logs that.
 fn refuse(status: StatusCode, reason: &str) -> HttpResponse {
     log::info!("refused: {reason}");
-    HttpResponse::build(status).content_type("text/plain").body(format!("{reason}\n"))
+    problem(status, reason)
 }

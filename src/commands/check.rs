@@ -9,6 +9,7 @@ use std::{
 
 use super::{BAD_SETTINGS, complain, say};
 use crate::{
+    admin::tokens::Tokens,
     arguments::SettingsArguments,
     routes::page::{self, Page},
     settings::{self, Loaded, Settings, masked_text},
@@ -63,12 +64,17 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
     let page = Page::load(&page, settings.server.base())
         .err()
         .map(|error| ("page.path", format!("{error:#}")));
+    let token_file = &settings.admin.token_file;
+    let tokens = (!token_file.as_os_str().is_empty())
+        .then(|| Tokens::read(token_file).err())
+        .flatten()
+        .map(|problem| ("admin.token_file", problem));
     let store = if settings.redis.is_used() {
         settings.redis.access().err().map(|error| ("redis.ca_file", format!("{error:#}")))
     } else {
         folder(&settings.store.path).map(|problem| ("store.path", problem))
     };
-    let found = page.into_iter().chain(store);
+    let found = page.into_iter().chain(tokens).chain(store);
     found.map(|(key, problem)| told(loaded, key, &problem)).collect()
 }
 

@@ -6,7 +6,11 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueHint};
 use serde_json::Value;
 
-use super::{print, remote::Remote, with_settings};
+use super::{
+    print,
+    remote::{self, Remote},
+    with_settings,
+};
 use crate::{
     arguments::SettingsArguments,
     settings::{self, Settings},
@@ -70,7 +74,7 @@ fn ask(remote: &Remote, address: IpAddr) -> Result<Value> {
     let asked = remote.ask_briefly(&path, PATIENCE);
     let (status, text) = asked.with_context(|| format!("no answer from {}", remote.name()))?;
     if !status.is_success() {
-        bail!("{} answered {status}: {}", remote.name(), text.trim());
+        bail!("{} answered {status}: {}", remote.name(), remote::reason(&text));
     }
     serde_json::from_str(&text)
         .with_context(|| format!("{} did not answer as a server does", remote.name()))

@@ -1,5 +1,6 @@
 //! What the binary can be told to do, one file each, and what they share.
 
+pub mod admin;
 pub mod check;
 pub mod completions;
 pub mod health;

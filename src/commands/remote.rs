@@ -22,10 +22,11 @@ use std::{
 use anyhow::{Context, Error, Result, anyhow, bail};
 use bytes::{Buf, Bytes};
 use hyper::{
-    Request, Response, StatusCode, Uri,
+    Method, Request, Response, StatusCode, Uri,
     body::{Body, Frame, Incoming, SizeHint},
     client::conn::http1,
-    header,
+    header::{self, HeaderValue},
+    http::request,
 };
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
@@ -49,10 +50,15 @@ const REASON_BYTES: u64 = 4096;
 /// Most of a short answer that is read: `/readyz` takes a few hundred bytes.
 const SHORT_BYTES: usize = 16 * 1024;
 
+/// The variable that holds the token for a server that asks for one. No flag: other users of a machine see those.
+const TOKEN: &str = "BILLION_TOKEN";
+
 /// A running server's admin listener.
 pub struct Remote {
     runtime: Rc<Runtime>,
     authority: String,
+    /// `Authorization`, if there is a token.
+    authorization: Option<HeaderValue>,
     /// The store it has to run on.
     meant: Option<Meant>,
 }
@@ -112,8 +118,7 @@ impl Remote {
     /// Asks for what any server answers at once and in short: status and text, all of it within `limit`. A server
     /// that trickles has not answered.
     pub fn ask_briefly(&self, path: &str, limit: Duration) -> Result<(StatusCode, String)> {
-        let request = Request::get(self.path(path)).header(header::HOST, &self.authority);
-        let request = request.body(Upload::nothing())?;
+        let request = self.request(Method::GET, path).body(Upload::nothing())?;
         let answer = async {
             let response = self.exchange(request).await?;
             let status = response.status();
@@ -141,6 +146,9 @@ impl Remote {
             }
             return None;
         };
+        if status == StatusCode::UNAUTHORIZED && detail(&identity).is_some() {
+            log::warn!("{} (admin.address) asks for a token: set {TOKEN}", self.name());
+        }
         let identity = identity.trim_end();
         // Somebody else may listen there who answers to everything.
         (status.is_success() && is_identity(identity)).then(|| identity.to_owned())
@@ -157,7 +165,20 @@ impl Remote {
     fn new(authority: String, meant: Option<Meant>) -> Result<Self> {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = Rc::new(runtime.enable_all().build()?);
-        Ok(Self { runtime, authority, meant })
+        let authorization = std::env::var(TOKEN).ok().map(|token| {
+            let value = HeaderValue::try_from(format!("Bearer {}", token.trim()));
+            value.map_err(|_| WrongArgument(format!("{TOKEN} holds what cannot be a token")))
+        });
+        Ok(Self { runtime, authority, authorization: authorization.transpose()?, meant })
+    }
+
+    /// A request for `path`, by whoever runs this command.
+    fn request(&self, method: Method, path: &str) -> request::Builder {
+        let request = Request::builder().method(method).uri(self.path(path));
+        let request = request.header(header::HOST, &self.authority);
+        self.authorization
+            .iter()
+            .fold(request, |request, value| request.header(header::AUTHORIZATION, value))
     }
 
     /// Where it is.
@@ -180,16 +201,13 @@ impl Remote {
 
     /// Asks for `path`.
     pub fn get(&self, path: &str) -> Result<Answer> {
-        let request = Request::get(self.path(path)).header(header::HOST, &self.authority);
-        self.ask(request.body(Upload::nothing())?)
+        self.ask(self.request(Method::GET, path).body(Upload::nothing())?)
     }
 
     /// Sends a backup to `path`.
     pub fn post(&self, path: &str, file: File) -> Result<Answer> {
         let bytes = file.metadata()?.len();
-        let request = Request::post(self.path(path))
-            .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, MEDIA_TYPE);
+        let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, MEDIA_TYPE);
         self.ask(request.body(Upload { file: Some(file), left: bytes, sent: Arc::default() })?)
     }
 
@@ -204,7 +222,12 @@ impl Remote {
         let mut reason = String::new();
         // The status says enough if the text does not come.
         let _ = answer.take(REASON_BYTES).read_to_string(&mut reason);
-        let reason = match reason.trim() {
+        let detail = detail(&reason);
+        let reason = match detail.as_deref().unwrap_or(reason.trim()) {
+            // One of ours, which wants to know who asks.
+            reason if status == StatusCode::UNAUTHORIZED && detail.is_some() => {
+                bail!("the server at {} asks for a token: {reason} (set {TOKEN})", self.name());
+            }
             // Whatever is there, maybe the players' port, has its own words for it.
             _ if status == StatusCode::NOT_FOUND => "is that its admin.address?",
             page if page.starts_with('<') => "with a page for people: is that its admin.address?",
@@ -315,6 +338,18 @@ impl Read for Answer {
         Ok(taken)
     }
 }
+
+/// What the body of an error says: the detail of a problem, or the text that it is.
+pub fn reason(body: &str) -> String {
+    detail(body).unwrap_or_else(|| body.trim().to_owned())
+}
+
+/// The detail of a problem (RFC 9457), if `body` is one.
+fn detail(body: &str) -> Option<String> {
+    let problem: serde_json::Value = serde_json::from_str(body).ok()?;
+    problem["detail"].as_str().map(ToOwned::to_owned)
+}
+
 /// An address to bind is not always one to connect to: "every interface" is reached on loopback.
 fn reachable(bound: SocketAddr) -> SocketAddr {
     let loopback = match bound.ip() {

@@ -153,6 +153,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("server.shutdown_timeout_s", "s", Live, Form::Whole(2, DAY_S)),
     entry("admin.address", "host:port", Restart, Form::Address),
     entry("admin.hosts", "–", Live, Form::Hosts),
+    entry("admin.token_file", "–", Restart, Form::Text),
     entry("page.path", "–", Restart, Form::Text),
     entry("page.reload", "–", Restart, Form::Switch),
     entry("page.me_url", "–", Restart, Form::Link),

@@ -94,6 +94,7 @@ impl Server {
 pub struct Admin {
     pub address: String,
     pub hosts: Vec<String>,
+    pub token_file: PathBuf,
 }
 
 #[derive(Debug, Clone, Deserialize)]

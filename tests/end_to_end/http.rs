@@ -443,9 +443,9 @@ fn operators_are_answered_only_under_names_that_no_page_can_have_chosen() {
     for host in ["node-1.internal", "localhost", "127.0.0.1", "[::1]"] {
         assert_eq!(get("/export", format!("{host}:{port}")).status, 200, "{host}");
     }
-    // Nor is a page answered that has found a name, whatever it asks for.
+    // Nor is a page of another origin answered that has found a name, whatever it asks for.
     for path in ["/store", "/export", "/import", "/anything"] {
-        for by_a_page in [("Origin", "http://localhost"), ("Sec-Fetch-Site", "same-origin")] {
+        for by_a_page in [("Origin", "http://localhost:1"), ("Sec-Fetch-Site", "same-site")] {
             let headers = [("Host", "localhost"), by_a_page];
             let refused = request(server.admin, "GET", path, &headers);
             assert_eq!(refused.status, 403, "{path} with {by_a_page:?}");

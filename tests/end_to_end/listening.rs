@@ -19,7 +19,7 @@ fn every_interface_is_told_as_an_address_to_open() {
     let server = server.start();
     let players = format!("listening on http://localhost:{} (every ", server.address.port());
     let operators = format!("metrics on http://localhost:{}/metrics (every ", server.admin.port());
-    eventually("the warning", || server.log().contains("keep it off the internet").then_some(()));
+    eventually("the warning", || server.log().contains("Keep it off the internet").then_some(()));
     let log = server.log();
     assert!(log.contains(&players) && log.contains(&operators), "{log}");
     assert!(log.contains("/export and /import are there, too"), "{log}");

@@ -28,6 +28,7 @@ mod moving;
 mod nginx;
 mod one_binary;
 mod operating;
+mod operators;
 mod security;
 mod settings;
 mod page_arrival;

@@ -1,0 +1,319 @@
+//! The tokens of `admin.token_file`: who may use the operators' API, and in which role.
+//!
+//! One line for each token, `name role sha256-of-token`; empty lines and lines that begin with `#` are ignored. The
+//! file holds no token itself, so reading it lets nobody in. The file is read again when it changes: a file that
+//! cannot be used leaves the tokens as they are, and the log says so.
+
+use std::{
+    fmt, fs, io,
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix_rt::task::spawn_blocking;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use tokio::{sync::watch, time::sleep};
+
+use crate::reading;
+
+/// Time between two looks at the file, each of which is one `stat`.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Permission bits that must not be set: anything for others, and writing for the group.
+const MODE_FORBIDDEN: u32 = 0o027;
+
+/// Most characters of a name, which stands in every line of the audit.
+const NAME_CHARS_MAX: usize = 64;
+
+/// What a caller may do. A later role may do all that an earlier one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Role {
+    /// Read.
+    Viewer,
+    /// Read and change.
+    Operator,
+}
+
+impl Role {
+    const ALL: [Self; 2] = [Self::Viewer, Self::Operator];
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+        })
+    }
+}
+
+/// What the file says of one token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// Who it was given to.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    digest: [u8; 32],
+}
+
+impl Token {
+    /// Of somebody who is to present `secret`.
+    pub fn of(name: &str, role: Role, secret: &str) -> Self {
+        Self { name: name.to_owned(), role, digest: digest(secret.as_bytes()) }
+    }
+}
+
+impl fmt::Display for Token {
+    /// As a line of the file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} ", self.name, self.role)?;
+        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// All tokens.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tokens(Vec<Token>);
+
+impl Tokens {
+    /// Reads the lines of a token file.
+    ///
+    /// # Errors
+    /// The first line that is wrong, by its number, and why. The text of the line is left out: it may be a token.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut tokens: Vec<Token> = Vec::new();
+        for (at, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let token = parse_line(line).map_err(|why| format!("line {}: {why}", at + 1))?;
+            if tokens.iter().any(|other| other.name == token.name) {
+                return Err(format!(
+                    "line {}: a line before has the name {:?}",
+                    at + 1,
+                    token.name
+                ));
+            }
+            tokens.push(token);
+        }
+        Ok(Self(tokens))
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, others may read or change it, or a line is wrong.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let wrong = |why: String| format!("{}: {why}", path.display());
+        let mode =
+            fs::metadata(path).map_err(|error| wrong(error.to_string()))?.permissions().mode();
+        if mode & MODE_FORBIDDEN != 0 {
+            let mode = mode & 0o777;
+            return Err(wrong(format!(
+                "its mode is {mode:03o}: nobody else may read it (chmod 600)"
+            )));
+        }
+        let bytes = reading::found(path).map_err(|error| wrong(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
+        Self::parse(&text).map_err(wrong)
+    }
+
+    /// The token that somebody presents, if it is one. Takes the same time whichever it is, and for none.
+    pub fn find(&self, secret: &[u8]) -> Option<&Token> {
+        let presented = digest(secret);
+        let mut found = None;
+        for token in &self.0 {
+            if bool::from(token.digest.ct_eq(&presented)) {
+                found = Some(token);
+            }
+        }
+        found
+    }
+
+    /// Whether one of them has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|token| token.name == name)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+fn digest(secret: &[u8]) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+fn parse_line(line: &str) -> Result<Token, String> {
+    let mut words = line.split_whitespace();
+    let (Some(name), Some(role), Some(hex), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err("write: name role sha256-of-token".to_owned());
+    };
+    judge_name(name)?;
+    let found = Role::ALL.into_iter().find(|known| known.to_string() == role);
+    let role = found.ok_or("the second word is a role: viewer or operator")?;
+    let digest = from_hex(hex).ok_or("the third word is a SHA-256 of 64 hexadecimal digits")?;
+    Ok(Token { name: name.to_owned(), role, digest })
+}
+
+/// Refuses what cannot be the name of a token.
+///
+/// # Errors
+/// What a name may be.
+pub fn judge_name(name: &str) -> Result<(), String> {
+    let is_fine = |c: char| c.is_ascii_alphanumeric() || "-_.@".contains(c);
+    let starts_well = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if starts_well && name.len() <= NAME_CHARS_MAX && name.chars().all(is_fine) {
+        return Ok(());
+    }
+    Err(format!(
+        "a name has 1 to {NAME_CHARS_MAX} letters, digits, -, _, . or @, and begins with a letter or digit"
+    ))
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let pair = std::str::from_utf8(pair).ok()?;
+        *byte = u8::from_str_radix(pair, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+/// Tells one state of the file from the next: its inode, change time and length.
+type Stamp = (u64, i64, i64, u64);
+
+fn stamp(path: &Path) -> io::Result<Stamp> {
+    let found = fs::metadata(path)?;
+    Ok((found.ino(), found.ctime(), found.ctime_nsec(), found.len()))
+}
+
+/// The token file, which is followed.
+pub struct TokenFile {
+    path: PathBuf,
+    /// Of the state that was read last, whether it could be used or not.
+    read: Option<Stamp>,
+    tokens: watch::Sender<Arc<Tokens>>,
+}
+
+impl TokenFile {
+    /// Reads the file for the first time.
+    ///
+    /// # Errors
+    /// As [`Tokens::read`].
+    pub fn open(path: &Path) -> Result<(Self, watch::Receiver<Arc<Tokens>>), String> {
+        let read = stamp(path).ok();
+        let (tokens, following) = watch::channel(Arc::new(Tokens::read(path)?));
+        Ok((Self { path: path.to_owned(), read, tokens }, following))
+    }
+
+    /// Follows the file for as long as the process lives.
+    pub async fn follow(mut self) {
+        loop {
+            sleep(LOOK_INTERVAL).await;
+            // A disk may take long; nobody waits for it.
+            let Ok(file) = spawn_blocking(move || self.look()).await else { return };
+            self = file;
+        }
+    }
+
+    fn look(mut self) -> Self {
+        let now = stamp(&self.path).ok();
+        if now == self.read {
+            return self;
+        }
+        self.read = now;
+        match Tokens::read(&self.path) {
+            Ok(tokens) => {
+                let (count, path) = (tokens.len(), self.path.display());
+                log::info!("admin.token_file: {count} tokens are valid now ({path})");
+                self.tokens.send_replace(Arc::new(tokens));
+            }
+            Err(why) => log::error!("admin.token_file: the tokens stay as they were: {why}"),
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "bc_0123456789";
+
+    #[test]
+    fn a_token_is_found_by_its_secret_and_by_nothing_else() {
+        let written = Token::of("alice", Role::Operator, SECRET).to_string();
+        let text = format!("# people\n\n  {written}\ngrafana viewer {}\n", "AB".repeat(32));
+        let tokens = Tokens::parse(&text).expect("two tokens");
+        assert_eq!(tokens.len(), 2);
+        let found = tokens.find(SECRET.as_bytes()).expect("hers");
+        assert_eq!((&*found.name, found.role), ("alice", Role::Operator));
+        for wrong in ["", "bc_0123456788", "bc_01234567890", &written] {
+            assert_eq!(tokens.find(wrong.as_bytes()), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_line_is_named_and_not_repeated() {
+        let good = Token::of("alice", Role::Viewer, SECRET).to_string();
+        for (line, why) in [
+            ("alice viewer", "write: name role"),
+            ("alice viewer a b", "write: name role"),
+            ("alice root secret", "viewer or operator"),
+            ("alice viewer secret", "64 hexadecimal digits"),
+            (&format!("alice viewer {}", "+f".repeat(32)), "64 hexadecimal digits"),
+            ("-alice viewer secret", "a name has"),
+            ("al/ice viewer secret", "a name has"),
+            (&good, "a line before has the name \"alice\""),
+        ] {
+            let refused = Tokens::parse(&format!("{good}\n{line}\n")).expect_err(line);
+            assert!(refused.starts_with("line 2: ") && refused.contains(why), "{refused}");
+            assert!(!refused.contains("secret"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_may_read_is_refused_and_one_that_changes_is_read_again() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("tokens");
+        let write = |text: &str, mode: u32| {
+            fs::write(&path, text).expect("written");
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its own file");
+        };
+        assert!(Tokens::read(&path).is_err(), "it is not there");
+        for (mode, fits) in
+            [(0o644, false), (0o660, false), (0o604, false), (0o640, true), (0o400, true)]
+        {
+            fs::remove_file(&path).ok();
+            write("", mode);
+            assert_eq!(Tokens::read(&path).is_ok(), fits, "{mode:o}");
+        }
+        fs::remove_file(&path).ok();
+        write("", 0o600);
+        let (file, tokens) = TokenFile::open(&path).expect("nobody is in it");
+        write(&Token::of("alice", Role::Viewer, SECRET).to_string(), 0o600);
+        let file = file.look();
+        assert!(tokens.borrow().find(SECRET.as_bytes()).is_some());
+        write("nonsense", 0o600);
+        let file = file.look();
+        assert_eq!(tokens.borrow().len(), 1, "a mistake locks nobody out");
+        fs::remove_file(&path).expect("it was there");
+        let file = file.look();
+        assert_eq!(tokens.borrow().len(), 1);
+        write("", 0o600);
+        file.look();
+        assert_eq!(tokens.borrow().len(), 0, "all are revoked");
+    }
+}

@@ -1,0 +1,29 @@
+//! `billion admin …`: what operators do with a running server, or for one.
+
+mod token;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::with_settings;
+use crate::arguments::SettingsArguments;
+
+/// Watch and steer running servers.
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    Token(token::Arguments),
+}
+
+/// 0: done; 1: failed; 2: the settings or an argument are wrong.
+pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
+    with_settings(settings, |settings| match &arguments.task {
+        Task::Token(token) => token::run(token, settings),
+    })
+}
