@@ -237,7 +237,7 @@ impl Session {
     fn forbidden(&self, request: Request) -> Option<(BoxId, Forbidden)> {
         let Request::Check(id) = request else { return None };
         let reason = match self.link.player().rights.check {
-            true => self.desk.table.rules.forbid(id)?,
+            true => self.desk.table.forbid(id)?,
             false => Forbidden::ReadOnly,
         };
         Some((id, reason))
@@ -275,9 +275,11 @@ impl Session {
             return;
         }
         let Some(mut view) = self.downlink.view() else {
-            self.stats().refused(Refusal::StorageUnavailable.label());
-            // Others may have been refused by now: one Close is the answer to all of them.
-            return self.close_now(Close::STORAGE);
+            // One Close is the answer to all of them.
+            let (_, reason) = refused[0];
+            self.stats().refused(reason.label());
+            let is_read_only = reason == Refusal::ReadOnly;
+            return self.close_now(if is_read_only { Close::READ_ONLY } else { Close::STORAGE });
         };
         let mut frames = BytesMut::new();
         for (id, reason) in refused {

@@ -14,7 +14,10 @@ pub mod packed;
 use std::{
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context as TaskContext, Poll},
     time::Instant,
 };
@@ -70,6 +73,8 @@ pub struct Shard {
     broadcaster: Arc<BroadcasterLink>,
     directory: ShardDirectory,
     gate: Arc<Gate>,
+    /// Refuses every check while it is set.
+    read_only: Arc<AtomicBool>,
     ledger: Ledger<Arc<SessionLink>>,
     packed: Packed,
     committing: Option<Committing>,
@@ -102,6 +107,8 @@ pub struct ShardParts {
     pub directory: ShardDirectory,
     /// The bound on checks, shared with the sessions.
     pub gate: Arc<Gate>,
+    /// Set while the board takes no checks.
+    pub read_only: Arc<AtomicBool>,
     /// The bits as loaded.
     pub bitmap: Bitmap,
     /// Reports the shard's unexpected end.
@@ -121,6 +128,7 @@ impl Shard {
             broadcaster: parts.broadcaster,
             directory: parts.directory,
             gate: parts.gate,
+            read_only: parts.read_only,
             committing: None,
             news_taken: Waiters::default(),
             handed_out: Waiters::default(),
@@ -282,6 +290,13 @@ impl Handler<CheckBoxes> for Shard {
     fn handle(&mut self, CheckBoxes(checks): CheckBoxes, _: &mut Self::Context) {
         #[cfg(feature = "faults")]
         crate::faults::panic_if(crate::faults::Fault::ShardPanic);
+        // Sessions ask the table first: these were on their way when it became read-only.
+        if self.read_only.load(Ordering::Acquire) {
+            for check in checks {
+                check.session.refuse(self.ledger.id(check.offset), Refusal::ReadOnly);
+            }
+            return;
+        }
         let open = self.committing.as_ref().filter(|_| self.forgetting.is_empty());
         let most = self.settings.commit_checks;
         for check in checks {

@@ -14,14 +14,14 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::{
-    board::{Board, Generation, Offset, ShardIndex},
+    board::{Board, BoxId, Generation, Offset, ShardIndex},
     broadcaster::{
         Broadcaster,
         census::{Census, Overview},
     },
     messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords},
     protocol::Close,
-    rules::Rules,
+    rules::{Forbidden, Rules},
     settings::NodeSettings,
     shard::{Shard, ShardParts, bitmap::Bitmap, gate::Gate},
     stats::Stats,
@@ -107,6 +107,8 @@ pub struct Table {
     overview: watch::Receiver<Arc<Overview>>,
     hubs: Mutex<Vec<Arc<HubLink>>>,
     draining: AtomicBool,
+    /// Shards refuse checks.
+    read_only: Arc<AtomicBool>,
     /// Its actors may end.
     ending: Arc<AtomicBool>,
     closed: watch::Sender<bool>,
@@ -186,6 +188,7 @@ impl Table {
             BroadcasterLink::new(&addr)
         };
         let shards = ShardDirectory::default();
+        let read_only = Arc::new(AtomicBool::new(false));
         let mut links = Vec::new();
         for (index, bitmap) in board.shard_indexes().zip(bitmaps) {
             let gate = Arc::new(Gate::new(settings.shards.queue_checks, stats.shard_queue.clone()));
@@ -198,6 +201,7 @@ impl Table {
                 broadcaster: broadcaster.clone(),
                 directory: shards.clone(),
                 gate: gate.clone(),
+                read_only: read_only.clone(),
                 bitmap,
                 vital: vital(format!("shard {}", index.0)),
             };
@@ -223,6 +227,7 @@ impl Table {
             overview,
             hubs: Mutex::default(),
             draining: AtomicBool::new(false),
+            read_only,
             ending,
             closed: watch::channel(false).0,
             generation,
@@ -263,6 +268,35 @@ impl Table {
         self.hubs.lock().expect("nothing panics under this lock").clone()
     }
 
+    /// Why a check of this box is not taken, if it is not: the board is read-only, or its rules say so.
+    pub fn forbid(&self, id: BoxId) -> Option<Forbidden> {
+        if self.is_read_only() { Some(Forbidden::ReadOnly) } else { self.rules.forbid(id) }
+    }
+
+    /// Whether checks and imports are refused for now.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.load(Ordering::Acquire)
+    }
+
+    /// Refuses checks from now on, or takes them again. Where it refuses them it is ready when no check is
+    /// acknowledged any more: those that were accepted before have been committed and published, or refused.
+    /// What other nodes check goes on being learned.
+    pub async fn set_read_only(&self, is_read_only: bool) {
+        self.read_only.store(is_read_only, Ordering::Release);
+        if is_read_only {
+            self.settle().await;
+        }
+    }
+
+    /// Waits until the shards have committed or refused every check that they had, and the hubs have handed out
+    /// every flip.
+    async fn settle(&self) {
+        let shards = self.shards.get().into_iter().flatten();
+        // An error means that actor is gone already, with what it had to pass on.
+        join_all(shards.map(|shard| shard.drain.send(Drain))).await;
+        let _ = self.broadcaster.drain.send(Drain).await;
+    }
+
     /// The store, for its state.
     pub fn store(&self) -> &dyn Store {
         &*self.store
@@ -290,9 +324,7 @@ impl Table {
         let hubs = self.hubs();
         // An error means that actor is gone already, with what it had to pass on.
         join_all(hubs.iter().map(|hub| hub.drain.send(Drain))).await;
-        let shards = self.shards.get().into_iter().flatten();
-        join_all(shards.map(|shard| shard.drain.send(Drain))).await;
-        let _ = self.broadcaster.drain.send(Drain).await;
+        self.settle().await;
         join_all(hubs.iter().map(|hub| hub.end.send(EndSessions(close)))).await;
     }
 

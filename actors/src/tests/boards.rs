@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 
 use super::{Client, FREELY, TestStore, eventually, run_node, settings, somebody};
 use crate::{
-    board::BoxId,
+    board::{BoxId, Offset},
     node::Node,
     protocol::{Close, Version},
     rules::{Forbidden, Free, ReadOnly, Rules},
@@ -285,5 +285,82 @@ fn the_rules_of_a_board_are_asked_before_a_check_leaves_its_session() {
         }
         assert_eq!(small.commits.load(Ordering::SeqCst), 0);
         assert_eq!(over.board().name(), "over");
+    });
+}
+
+/// Checks that were accepted before are told, later ones are refused, and after it was said nothing is acknowledged.
+#[test]
+fn a_board_that_becomes_read_only_answers_what_it_had_and_refuses_what_comes() {
+    let store = TestStore::new(LARGE, 3, FREELY);
+    run_node(settings(), &store, async |worker| {
+        let main = worker.node.main().clone();
+        let mut scoped = Client::connect(&worker.desk(&main), Version::V2).await;
+        let mut plain = Client::connect(&worker.desk(&main), Version::Plain).await;
+        store.permits.forget_permits(FREELY);
+        scoped.send(&[5]).await;
+        eventually("a commit is in flight", || main.stats.shard_queue.get() == 1).await;
+        let turning = actix::spawn({
+            let main = main.clone();
+            async move { main.set_read_only(true).await }
+        });
+        eventually("it is read-only", || main.is_read_only()).await;
+        scoped.send(&[6]).await;
+        assert_eq!(scoped.frame().await, [6, 0, 0, 0, 3]);
+        assert!(!turning.is_finished(), "a check is still under way");
+        store.permits.add_permits(FREELY);
+        turning.await.expect("it turned");
+        assert_eq!((scoped.ids(1).await, plain.ids(1).await), (vec![5], vec![5]));
+        // What another node has checked is learned all the same.
+        let feed = store.feed.lock().expect("unpoisoned").clone().expect("given at start");
+        feed.learned(main.board.shard_indexes().next().expect("one"), vec![Offset(7)]).await;
+        assert_eq!(plain.ids(1).await, [8]);
+        plain.send(&[9]).await;
+        assert_eq!(plain.frame().await[..2], 1008_u16.to_be_bytes());
+        assert_eq!(store.asked.load(Ordering::SeqCst), 1);
+        assert_eq!(main.stats.refusals.get("read_only"), 2);
+        main.set_read_only(false).await;
+        scoped.send(&[6]).await;
+        assert_eq!(scoped.ids(1).await, [6]);
+    });
+}
+
+/// A check that has passed its session's rules when the board becomes read-only does not pass its shard.
+#[test]
+fn a_check_on_its_way_to_a_shard_that_becomes_read_only_is_refused_there() {
+    let store = TestStore::new(SMALL, 1, FREELY);
+    run_node(settings(), &store, async |worker| {
+        let main = worker.node.main().clone();
+        for (version, id) in [(Version::V2, 1), (Version::Plain, 3)] {
+            let mut client = Client::connect(&worker.desk(&main), version).await;
+            store.blocking.store(true, Ordering::SeqCst);
+            client.send(&[id]).await;
+            eventually("the shard's thread is held up", || {
+                store.commits.load(Ordering::SeqCst) == 1
+            })
+            .await;
+            client.send(&[id + 1]).await;
+            eventually("two are on their way", || main.stats.shard_queue.get() == 2).await;
+            let turning = actix::spawn({
+                let main = main.clone();
+                async move { main.set_read_only(true).await }
+            });
+            eventually("it is read-only", || main.is_read_only()).await;
+            store.blocking.store(false, Ordering::SeqCst);
+            turning.await.expect("it turned");
+            match version {
+                Version::V2 => {
+                    let frames = [client.frame().await, client.frame().await];
+                    assert!(frames.contains(&vec![2, 0, 0, 0, 3]), "{frames:?}");
+                }
+                Version::Plain => loop {
+                    let frame = client.frame().await;
+                    if frame.len() != 8 {
+                        break assert_eq!(frame[..2], 1008_u16.to_be_bytes());
+                    }
+                },
+            }
+            main.set_read_only(false).await;
+            store.commits.store(0, Ordering::SeqCst);
+        }
     });
 }

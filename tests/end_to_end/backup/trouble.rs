@@ -152,7 +152,11 @@ fn other_sites_pages_and_players_cannot_import() {
     assert_eq!(status(&[media, ("Origin", "https://evil.example")]), 403);
     let rebound = [media, ("Host", "evil.example"), ("Origin", "http://evil.example")];
     assert_eq!(status(&rebound), 421, "nor a page whose name was made to lead here");
-    assert_eq!(status(&[media, ("Origin", &own)]), 422, "a page of this listener may: nothing was sent");
+    assert_eq!(
+        status(&[media, ("Origin", &own)]),
+        422,
+        "a page of this listener may: nothing was sent"
+    );
     let preflight = request(server.admin, "OPTIONS", "/import", &[media]);
     assert_eq!(preflight.status, 204);
     assert!(!preflight.head.contains("access-control-"), "{}", preflight.head);
