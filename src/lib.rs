@@ -21,6 +21,7 @@ mod listen;
 mod live;
 mod logging;
 mod numbers;
+mod operators;
 mod origin;
 mod places;
 mod problem;

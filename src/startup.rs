@@ -30,6 +30,7 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     admin::{
         self, Admin, backup,
+        change::Change,
         door::Door,
         tokens::{TokenFile, Tokens},
     },
@@ -43,6 +44,7 @@ use crate::{
     live::{Following, Live},
     logging,
     numbers::counted,
+    operators::{Operators, audit::Audit},
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
     room::Room,
@@ -170,6 +172,9 @@ impl Application {
                 return Ok(None);
             }
         };
+        // In force before anybody is served.
+        let decided = Operators::start(store.bus(settings)?, node.clone()).await?;
+        actix_rt::spawn(decided.clone().follow());
         let (http_connections, connections_max) = (Gauge::default(), Gauge::default());
         connections_max.set(telemetry::gauge_of(live.rules.connections_max()));
         let mut registry =
@@ -216,6 +221,8 @@ impl Application {
         door.register(registry.sub_registry_with_prefix("billion"));
         let operators = Admin {
             door,
+            operators: decided.clone(),
+            change: Change(Audit::new(settings.audit_file())),
             node: node.clone(),
             admission: admission.clone(),
             registry,

@@ -37,6 +37,7 @@ pub mod settings;
 pub mod session;
 pub mod shard;
 pub mod store;
+pub mod bus;
 pub mod broadcaster;
 pub mod worker;
 pub mod stats;

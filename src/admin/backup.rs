@@ -18,13 +18,14 @@ use actors::{node::Node, table::Table};
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, future::join_all, stream};
 use serde::Deserialize;
+use serde_json::json;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
 
 use self::merging::Merging;
-use super::refuse;
+use super::{change::Change, door::Caller, refuse};
 use crate::{
     backup::{
         Header, MEDIA_TYPE, Summary, bytes_max,
@@ -58,6 +59,9 @@ const UPLOAD_RATE_MIN: u64 = 32 * 1024;
 
 /// Lines of progress that may wait for a client that does not read; full: the merge waits.
 const LINES: usize = 16;
+
+/// Why boxes are not merged into a board.
+pub const READ_ONLY: &str = "the board is read-only";
 
 /// What the two routes share.
 pub struct Operations {
@@ -198,6 +202,8 @@ pub async fn import(
     payload: web::Payload,
     node: web::Data<Node>,
     operations: web::Data<Operations>,
+    caller: Caller,
+    change: web::Data<Change>,
 ) -> HttpResponse {
     if let Some(refusal) = refuse_other_media(&request) {
         return refusal;
@@ -231,6 +237,13 @@ pub async fn import(
     };
     if let Some(reason) = misfit(&summary.header, &table, any_name) {
         return refuse(StatusCode::CONFLICT, &reason);
+    }
+    if table.is_read_only() {
+        return refuse(StatusCode::CONFLICT, READ_ONLY);
+    }
+    let what = json!({ "board": table.board.name(), "boxes": summary.checked });
+    if let Err(refusal) = change.note(&caller, "board.import", what).await {
+        return refusal;
     }
     let boxes = counted(summary.checked.into(), "box", "boxes");
     let tiles = counted(summary.tiles.into(), "tile", "tiles");

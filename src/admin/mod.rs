@@ -3,8 +3,11 @@
 //! Metrics and health answer whoever gets here, by whatever name: load balancers and scrapers use all kinds. All
 //! else stands behind the guard of [`door`], also a handler that is added to [`for_operators`].
 
+mod audit;
 pub mod backup;
+pub mod change;
 pub mod door;
+mod read_only;
 pub mod tokens;
 mod limits;
 mod metrics;
@@ -13,23 +16,27 @@ use std::{sync::Arc, time::Duration};
 
 use actix_server::Server;
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, Scope, guard, http::StatusCode,
-    middleware::from_fn, web,
+    App, HttpRequest, HttpResponse, HttpServer, Scope, error::JsonPayloadError, guard,
+    http::StatusCode, middleware::from_fn, web,
 };
 use actors::node::Node;
 use anyhow::Result;
 use prometheus_client::registry::Registry;
 
-use self::door::Door;
+use self::{change::Change, door::Door};
 use crate::{
     admission::Admission,
     live::Following,
+    operators::Operators,
     problem::problem,
     routes::{
         headers, health,
         methods::{allowing, get_or_head, read_only},
     },
 };
+
+/// Most bytes of a body of JSON.
+const JSON_BYTES_MAX: usize = 16 * 1024;
 
 /// What the listener serves, and to whom.
 pub struct Admin {
@@ -43,6 +50,10 @@ pub struct Admin {
     pub operations: backup::Operations,
     /// Who is let in.
     pub door: Door,
+    /// What operators have decided.
+    pub operators: Arc<Operators>,
+    /// How changes are made.
+    pub change: Change,
     /// Settings that may change: `admin.hosts`.
     pub live: Following,
     /// Longest time a connection may be idle.
@@ -54,7 +65,9 @@ pub struct Admin {
 /// # Errors
 /// If the listener cannot be used.
 pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
-    let Admin { node, admission, registry, operations, door, live, keep_alive } = admin;
+    let Admin { node, admission, registry, operations, door, operators, change, live, keep_alive } =
+        admin;
+    let (operators, change) = (web::Data::from(operators), web::Data::new(change));
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
     let (registry, door) = (web::Data::new(registry), web::Data::new(door));
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
@@ -66,6 +79,9 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(operations.clone())
             .app_data(live.clone())
             .app_data(door.clone())
+            .app_data(operators.clone())
+            .app_data(change.clone())
+            .app_data(json())
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))
@@ -85,7 +101,33 @@ fn for_operators() -> Scope {
         .service(allowing("POST, OPTIONS", "/import").route(import))
         .service(get_or_head("/store", backup::store))
         .service(get_or_head("/limits/why", limits::why))
+        .service(get_or_head("/audit", audit::audit))
+        .service(
+            allowing("GET, HEAD, POST, DELETE, OPTIONS", "/board/read-only")
+                .route(web::get().to(read_only::show))
+                .route(web::head().to(read_only::show))
+                .route(web::post().to(read_only::begin))
+                .route(web::delete().to(read_only::end)),
+        )
         .default_service(web::to(nothing_here))
+}
+
+/// Bodies of JSON, and what is wrong with one.
+fn json() -> web::JsonConfig {
+    web::JsonConfig::default().limit(JSON_BYTES_MAX).error_handler(|error, _| {
+        let status = match &error {
+            JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            JsonPayloadError::Deserialize(error) if error.is_data() => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            _ => StatusCode::BAD_REQUEST,
+        };
+        let refusal = problem(status, &error.to_string());
+        actix_web::error::InternalError::from_response(error, refusal).into()
+    })
 }
 
 /// `OPTIONS /`, by which HAProxy's plainest check asks whether anybody is there.
@@ -96,7 +138,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /board/read-only, /export and /import here",
     )
 }
 

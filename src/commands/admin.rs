@@ -1,5 +1,6 @@
 //! `billion admin …`: what operators do with a running server, or for one.
 
+mod read_only;
 mod token;
 
 use std::process::ExitCode;
@@ -19,11 +20,13 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Task {
     Token(token::Arguments),
+    ReadOnly(read_only::Arguments),
 }
 
 /// 0: done; 1: failed; 2: the settings or an argument are wrong.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     with_settings(settings, |settings| match &arguments.task {
         Task::Token(token) => token::run(token, settings),
+        Task::ReadOnly(read_only) => read_only::run(read_only, settings),
     })
 }

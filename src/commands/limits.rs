@@ -2,19 +2,13 @@
 
 use std::{fmt::Write as _, net::IpAddr, process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use clap::{Args, Subcommand, ValueHint};
+use hyper::Method;
 use serde_json::Value;
 
-use super::{
-    print,
-    remote::{self, Remote},
-    with_settings,
-};
-use crate::{
-    arguments::SettingsArguments,
-    settings::{self, Settings},
-};
+use super::{print, remote::Remote, with_settings};
+use crate::arguments::SettingsArguments;
 
 /// Longest time a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -46,10 +40,7 @@ enum Question {
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     let Question::Why { address, from, json } = &arguments.question;
     with_settings(settings, |settings| {
-        let remote = match from {
-            Some(url) => Remote::at(url)?,
-            None => ours(settings)?,
-        };
+        let remote = Remote::named(from.as_deref(), settings)?;
         let answer = ask(&remote, *address)?;
         if *json {
             return print(format!("{}\n", serde_json::to_string_pretty(&answer)?).as_bytes());
@@ -58,26 +49,8 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     })
 }
 
-/// The listener that the settings name.
-fn ours(settings: &Settings) -> Result<Remote> {
-    let admin = &settings.admin.address;
-    let addresses = settings::resolve(admin).map_err(anyhow::Error::msg)?;
-    let to = *addresses.first().context("an address resolves to something")?;
-    if to.port() == 0 {
-        bail!("admin.address = {admin:?} does not say which port: name the server with --from");
-    }
-    Remote::to(to)
-}
-
 fn ask(remote: &Remote, address: IpAddr) -> Result<Value> {
-    let path = format!("/limits/why?address={address}");
-    let asked = remote.ask_briefly(&path, PATIENCE);
-    let (status, text) = asked.with_context(|| format!("no answer from {}", remote.name()))?;
-    if !status.is_success() {
-        bail!("{} answered {status}: {}", remote.name(), remote::reason(&text));
-    }
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} did not answer as a server does", remote.name()))
+    remote.call(Method::GET, &format!("/limits/why?address={address}"), None, PATIENCE)
 }
 
 /// For people.

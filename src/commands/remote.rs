@@ -30,10 +30,14 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
+use serde_json::Value;
 use tokio::{net::TcpStream, runtime::Runtime, time::timeout};
 
 use super::WrongArgument;
-use crate::{backup::MEDIA_TYPE, settings};
+use crate::{
+    backup::MEDIA_TYPE,
+    settings::{self, Settings},
+};
 
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -98,14 +102,17 @@ impl Remote {
         Self::new(reachable(address).to_string(), None)
     }
 
+    /// The listener at `url`, or else the one that the settings name.
+    pub fn named(url: Option<&str>, settings: &Settings) -> Result<Self> {
+        match url {
+            Some(url) => Self::at(url),
+            None => Self::to(local_address(&settings.admin.address)?),
+        }
+    }
+
     /// The listener that `admin.address` describes, on this machine.
     pub fn local(admin: &str, meant: Meant) -> Result<Self> {
-        let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
-        let Some(address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
-        if address.port() == 0 {
-            bail!("admin.address = {admin:?} does not say which port: name the server with --from");
-        }
-        Self::new(reachable(address).to_string(), Some(meant))
+        Self::new(reachable(local_address(admin)?).to_string(), Some(meant))
     }
 
     /// Whether anybody listens there.
@@ -118,7 +125,14 @@ impl Remote {
     /// Asks for what any server answers at once and in short: status and text, all of it within `limit`. A server
     /// that trickles has not answered.
     pub fn ask_briefly(&self, path: &str, limit: Duration) -> Result<(StatusCode, String)> {
-        let request = self.request(Method::GET, path).body(Upload::nothing())?;
+        self.exchange_briefly(self.request(Method::GET, path).body(Upload::nothing())?, limit)
+    }
+
+    fn exchange_briefly(
+        &self,
+        request: Request<Upload>,
+        limit: Duration,
+    ) -> Result<(StatusCode, String)> {
         let answer = async {
             let response = self.exchange(request).await?;
             let status = response.status();
@@ -204,11 +218,42 @@ impl Remote {
         self.ask(self.request(Method::GET, path).body(Upload::nothing())?)
     }
 
+    /// Sends `body`, if there is one, and returns the answer, both JSON; all of it within `limit`.
+    ///
+    /// # Errors
+    /// If there is no answer, or it is an error: what it says.
+    pub fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        limit: Duration,
+    ) -> Result<Value> {
+        let mut request = self.request(method, path);
+        let mut upload = Upload::nothing();
+        if let Some(body) = body {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+            upload = Upload::of(body.to_string().into());
+        }
+        let asked = self.exchange_briefly(request.body(upload)?, limit);
+        let (status, text) = asked.with_context(|| format!("no answer from {}", self.name()))?;
+        if !status.is_success() {
+            let token = if status == StatusCode::UNAUTHORIZED {
+                format!(" (set {TOKEN})")
+            } else {
+                String::new()
+            };
+            bail!("the server at {} answered {status}: {}{token}", self.name(), reason(&text));
+        }
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} did not answer as a server does", self.name()))
+    }
+
     /// Sends a backup to `path`.
     pub fn post(&self, path: &str, file: File) -> Result<Answer> {
         let bytes = file.metadata()?.len();
         let request = self.request(Method::POST, path).header(header::CONTENT_TYPE, MEDIA_TYPE);
-        self.ask(request.body(Upload { file: Some(file), left: bytes, sent: Arc::default() })?)
+        self.ask(request.body(Upload { file: Some(file), left: bytes, ..Upload::nothing() })?)
     }
 
     fn ask(&self, request: Request<Upload>) -> Result<Answer> {
@@ -271,13 +316,19 @@ impl Remote {
 /// What is sent with a request: nothing, or a file as it is read.
 struct Upload {
     file: Option<File>,
+    /// What is sent at once, without a file.
+    text: Bytes,
     left: u64,
     sent: Arc<AtomicU64>,
 }
 
 impl Upload {
     fn nothing() -> Self {
-        Self { file: None, left: 0, sent: Arc::default() }
+        Self { file: None, text: Bytes::new(), left: 0, sent: Arc::default() }
+    }
+
+    fn of(text: Bytes) -> Self {
+        Self { left: text.len() as u64, text, ..Self::nothing() }
     }
 }
 
@@ -290,6 +341,10 @@ impl Body for Upload {
         _: &mut TaskContext<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
+        if !this.text.is_empty() {
+            this.left = 0;
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut this.text)))));
+        }
         let Some(file) = this.file.as_mut().filter(|_| this.left > 0) else {
             return Poll::Ready(None);
         };
@@ -346,8 +401,18 @@ pub fn reason(body: &str) -> String {
 
 /// The detail of a problem (RFC 9457), if `body` is one.
 fn detail(body: &str) -> Option<String> {
-    let problem: serde_json::Value = serde_json::from_str(body).ok()?;
+    let problem: Value = serde_json::from_str(body).ok()?;
     problem["detail"].as_str().map(ToOwned::to_owned)
+}
+
+/// Where a server on this machine listens that has these settings.
+fn local_address(admin: &str) -> Result<SocketAddr> {
+    let addresses = settings::resolve(admin).map_err(|problem| anyhow!("{problem}"))?;
+    let Some(address) = addresses.first().copied() else { bail!("{admin} is nowhere") };
+    if address.port() == 0 {
+        bail!("admin.address = {admin:?} does not say which port: name the server with --from");
+    }
+    Ok(address)
 }
 
 /// An address to bind is not always one to connect to: "every interface" is reached on loopback.

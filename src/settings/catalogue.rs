@@ -154,6 +154,7 @@ pub const CATALOGUE: &[Entry] = &[
     entry("admin.address", "host:port", Restart, Form::Address),
     entry("admin.hosts", "–", Live, Form::Hosts),
     entry("admin.token_file", "–", Restart, Form::Text),
+    entry("admin.audit_file", "–", Restart, Form::Text),
     entry("page.path", "–", Restart, Form::Text),
     entry("page.reload", "–", Restart, Form::Switch),
     entry("page.me_url", "–", Restart, Form::Link),

@@ -95,6 +95,19 @@ pub struct Admin {
     pub address: String,
     pub hosts: Vec<String>,
     pub token_file: PathBuf,
+    pub audit_file: PathBuf,
+}
+
+impl Settings {
+    /// The file of the audit.
+    pub fn audit_file(&self) -> PathBuf {
+        let named = &self.admin.audit_file;
+        if named.as_os_str().is_empty() {
+            self.store.path.join("audit.jsonl")
+        } else {
+            named.clone()
+        }
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -17,6 +17,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod bus;
 mod explanation;
 mod feed;
 mod follow;

@@ -18,6 +18,7 @@
 //! most chunks: 12,800 checks are 51 KB of log, but up to 125 MB of chunks.
 
 mod backend;
+pub mod bus;
 mod checkpoint;
 pub mod disk;
 mod fault;

@@ -14,6 +14,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use actors::{
     board::{Board, Offset, ShardIndex},
+    bus::Bus,
     store::{Store, StoreError, StoreState},
 };
 use anyhow::Result;
@@ -98,6 +99,25 @@ impl Opened {
             Self::Embedded(store) => store.clone(),
             Self::Cluster(store) => store.clone(),
         }
+    }
+
+    /// The bus of the nodes that share this store, which is run on this thread.
+    ///
+    /// # Errors
+    /// If what is kept beside an embedded store cannot be read, or Redis cannot be reached as the settings say.
+    pub fn bus(&self, settings: &Settings) -> Result<Arc<dyn Bus>> {
+        Ok(match self {
+            Self::Embedded(_) => {
+                let file = file_of(&settings.store.path, settings.board().name());
+                Arc::new(embedded::bus::LocalBus::open(&file)?)
+            }
+            Self::Cluster(store) => {
+                let access = settings.redis.access()?;
+                let bus = cluster::bus::RedisBus::new(access, store.board().name());
+                actix_rt::spawn(bus.run());
+                Arc::new(bus)
+            }
+        })
     }
 
     /// Identifies this store among all stores that a server on this machine may run on.

@@ -2,19 +2,23 @@
 
 use std::{fs, net::SocketAddr, os::unix::fs::PermissionsExt as _, path::PathBuf, thread};
 
+use serde_json::{Value, json};
+
 use crate::harness::{
     eventually,
-    server::{Response, Server, Setup, request},
+    server::{Response, Server, Setup, request, send},
 };
 
+mod read_only;
+
 /// A server with a token file, and the tokens in it.
-struct Guarded {
+pub struct Guarded {
     setup: Setup,
     file: PathBuf,
 }
 
 impl Guarded {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let setup = Setup::new(1000, 1);
         let file = setup.folder().join("tokens");
         let setup = setup.with("ADMIN__TOKEN_FILE", file.display());
@@ -22,7 +26,7 @@ impl Guarded {
     }
 
     /// Makes a token as operators do.
-    fn token(&self, name: &str, role: &str) -> String {
+    pub fn token(&self, name: &str, role: &str) -> String {
         let ran = self.setup.run(&["admin", "token", name, role]);
         assert_eq!(ran.code, Some(0), "{}", ran.said);
         ran.printed().trim().to_owned()
@@ -178,4 +182,52 @@ fn a_token_file_that_cannot_be_used_keeps_the_server_from_starting() {
     fs::set_permissions(&guarded.file, fs::Permissions::from_mode(0o600)).expect("its own file");
     let twice = guarded.setup.run(&["admin", "token", "alice", "viewer"]);
     assert!(twice.code == Some(2) && twice.said.contains("token named alice"), "{}", twice.said);
+}
+
+/// A change by a request with a body of JSON; status and answer.
+fn change(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let answer = send(
+        server.admin,
+        method,
+        path,
+        &[("Content-Type", "application/json")],
+        body.to_string().as_bytes(),
+    );
+    (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
+}
+
+/// The actions in a server's audit, oldest first.
+fn audit(server: &Server) -> Vec<String> {
+    let answer = request(server.admin, "GET", "/audit", &[]);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let lines = answer["lines"].as_array().expect("a list").iter();
+    lines.map(|line| line["action"].as_str().expect("text").to_owned()).collect()
+}
+
+#[test]
+fn bad_bodies_are_refused_with_the_reason() {
+    let server = Setup::new(1000, 1).start();
+    let path = "/board/read-only";
+    let plain = send(server.admin, "POST", path, &[("Content-Type", "text/plain")], b"{}");
+    let broken = send(server.admin, "POST", path, &[("Content-Type", "application/json")], b"{");
+    assert_eq!((plain.status, broken.status), (415, 400));
+    for body in [
+        json!({"raeson": "x"}),
+        json!({"reason": 7}),
+        json!({"reason": "x".repeat(201)}),
+        json!({"reason": "a\u{7}"}),
+    ] {
+        let (status, problem) = change(&server, "POST", path, &body);
+        assert_eq!((status, &problem["status"]), (422, &json!(422)), "{body}: {problem}");
+    }
+    let large = vec![b' '; 20_000];
+    assert_eq!(
+        send(server.admin, "POST", path, &[("Content-Type", "application/json")], &large).status,
+        413
+    );
+    let other = request(server.admin, "PUT", path, &[]);
+    assert_eq!(other.status, 405);
+    assert!(other.head.contains("allow: get, head, post, delete, options"), "{}", other.head);
+    assert_eq!(audit(&server), Vec::<String>::new(), "nothing was changed");
 }

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::sync::mpsc;
 
+use super::READ_ONLY;
 use crate::{
     backup::{Summary, reader::Reader, tile},
     numbers::counted,
@@ -142,6 +143,9 @@ impl Merging {
         }
         if self.lines.is_closed() {
             return Err(Ended::Unwanted);
+        }
+        if self.table.is_read_only() {
+            return Err(Ended::Failed(READ_ONLY.to_owned()));
         }
         let boxes = batch.len() as u32;
         // Nobody is disturbed while nobody is there.

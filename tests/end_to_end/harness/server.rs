@@ -459,13 +459,38 @@ pub fn request(to: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)
     request_over(stream, to, method, path, headers)
 }
 
+/// The same with a body.
+pub fn send(
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Response {
+    let stream = TcpStream::connect(to).expect("the server listens");
+    let length = body.len().to_string();
+    let headers = [headers, &[("Content-Length", &*length)]].concat();
+    exchange(stream, to, method, path, &headers, body)
+}
+
 /// The same over a socket that was prepared by the caller.
 pub fn request_over(
+    stream: TcpStream,
+    to: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response {
+    exchange(stream, to, method, path, headers, &[])
+}
+
+fn exchange(
     mut stream: TcpStream,
     to: SocketAddr,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
+    body: &[u8],
 ) -> Response {
     stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
     let host = to.to_string();
@@ -480,7 +505,8 @@ pub fn request_over(
     for (name, value) in headers {
         head += &format!("{name}: {value}\r\n");
     }
-    stream.write_all(format!("{head}\r\n").as_bytes()).expect("the request is taken");
+    let sent = [format!("{head}\r\n").as_bytes(), body].concat();
+    stream.write_all(&sent).expect("the request is taken");
     let mut bytes = Vec::new();
     let mut buffer = [0; 4096];
     loop {

@@ -1,0 +1,126 @@
+//! What operators have decided, on all nodes of the board: kept over the [`Bus`], applied to this node.
+//!
+//! A decision is kept first and applied then, by the node that was asked as by every other one: whoever hears that
+//! something has changed reads all that is kept, and applies what differs. So a node that was away, or has just
+//! started, comes to the same as those that were there.
+
+pub mod audit;
+pub mod model;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use actors::{
+    bus::{Bus, Heard},
+    node::Node,
+    store::StoreError,
+};
+use anyhow::{Context as _, Result};
+use log::{info, warn};
+use tokio::{
+    sync::{Mutex, broadcast::error::RecvError, watch},
+    time::sleep,
+};
+
+use self::model::{Decisions, READ_ONLY, ReadOnly};
+
+/// Time between two attempts to read what is kept.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Longest time to read it for the first time.
+const START_TIME: Duration = Duration::from_secs(10);
+
+/// Milliseconds since 1970 (UTC).
+pub fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The decisions in force, and how to change them.
+pub struct Operators {
+    bus: Arc<dyn Bus>,
+    node: Arc<Node>,
+    decisions: watch::Sender<Arc<Decisions>>,
+    /// One change is applied after the other.
+    applying: Mutex<()>,
+}
+
+impl Operators {
+    /// Reads what is kept and applies it, before anybody is served.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub async fn start(bus: Arc<dyn Bus>, node: Arc<Node>) -> Result<Arc<Self>> {
+        let (decisions, applying) = (watch::Sender::default(), Mutex::default());
+        let operators = Arc::new(Self { bus, node, decisions, applying });
+        let began = Instant::now();
+        loop {
+            match operators.refresh().await {
+                Ok(()) => break,
+                Err(error) if began.elapsed() > START_TIME => {
+                    return Err(error).context("what operators have decided cannot be read");
+                }
+                Err(_) => sleep(PAUSE).await,
+            }
+        }
+        Ok(operators)
+    }
+
+    /// Follows what any node decides, for as long as the process lives.
+    pub async fn follow(self: Arc<Self>) {
+        let mut heard = self.bus.listen();
+        // What was decided before somebody listened.
+        let mut is_behind = true;
+        loop {
+            if is_behind {
+                match self.refresh().await {
+                    Ok(()) => is_behind = false,
+                    Err(error) => {
+                        log::debug!("operators: {error}");
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                }
+            }
+            match heard.recv().await {
+                Ok(Heard::Changed) | Err(RecvError::Lagged(_)) => is_behind = true,
+                Ok(Heard::Message { .. }) => {}
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// The decisions in force on this node.
+    pub fn decisions(&self) -> Arc<Decisions> {
+        self.decisions.borrow().clone()
+    }
+
+    /// Makes the board read-only on all nodes, or writable again. Ready when this node acknowledges no check any more.
+    ///
+    /// # Errors
+    /// If that could not be kept: nothing has changed, or every node follows when what keeps it is back.
+    pub async fn set_read_only(&self, read_only: Option<ReadOnly>) -> Result<(), StoreError> {
+        let value = read_only.map(|read_only| model::written(&read_only));
+        self.bus.keep(READ_ONLY.to_owned(), value).await?;
+        self.refresh().await
+    }
+
+    /// Reads what is kept and applies what has changed. Ready when it is in force on this node.
+    async fn refresh(&self) -> Result<(), StoreError> {
+        let _one_after_the_other = self.applying.lock().await;
+        let decided = Arc::new(Decisions::read(&self.bus.kept().await?));
+        let before = self.decisions.send_replace(decided.clone());
+        if before.read_only != decided.read_only {
+            match &decided.read_only {
+                Some(ReadOnly { reason, by, .. }) => {
+                    warn!("the board is read-only from now on ({by}: {reason:?})");
+                }
+                None => info!("the board takes checks again"),
+            }
+            self.node.main().set_read_only(decided.read_only.is_some()).await;
+        }
+        Ok(())
+    }
+}
