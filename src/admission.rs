@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
 };
 
@@ -100,19 +100,35 @@ impl Rules {
 /// Lets players in: who they are, and a seat for each.
 #[derive(Debug, Default)]
 pub struct Admission {
-    closed: AtomicBool,
+    /// [`OPEN`], [`ENDING`] or [`CLOSED`]; only ever raised.
+    state: AtomicU8,
     seats: Arc<Seats>,
 }
 
+const OPEN: u8 = 0;
+const ENDING: u8 = 1;
+const CLOSED: u8 = 2;
+
 impl Admission {
+    /// From now on the node says that it is not ready. Newcomers are still let in: a balancer that has not noticed yet
+    /// sends them here and nowhere else.
+    pub fn end_soon(&self) {
+        self.state.fetch_max(ENDING, Ordering::AcqRel);
+    }
+
     /// From now on nobody else may connect; who has, is served as ever.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.state.fetch_max(CLOSED, Ordering::AcqRel);
+    }
+
+    /// Whether the node is about to stop, so that balancers have to send nobody any more.
+    pub fn is_ending(&self) -> bool {
+        self.state.load(Ordering::Acquire) != OPEN
     }
 
     /// Whether newcomers have to go elsewhere.
     pub fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.state.load(Ordering::Acquire) == CLOSED
     }
 
     /// Makes a player of a visitor, with a seat, if the rules leave one and not more than `per_address` (0: as many

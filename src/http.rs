@@ -44,6 +44,7 @@ use crate::{
     live::Following,
     places::{PLACES_MAX, Place, Places},
     routes::{assets, headers, health, methods::get_or_head, missing, overview, page},
+    traffic::{Route, Traffic},
     unread::holding,
     ws::{self, AppService},
 };
@@ -79,6 +80,8 @@ pub struct Shared {
     pub live: Following,
     /// Connections that are with HTTP now.
     pub connections: Gauge,
+    /// Where requests are counted.
+    pub traffic: Traffic,
 }
 
 /// Connections that a worker may keep for their next request, if all workers together are to leave half
@@ -114,7 +117,7 @@ pub fn serve(
         async move {
             let app = thread.app().await?;
             Ok::<_, ()>(apply_fn(app, move |request, app: &AppService| {
-                answer(&thread.places, request, app)
+                answer(&thread, request, app)
             }))
         }
     });
@@ -227,9 +230,10 @@ where
     timeout(2 * keep_alive + LAST_ANSWER_TIMEOUT, served).await.unwrap_or(Ok(()))
 }
 
-/// Has the App answer, and says so if the connection ends with this.
+/// Has the App answer, and says so if the connection ends with this. On a node that is about to stop each answer is the
+/// last one of its connection: a balancer that keeps connections would still use this one at the moment it is cut.
 fn answer(
-    places: &Rc<Places>,
+    thread: &Rc<Thread>,
     mut request: Request,
     app: &AppService,
 ) -> impl Future<Output = Result<ServiceResponse<BoxBody>, Error>> + use<> {
@@ -239,10 +243,10 @@ fn answer(
         place.opened
     });
     let unread = request.take_payload();
-    let (places, answer) = (places.clone(), app.call(request));
+    let (thread, answer) = (thread.clone(), app.call(request));
     async move {
         let mut response = answer.await?.map_body(|_, body| holding(body, unread));
-        if places.ends(opened.elapsed()) {
+        if thread.places.ends(opened.elapsed()) || thread.shared.admission.is_ending() {
             response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
         Ok(response)
@@ -283,7 +287,10 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
         .service(get_or_head("/ws", ws::connect))
         .service(get_or_head("/ws/why", ws::why))
         .service(get_or_head("/overview", overview::overview))
-        .service(get_or_head("/static/{hash:[0-9a-f]{16}}/{file}", assets::asset))
+        .service(
+            get_or_head("/static/{hash:[0-9a-f]{16}}/{file}", assets::asset)
+                .app_data(Route("/static/{hash}/{file}")),
+        )
         .service(get_or_head("/favicon.ico", assets::icon))
         .service(get_or_head("/robots.txt", page::robots))
         .service(get_or_head("/manifest.webmanifest", page::manifest))
@@ -295,6 +302,9 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
     let app = app.service(files).service(pages).default_service(web::to(missing::missing));
     // Around all of it: a path that does not exist counts as well.
     let app = app.wrap(from_fn(requests::limited)).wrap(from_fn(headers::protected));
+    let traffic = shared.traffic.of("players");
+    let app = app
+        .wrap_fn(move |request, app| traffic.counting(request.method().into(), app.call(request)));
     let factory = map_config(app, |()| AppConfig::default());
     let service = ServiceFactory::<Request>::new_service(&factory, ());
     let base = shared.base.clone();
@@ -309,7 +319,8 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
 
 /// The page's files under their own names: those in `folder`, or those that are compiled in.
 fn files_by_name(folder: Option<&Path>) -> impl HttpServiceFactory + use<> {
-    let files = web::scope("/static");
+    const FILE: Route = Route("/static/{file}");
+    let files = web::scope("/static").app_data(FILE);
     let files = match folder {
         Some(folder) => files.service(
             Files::new("/", folder)
@@ -318,7 +329,7 @@ fn files_by_name(folder: Option<&Path>) -> impl HttpServiceFactory + use<> {
                 .guard(guard::Any(guard::Get()).or(guard::Head()))
                 .default_handler(fn_service(missing::missing_file)),
         ),
-        None => files.service(get_or_head("/{file}", assets::by_name)),
+        None => files.service(get_or_head("/{file}", assets::by_name).app_data(FILE)),
     };
     let headers = DefaultHeaders::new().add(("Cache-Control", "no-cache"));
     // Those that are compiled in have their compressed forms.

@@ -34,6 +34,7 @@ mod signals;
 mod startup;
 mod store;
 mod telemetry;
+mod traffic;
 mod unread;
 mod usage;
 mod ws;

@@ -1,7 +1,7 @@
 //! Builds the application from its settings, runs it, and brings it to rest.
 //!
-//! Order of a stop: unready, newcomers get 503; after `server.drain_delay_s`, in which players and pages are
-//! served as ever: stop reading, commit, announce, Close 1001 to everybody, drain outboxes, close the store.
+//! Order of a stop: unready; after `server.drain_delay_s`, in which players, newcomers and pages are served as ever:
+//! newcomers get 503, stop reading, commit, announce, Close 1001 to everybody, drain outboxes, close the store.
 //! What comes after the delay is bounded by `server.shutdown_timeout_s` as a whole.
 
 use std::{
@@ -52,7 +52,9 @@ use crate::{
     settings::{InForce, Settings, Sources},
     signals::{Hangups, Signals},
     store::Opened,
-    telemetry, usage,
+    telemetry,
+    traffic::Traffic,
+    usage,
 };
 
 /// Between two looks at how many files are open.
@@ -180,6 +182,8 @@ impl Application {
         let mut registry =
             telemetry::registry(&metrics, &store, &http_connections, &connections_max);
         telemetry::register_limits(&limits, &mut registry);
+        let traffic = Traffic::default();
+        telemetry::register_traffic(&traffic, &mut registry);
         let shared = limits.leases().map(|leases| {
             let stats = SharedStats::default();
             telemetry::register_shared(&stats, &mut registry);
@@ -206,6 +210,7 @@ impl Application {
             keep_alive,
             live: live.clone(),
             connections: http_connections,
+            traffic: traffic.clone(),
         };
         let players = Server::build()
             .workers(workers)
@@ -229,6 +234,7 @@ impl Application {
             operations,
             live: live.clone(),
             keep_alive,
+            traffic,
         };
         Ok(Some(Self {
             server: players,
@@ -295,12 +301,13 @@ impl Application {
             warn!("{signal} again: exiting at once");
             std::process::exit(1);
         });
-        admission.close();
         let live = live.now();
-        if stopped == Stopped::Asked {
+        if stopped == Stopped::Asked && !live.drain_delay.is_zero() {
+            admission.end_soon();
             // Over at once if there is nothing left to be served by.
             let _ = timeout(live.drain_delay, node.fatal.wait()).await;
         }
+        admission.close();
         let saved = come_to_rest(&node, &handle, &admin_handle, live.shutdown_timeout).await;
         if let Err(error) = saved {
             logging::fatal(format_args!("a restart will not find all that was checked: {error}"));

@@ -10,7 +10,9 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{limits::shared::SharedStats, logging, store::Opened, usage::Process};
+use crate::{
+    limits::shared::SharedStats, logging, store::Opened, traffic::Traffic, usage::Process,
+};
 
 /// Version and commit, as `billion --version` says them.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("BILLION_COMMIT"), ")");
@@ -131,6 +133,11 @@ pub fn register_limits(limits: &Arc<Limits>, registry: &mut Registry) {
         limits.decisions.clone(),
     );
     r.register_collector(Box::new(Overflow(limits.clone())));
+}
+
+/// Adds what the HTTP listeners have counted.
+pub fn register_traffic(traffic: &Traffic, registry: &mut Registry) {
+    traffic.register(registry.sub_registry_with_prefix("billion"));
 }
 
 /// Adds what the sharing of limits has counted.

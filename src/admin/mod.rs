@@ -16,8 +16,8 @@ use std::{sync::Arc, time::Duration};
 
 use actix_server::Server;
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, Scope, error::JsonPayloadError, guard,
-    http::StatusCode, middleware::from_fn, web,
+    App, HttpRequest, HttpResponse, HttpServer, Scope, dev::Service as _, error::JsonPayloadError,
+    guard, http::StatusCode, middleware::from_fn, web,
 };
 use actors::node::Node;
 use anyhow::Result;
@@ -33,6 +33,7 @@ use crate::{
         headers, health,
         methods::{allowing, get_or_head, read_only},
     },
+    traffic::{Route, Traffic},
 };
 
 /// Most bytes of a body of JSON.
@@ -58,6 +59,8 @@ pub struct Admin {
     pub live: Following,
     /// Longest time a connection may be idle.
     pub keep_alive: Duration,
+    /// Where requests are counted.
+    pub traffic: Traffic,
 }
 
 /// Serves operators on one thread.
@@ -65,13 +68,24 @@ pub struct Admin {
 /// # Errors
 /// If the listener cannot be used.
 pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
-    let Admin { node, admission, registry, operations, door, operators, change, live, keep_alive } =
-        admin;
+    let Admin {
+        node,
+        admission,
+        registry,
+        operations,
+        door,
+        operators,
+        change,
+        live,
+        keep_alive,
+        traffic,
+    } = admin;
     let (operators, change) = (web::Data::from(operators), web::Data::new(change));
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
     let (registry, door) = (web::Data::new(registry), web::Data::new(door));
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
     let server = HttpServer::new(move || {
+        let traffic = traffic.of("operators");
         App::new()
             .app_data(registry.clone())
             .app_data(node.clone())
@@ -85,9 +99,12 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .service(get_or_head("/metrics", metrics::metrics))
             .service(get_or_head("/healthz", health::healthz))
             .service(get_or_head("/readyz", health::readyz))
-            .service(web::resource("/").guard(guard::Options()).to(is_there))
+            .service(web::resource("/").app_data(Route("/")).guard(guard::Options()).to(is_there))
             .service(door::guarded(for_operators()))
             .wrap(from_fn(headers::protected))
+            .wrap_fn(move |request, app| {
+                traffic.counting(request.method().into(), app.call(request))
+            })
     });
     Ok(server.keep_alive(keep_alive).workers(1).disable_signals().listen(listener)?.run())
 }

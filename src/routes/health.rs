@@ -39,7 +39,7 @@ pub async fn readyz(
         StoreState::Up => ("up", None),
         StoreState::Down(reason) => ("down", Some(reason.to_string())),
     };
-    let draining = admission.is_closed();
+    let draining = admission.is_ending();
     let serving = dead.is_none() && !draining;
     let readiness = Readiness {
         ready: serving && (!store_counts || store == "up"),

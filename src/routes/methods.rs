@@ -7,11 +7,13 @@ use actix_web::{
     web,
 };
 
+use crate::traffic::Route;
+
 /// What is only read.
 const READ: &str = "GET, HEAD, OPTIONS";
 
 /// A resource that answers GET and HEAD (RFC 9110 §9.3.2).
-pub fn get_or_head<F, Args>(path: &str, handler: F) -> Resource
+pub fn get_or_head<F, Args>(path: &'static str, handler: F) -> Resource
 where
     F: Handler<Args>,
     Args: FromRequest + 'static,
@@ -21,10 +23,11 @@ where
     allowing(READ, path).route(web::route().guard(reads).to(handler))
 }
 
-/// A resource without routes yet, which tells whoever asks with another method that it takes `methods`.
-pub fn allowing(methods: &'static str, path: &str) -> Resource {
+/// A resource without routes yet, which tells whoever asks with another method that it takes `methods`. Its requests are
+/// counted under `path`, unless it is given another [`Route`].
+pub fn allowing(methods: &'static str, path: &'static str) -> Resource {
     let tell = move |request: HttpRequest| async move { other_method(&request, methods) };
-    web::resource(path).default_service(web::to(tell))
+    web::resource(path).app_data(Route(path)).default_service(web::to(tell))
 }
 
 /// What somebody is told who asks for something that is only read with another method than GET or HEAD.

@@ -102,6 +102,7 @@ pub fn identity(file: &Path) -> std::io::Result<String> {
 /// A board in a local database file. See the module's documentation.
 pub struct EmbeddedStore {
     board: Board,
+    folder: PathBuf,
     jobs: mpsc::Sender<Job>,
     outlook: Arc<Outlook>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -139,12 +140,19 @@ impl EmbeddedStore {
             .name("store".to_owned())
             .spawn(move || worker.run(&runtime))
             .map_err(limits)?;
-        Ok(Self { board, jobs, outlook, thread: Arc::new(Mutex::new(Some(thread))) })
+        let folder = options.path;
+        Ok(Self { board, folder, jobs, outlook, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 
     /// Size of the log at the moment, for metrics: from 0 to twice [`Options::log_bytes`].
     pub fn log_bytes(&self) -> u64 {
         self.outlook.log_bytes()
+    }
+
+    /// Bytes that this process may still write where the store is, for metrics; `None` if nobody can say.
+    pub fn free_bytes(&self) -> Option<u64> {
+        let volume = rustix::fs::statvfs(&self.folder).ok()?;
+        Some(volume.f_bavail.saturating_mul(volume.f_frsize))
     }
 
     /// Identifies this store among all on this machine, as [`identity`] of its file: another one once the file

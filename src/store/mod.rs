@@ -157,7 +157,7 @@ impl Opened {
     pub fn register(&self, registry: &mut Registry) {
         registry.register_collector(Box::new(Up(self.store())));
         match self {
-            Self::Embedded(store) => registry.register_collector(Box::new(Log(store.clone()))),
+            Self::Embedded(store) => registry.register_collector(Box::new(File(store.clone()))),
             Self::Cluster(store) => store.register(registry),
         }
     }
@@ -166,8 +166,8 @@ impl Opened {
 /// Whether the store takes checks, asked at each scrape.
 struct Up(Arc<dyn Store>);
 
-/// How long the embedded store's log is.
-struct Log(Arc<EmbeddedStore>);
+/// How long the embedded store's log is, and how much room is left where it is.
+struct File(Arc<EmbeddedStore>);
 
 impl fmt::Debug for Up {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -175,9 +175,9 @@ impl fmt::Debug for Up {
     }
 }
 
-impl fmt::Debug for Log {
+impl fmt::Debug for File {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Log of the {}", self.0.board())
+        write!(f, "File of the {}", self.0.board())
     }
 }
 
@@ -189,10 +189,19 @@ impl Collector for Up {
     }
 }
 
-impl Collector for Log {
+impl Collector for File {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let log = ConstGauge::new(self.0.log_bytes() as i64);
         let help = "Bytes of log not yet folded into checkpoints";
-        log.encode(encoder.encode_descriptor("store_log_bytes", help, None, log.metric_type())?)
+        log.encode(encoder.encode_descriptor("store_log_bytes", help, None, log.metric_type())?)?;
+        let Some(free) = self.0.free_bytes() else { return Ok(()) };
+        let free = ConstGauge::new(i64::try_from(free).unwrap_or(i64::MAX));
+        let help = "Bytes that are free for the store";
+        free.encode(encoder.encode_descriptor(
+            "store_free_bytes",
+            help,
+            None,
+            free.metric_type(),
+        )?)
     }
 }

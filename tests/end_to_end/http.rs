@@ -254,9 +254,12 @@ fn after_sigterm_everything_is_served_for_as_long_as_a_balancer_needs() {
     assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
     assert_eq!(other.range(1, 1000, &mut vec![]), [7]);
     let (own, host) = (format!("http://{}", server.address), server.address.to_string());
+    // A balancer that has not noticed yet sends newcomers here and nowhere else.
     let newcomer = request(server.address, "GET", "/ws", &handshake_to(&own, &host));
-    assert_eq!(newcomer.status, 503);
-    assert!(newcomer.head.contains("retry-after: "), "{}", newcomer.head);
+    assert_eq!(newcomer.status, 101, "{}", newcomer.head);
+    // And it would use a connection that it keeps at the moment it is cut: this reads to the connection's end.
+    let kept = request(server.address, "GET", "/healthz", &[("Connection", "keep-alive")]);
+    assert!(kept.head.contains("\r\nconnection: close"), "{}", kept.head);
     server.signal("-TERM");
     assert_eq!(server.wait().code(), Some(1), "a second signal does not wait");
 

@@ -139,9 +139,10 @@ fn alerts_and_the_text_around_them_ask_for_metrics_that_exist() {
         listed.contains_key(name)
             || base.is_some_and(|base| listed.get(base).is_some_and(|kind| kind.0 == "histogram"))
     };
-    let alerts = read("docs/alerts.yml");
+    let alerts = read("docker/observe/alerts.yml");
+    let dashboard = read("docker/observe/grafana/dashboards/billion.json");
     let mut asked = 0;
-    for text in [&alerts, &manual] {
+    for text in [&alerts, &dashboard, &manual] {
         let metrics = text.match_indices("billion_").chain(text.match_indices("process_"));
         for (at, _) in metrics {
             let legal = |c: char| c.is_ascii_lowercase() || c == '_';
@@ -152,10 +153,10 @@ fn alerts_and_the_text_around_them_ask_for_metrics_that_exist() {
     }
     assert!(asked > listed.len(), "alerts and manual were read");
     for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
-        assert!(
-            manual.contains(&format!("`{alert}`")),
-            "the manual does not say what to do: {alert}"
-        );
+        let paragraph = format!("\n### `{alert}`\n");
+        assert!(manual.contains(&paragraph), "the manual does not say what to do: {alert}");
+        let leads_there = format!("runbook_url: docs/OPERATING.md#{}\n", alert.to_lowercase());
+        assert!(alerts.contains(&leads_there), "no {leads_there}");
     }
 }
 
@@ -209,6 +210,10 @@ fn images_have_the_tag_of_the_version_and_services_have_limits() {
             assert!(text.contains(limit), "{file} has no {limit}");
         }
     }
+    let watching = read("docker/observe/compose.yml");
+    let images = values(&watching, " image: ");
+    assert!(images.len() == 2 && images.iter().all(|image| tagged(image)), "{images:?}");
+    assert_eq!(watching.matches("mem_limit: ").count(), images.len());
     let dockerfile = read("docker/Dockerfile");
     assert!(dockerfile.contains(&format!("-t billion-checkboxes:{} .", env!("CARGO_PKG_VERSION"))));
     assert!(dockerfile.contains("\nARG BILLION_COMMIT\n"), "build.rs asks for it");

@@ -8,6 +8,7 @@ mod deny;
 mod fuzz;
 mod page;
 mod axe;
+mod kubernetes;
 mod tally;
 mod cargo_test;
 mod conformance;
@@ -200,10 +201,11 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     steps.finish()
 }
 
-/// The tools of the browser tests include a script that no package of Debian has.
+/// The tools include a script for the browser tests and programs for Kubernetes that no package of Debian has.
 fn require(workspace: &Workspace, tools: &[tools::Tool]) -> Result<()> {
     tools::require(tools)?;
-    axe::install(workspace)
+    axe::install(workspace)?;
+    kubernetes::install(workspace)
 }
 
 fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {

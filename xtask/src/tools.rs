@@ -84,6 +84,8 @@ const VENV: Tool = tool(
     "for tools from PyPI",
     Source::Debian("python3-venv"),
 );
+const PROMETHEUS: Tool =
+    tool(Found::Program("promtool"), "to watch nodes", Source::Debian("prometheus"));
 const RUSTFMT: Tool = tool(
     Found::Running(&["cargo", "fmt", "--version"]),
     "to check the format",
@@ -93,14 +95,14 @@ const CLIPPY: Tool =
     tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
 
 /// For everything.
-pub const ALL: [Tool; 17] = [
+pub const ALL: [Tool; 18] = [
     COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, BROWSER, DRIVER, NGINX, OPENSSL, TYPES,
-    NODE, PYTHON, VENV, RUSTFMT, CLIPPY,
+    NODE, PYTHON, VENV, PROMETHEUS, RUSTFMT, CLIPPY,
 ];
 /// For `cargo test` alone.
-pub const FOR_TESTS: [Tool; 13] = [
+pub const FOR_TESTS: [Tool; 14] = [
     COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, BROWSER, DRIVER, NGINX, OPENSSL,
-    PYTHON, VENV,
+    PYTHON, VENV, PROMETHEUS,
 ];
 /// For a Redis Cluster alone.
 pub const FOR_REDIS: [Tool; 2] = [REDIS, REDIS_CLI];
@@ -186,9 +188,14 @@ fn on_path(program: &str) -> bool {
     split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// What the package starts when it is installed by hand.
-const NGINX_STARTS: &str =
-    "nginx-light then starts nginx on port 80: sudo systemctl disable --now nginx";
+/// What packages start when they are installed by hand.
+const STARTS: [(&str, &str); 2] = [
+    ("nginx-light", "nginx-light then starts nginx on port 80: sudo systemctl disable --now nginx"),
+    (
+        "prometheus",
+        "prometheus then starts on port 9090, which nodes take by default: sudo systemctl disable --now prometheus",
+    ),
+];
 
 fn install_packages(packages: &[&str]) -> Result<()> {
     let command = format!("apt-get install --no-install-recommends {}", packages.join(" "));
@@ -196,8 +203,9 @@ fn install_packages(packages: &[&str]) -> Result<()> {
         bail!("install what is missing; on Debian: {command}");
     }
     if !is_root()? {
-        let note = if packages.contains(&"nginx-light") { NGINX_STARTS } else { "" };
-        bail!("run: sudo {command}\n{note}");
+        let starts = STARTS.iter().filter(|(package, _)| packages.contains(package));
+        let notes: Vec<_> = starts.map(|(_, note)| *note).collect();
+        bail!("run: sudo {command}\n{}", notes.join("\n"));
     }
     println!(
         "installing these packages of Debian, without starting any service: {}",

@@ -64,6 +64,13 @@ struct Watcher {
 impl World {
     /// Starts a node for each of `setups`, with a watcher, and a writer that checks random boxes.
     pub fn start(setups: &[Setup], seed: u64) -> Self {
+        let mut world = Self::watch(setups, seed);
+        world.play();
+        world
+    }
+
+    /// Starts a node for each of `setups`, with a watcher.
+    pub fn watch(setups: &[Setup], seed: u64) -> Self {
         let nodes: Vec<_> = setups.iter().map(Setup::start).collect();
         let places = nodes.iter().map(|node| Arc::new(Mutex::new(node.address))).collect();
         let mut world = Self {
@@ -76,7 +83,6 @@ impl World {
             seed,
         };
         world.watchers = world.places.iter().map(Watcher::start).collect();
-        world.play();
         world
     }
 
@@ -94,13 +100,23 @@ impl World {
         self.play_on([deaf], Arc::new(uncounted));
     }
 
+    /// Starts `writers` writers who reach the nodes through `balancer`.
+    pub fn play_at(&mut self, balancer: SocketAddr, writers: usize) {
+        let place = Arc::new(Mutex::new(balancer));
+        self.play_in((0..writers).map(|_| place.clone()).collect(), self.ledger.clone());
+    }
+
     fn play_on(&mut self, nodes: impl IntoIterator<Item = usize>, ledger: Arc<Ledger>) {
+        self.play_in(nodes.into_iter().map(|index| self.places[index].clone()).collect(), ledger);
+    }
+
+    fn play_in(&mut self, places: Vec<Place>, ledger: Arc<Ledger>) {
         if self.writers.is_empty() {
             self.stop = Arc::default();
         }
         let mut random = StdRng::seed_from_u64(self.seed);
-        for index in nodes {
-            let (place, ledger) = (self.places[index].clone(), ledger.clone());
+        for place in places {
+            let ledger = ledger.clone();
             let (stop, seed) = (self.stop.clone(), random.random());
             self.writers.push(std::thread::spawn(move || write(&place, seed, &ledger, &stop)));
         }

@@ -10,6 +10,7 @@ pub mod living;
 pub mod nginx;
 pub mod origin;
 pub mod painting;
+pub mod prometheus;
 pub mod proxy;
 pub mod server;
 pub mod swarm;
@@ -17,6 +18,7 @@ pub mod site;
 
 use std::{
     net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -48,6 +50,15 @@ pub fn within<T>(limit: Duration, what: &str, mut condition: impl FnMut() -> Opt
         }
         assert!(Instant::now() < deadline, "waited {limit:?} for: {what}");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Sets a flag when it is dropped: threads that go on until then end, however the test that started them does.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

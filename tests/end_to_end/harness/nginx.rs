@@ -17,7 +17,10 @@ use rustls::{
 };
 use tempfile::TempDir;
 
-use super::{PATIENCE, eventually, server::Server};
+use super::{
+    PATIENCE, eventually,
+    server::{Server, request},
+};
 
 /// The files that operators are told to use.
 const TLS: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/nginx-tls.conf"));
@@ -133,6 +136,60 @@ impl Balancer {
     }
 }
 
+/// One in the place of a Service of Kubernetes: it spreads connections over nodes, knows nothing of their health, and asks
+/// nobody a second time.
+pub struct Service {
+    process: Process,
+    /// Where players connect.
+    pub address: SocketAddr,
+    /// How often it was given nodes.
+    turn: u32,
+}
+
+impl Service {
+    /// Starts one that leads to `nodes`.
+    pub fn start(nodes: &[SocketAddr]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [address] = free_addresses(Ipv4Addr::new(127, 0, 1, 1));
+        let config = spreading(folder.path(), address, nodes, 0);
+        let process = Process::start(folder, &[("nginx.conf", config)], address);
+        Self { process, address, turn: 0 }
+    }
+
+    /// Leads to these `nodes` from now on; connections that are open go on.
+    pub fn lead_to(&mut self, nodes: &[SocketAddr]) {
+        self.turn += 1;
+        let folder = self.process.folder.path();
+        let config = spreading(folder, self.address, nodes, self.turn);
+        fs::write(folder.join("nginx.conf"), config).expect("a file can be written");
+        let pid = self.process.child.id().to_string();
+        let asked = Command::new("kill").args(["-HUP", &pid]).status().expect("kill can be run");
+        assert!(asked.success(), "nginx is there");
+        eventually("nginx with other nodes", || {
+            let told = request(self.address, "GET", "/turn", &[]);
+            (told.body == self.turn.to_string()).then_some(())
+        });
+    }
+}
+
+/// The configuration of a [`Service`]. Workers share one queue of connections, so that none is lost when others take over.
+fn spreading(folder: &Path, address: SocketAddr, nodes: &[SocketAddr], turn: u32) -> String {
+    let temporary = temporary_folders(folder);
+    let servers: String = nodes.iter().map(|node| format!("server {node} max_fails=0; ")).collect();
+    format!(
+        "worker_processes 2;\nworker_shutdown_timeout 1m;\npid {}/pid;\nerror_log stderr warn;\n\
+         events {{ worker_connections 512; }}\nhttp {{\n{temporary}    access_log off;\n    \
+         map $http_upgrade $to_node {{ default upgrade; \"\" \"\"; }}\n    \
+         upstream billion {{ {servers} keepalive 8; }}\n    server {{\n    listen {address};\n    \
+         location = /turn {{ return 200 {turn}; }}\n    location / {{\n    \
+         proxy_next_upstream off;\n    proxy_http_version 1.1;\n    proxy_read_timeout 90s;\n    \
+         proxy_set_header Host $http_host;\n    proxy_set_header Upgrade $http_upgrade;\n    \
+         proxy_set_header Connection $to_node;\n    proxy_set_header X-Forwarded-For $remote_addr;\n    \
+         proxy_pass http://billion;\n    }}\n    }}\n}}\n",
+        folder.display()
+    )
+}
+
 /// One that serves a site below whose path `/boxes` a server is, and nothing else.
 pub struct Below {
     _process: Process,
@@ -233,7 +290,7 @@ impl Drop for Process {
 }
 
 /// A chunked body without its chunk sizes (RFC 9112 §7.1).
-fn dechunked(mut chunks: &[u8]) -> Vec<u8> {
+pub fn dechunked(mut chunks: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     loop {
         let end = chunks.windows(2).position(|two| two == b"\r\n").expect("a chunk has a size");
