@@ -145,7 +145,7 @@ impl Admission {
         let per_address = if visitor.is_counted() { per_address } else { 0 };
         let limits = SeatLimits { all: rules.connections_max, per_address };
         let seat = self.seats.take(visitor.address, limits)?;
-        let player = Player::anonymous(visitor.address);
+        let player = Player::anonymous(visitor.ip, visitor.address);
         Ok((Player { is_counted: visitor.is_counted(), ..player }, seat))
     }
 

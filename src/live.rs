@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::{
     admission::Rules,
-    limits::{self, Counts},
+    limits::{self, Counts, blocks::Blocks},
     room::Room,
     settings::Settings,
 };
@@ -32,14 +32,15 @@ pub struct Live {
 }
 
 impl Live {
-    /// Those of `settings`, as far as there is `room`; what limits decide is counted in `counts`.
-    pub fn new(settings: &Settings, room: &Room, counts: &Counts) -> Self {
+    /// Those of `settings`, as far as there is `room`; what limits decide is counted in `counts`, and what operators
+    /// have blocked is in `blocks`.
+    pub fn new(settings: &Settings, room: &Room, counts: &Counts, blocks: &Arc<Blocks>) -> Self {
         let server = &settings.server;
         let rules = Rules::new(server, room.connections_max(server.max_connections));
         Self {
             kept_max: room.kept_max(rules.connections_max()),
             rules,
-            limits: limits::rules::Rules::new(settings, counts),
+            limits: limits::rules::Rules::new(settings, counts, blocks),
             compression: settings.session.compression != "off",
             hosts: settings.admin.hosts.clone(),
             drain_delay: Duration::from_secs(server.drain_delay_s),
@@ -52,7 +53,7 @@ impl Live {
 impl Live {
     /// The defaults, on a machine with room for everybody.
     pub fn any() -> Self {
-        Self::new(&Settings::defaults(), &Room::endless(), &Counts::default())
+        Self::new(&Settings::defaults(), &Room::endless(), &Counts::default(), &Arc::default())
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 
 use crate::{
     commands::check,
-    limits::Counts,
+    limits::{Counts, blocks::Blocks},
     live::Live,
     logging::fatal,
     room::Room,
@@ -36,6 +36,8 @@ pub struct Reload {
     pub in_force: InForce,
     /// What the machine has room for.
     pub room: Room,
+    /// What operators have blocked.
+    pub blocks: Arc<Blocks>,
     /// Its sessions follow.
     pub node: Arc<Node>,
     /// Everybody else follows.
@@ -102,7 +104,7 @@ impl Reload {
     }
 
     fn apply(&self, settings: &Settings) {
-        let live = Live::new(settings, &self.room, &Counts::of(&self.node.limits));
+        let live = Live::new(settings, &self.room, &Counts::of(&self.node.limits), &self.blocks);
         self.connections_max.set(gauge_of(live.rules.connections_max()));
         self.live.send_replace(Arc::new(live));
         self.node.live.send_replace(settings.live());

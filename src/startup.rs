@@ -38,6 +38,7 @@ use crate::{
     http,
     limits::{
         Counts,
+        blocks::Blocks,
         shared::{Shared, SharedStats},
     },
     listen::{BACKLOG, listen, reached},
@@ -164,7 +165,8 @@ impl Application {
         // Nodes that share a store share limits.
         let leases = settings.redis.is_used().then(Arc::<Leases>::default);
         let limits = Arc::new(Limits::new(leases));
-        let live = Live::new(settings, &room, &Counts::of(&limits));
+        let blocks = Arc::<Blocks>::default();
+        let live = Live::new(settings, &room, &Counts::of(&limits), &blocks);
 
         let loaded = try_join(load(settings, &metrics, &limits), load_page(settings));
         let ((store, node), page) = tokio::select! {
@@ -174,9 +176,6 @@ impl Application {
                 return Ok(None);
             }
         };
-        // In force before anybody is served.
-        let decided = Operators::start(store.bus(settings)?, node.clone()).await?;
-        actix_rt::spawn(decided.clone().follow());
         let (http_connections, connections_max) = (Gauge::default(), Gauge::default());
         connections_max.set(telemetry::gauge_of(live.rules.connections_max()));
         let mut registry =
@@ -197,6 +196,11 @@ impl Application {
         });
         let limits_shared = shared.transpose()?;
         let (sender, live) = Following::begin(live);
+        // In force before anybody is served.
+        let decided =
+            Operators::start(store.bus(settings)?, node.clone(), blocks.clone(), live.clone())
+                .await?;
+        actix_rt::spawn(decided.clone().follow());
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
         let keep_alive = Duration::from_secs(server.keep_alive_s);
@@ -245,7 +249,7 @@ impl Application {
             admission,
             live,
             signals,
-            reload: Reload { sources, in_force, room, node, live: sender, connections_max },
+            reload: Reload { sources, in_force, room, blocks, node, live: sender, connections_max },
             hangups,
             limits_shared,
             token_file,

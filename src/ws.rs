@@ -41,7 +41,7 @@ use crate::{
     limits::{
         answer::{self, seconds_up},
         requests::wait_for,
-        visitor::Visitor,
+        visitor::{Standing, Visitor},
     },
     live::{Following, Live},
     routes::query::table,
@@ -169,6 +169,7 @@ enum Refusal {
     Stranger(Stranger),
     Full(Full),
     TooFast(Refused),
+    Blocked,
 }
 
 impl Refusal {
@@ -180,12 +181,13 @@ impl Refusal {
             Self::Full(Full::All) => "full",
             Self::Full(Full::Address) => "connections",
             Self::TooFast(_) => "rate",
+            Self::Blocked => "blocked",
         }
     }
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::Stranger(_) => StatusCode::FORBIDDEN,
+            Self::Stranger(_) | Self::Blocked => StatusCode::FORBIDDEN,
             Self::Full(Full::Address) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooFast(refused) if refused.height != Height::Node => {
                 StatusCode::TOO_MANY_REQUESTS
@@ -201,7 +203,7 @@ impl Refusal {
         let spread =
             |s: RangeInclusive<u32>| Some(Duration::from_secs(rand::random_range(s).into()));
         match self {
-            Self::Stranger(_) => None,
+            Self::Stranger(_) | Self::Blocked => None,
             Self::TooFast(refused) => Some(refused.wait),
             Self::Draining => spread(AFTER_DRAINING_S),
             Self::Full(_) => spread(RETRY_AFTER_S),
@@ -211,6 +213,7 @@ impl Refusal {
     fn answer(&self) -> HttpResponse {
         let text = match self {
             Self::Stranger(stranger) => return forbidden(stranger),
+            Self::Blocked => return answer::blocked(),
             Self::TooFast(refused) => {
                 let name = format!("{} connects", refused.height.label());
                 return answer::refused(self.status(), &name, "", refused.wait);
@@ -302,6 +305,10 @@ impl Door<'_> {
         let waited = wait_for(limits, self.node.clock, &permit).await;
         limits.conclude(&permit, Kind::Connects, waited.is_ok());
         waited.map_err(late)?;
+        // An operator may have blocked it meanwhile, and found no session to end.
+        if self.live.limits.blocks(visitor.ip) && visitor.standing != Standing::Allowed {
+            return Err(Refusal::Blocked);
+        }
         let per_address = self.live.limits.connections_per_address;
         let admitted = self.admission.admit(visitor, &self.live.rules, per_address);
         admitted.map_err(Refusal::Full)

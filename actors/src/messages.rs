@@ -14,6 +14,7 @@ use crate::{
     board::{BoxId, BoxRange, Generation, Offset},
     broadcaster::{batch::Batch, census::Pulse},
     link::SessionLink,
+    player::Player,
     protocol::Close,
     shard::commit::Asker,
     store::Words,
@@ -122,6 +123,16 @@ pub struct PulseMade(pub Arc<Pulse>);
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Leave;
+
+/// table → hub: end the sessions of these players. The answer comes when they have been told to end.
+#[derive(Message, Clone)]
+#[rtype(result = "()")]
+pub struct EndPlayers {
+    /// Whether a player is meant.
+    pub are_meant: Arc<dyn Fn(&Player) -> bool + Send + Sync>,
+    /// How their connections end.
+    pub close: Close,
+}
 
 /// table → hub: end every session.
 #[derive(Message, Clone, Copy)]

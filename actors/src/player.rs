@@ -133,7 +133,9 @@ pub struct Buckets {
 pub struct Player {
     /// The session.
     pub session: SessionId,
-    /// Where it comes from.
+    /// Where it comes from, exactly.
+    pub ip: IpAddr,
+    /// The same as far as it is counted.
     pub address: Address,
     /// Whether what others of its address do counts for it, and the other way round.
     pub is_counted: bool,
@@ -146,10 +148,11 @@ pub struct Player {
 }
 
 impl Player {
-    /// Somebody new from `address`, of whom nothing else is known.
-    pub fn anonymous(address: Address) -> Self {
+    /// Somebody new at `ip`, which counts as `address`, of whom nothing else is known.
+    pub fn anonymous(ip: IpAddr, address: Address) -> Self {
         Self {
             session: SessionId::next(),
+            ip,
             address,
             is_counted: true,
             user: None,

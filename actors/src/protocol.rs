@@ -157,6 +157,8 @@ impl Close {
     pub const READ_ONLY: Self = Self::new(1008, "read-only board");
     /// The box is set aside.
     pub const RESERVED: Self = Self::new(1008, "reserved box");
+    /// An operator has blocked its address.
+    pub const BLOCKED: Self = Self::new(1008, "blocked");
     /// The connection would have to wait too long for its next token.
     pub const RATE: Self = Self::new(1008, "rate limit");
     /// Above the message size limit.

@@ -19,7 +19,9 @@ use crate::{
         Broadcaster,
         census::{Census, Overview},
     },
-    messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords},
+    messages::{
+        Drain, EndPlayers, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords,
+    },
     protocol::Close,
     rules::{Forbidden, Rules},
     settings::NodeSettings,
@@ -326,6 +328,11 @@ impl Table {
         join_all(hubs.iter().map(|hub| hub.drain.send(Drain))).await;
         self.settle().await;
         join_all(hubs.iter().map(|hub| hub.end.send(EndSessions(close)))).await;
+    }
+
+    /// Ends the sessions of the players that `are_meant`. Ready when each has been told to end.
+    pub(crate) async fn end_players(&self, end: &EndPlayers) {
+        join_all(self.hubs().iter().map(|hub| hub.end_players.send(end.clone()))).await;
     }
 
     /// Closes the store. From here on its actors may end.

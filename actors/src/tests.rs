@@ -194,10 +194,11 @@ pub(crate) fn run_node<F: Future>(
 
 /// Somebody from this machine, and a seat of their own.
 fn somebody() -> (Player, Seat) {
-    let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into(), IPV6_PREFIX);
+    let ip = std::net::Ipv4Addr::LOCALHOST.into();
+    let address = Address::of(ip, IPV6_PREFIX);
     let limits = SeatLimits { all: 1, per_address: 0 };
     let seat = Arc::<Seats>::default().take(address, limits).expect("the only one");
-    (Player::anonymous(address), seat)
+    (Player::anonymous(ip, address), seat)
 }
 
 /// A client, and how its session is reached.

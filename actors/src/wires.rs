@@ -10,9 +10,9 @@ use actix::{Actor, Addr, Context, Handler, Message, Recipient};
 
 use crate::{
     messages::{
-        BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndSessions, FlushBatch, ForgetBoard,
-        ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange, ReadTile,
-        ReadWords,
+        BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndPlayers, EndSessions, FlushBatch,
+        ForgetBoard, ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange,
+        ReadTile, ReadWords,
     },
     shard::gate::Gate,
 };
@@ -126,6 +126,8 @@ pub struct HubLink {
     pub drain: Recipient<Drain>,
     /// At the end.
     pub end: Recipient<EndSessions>,
+    /// When operators block somebody.
+    pub end_players: Recipient<EndPlayers>,
     /// After the end.
     pub leave: Recipient<Leave>,
 }
@@ -141,6 +143,7 @@ impl HubLink {
             + Handler<BoardForgotten>
             + Handler<Drain>
             + Handler<EndSessions>
+            + Handler<EndPlayers>
             + Handler<Leave>,
     {
         Arc::new(Self {
@@ -150,6 +153,7 @@ impl HubLink {
             forget: addr.clone().recipient(),
             drain: addr.clone().recipient(),
             end: addr.clone().recipient(),
+            end_players: addr.clone().recipient(),
             leave: addr.clone().recipient(),
         })
     }

@@ -5,6 +5,7 @@
 
 mod audit;
 pub mod backup;
+mod blocks;
 pub mod change;
 pub mod door;
 mod read_only;
@@ -126,6 +127,13 @@ fn for_operators() -> Scope {
                 .route(web::post().to(read_only::begin))
                 .route(web::delete().to(read_only::end)),
         )
+        .service(
+            allowing("GET, HEAD, POST, DELETE, OPTIONS", "/blocks")
+                .route(web::get().to(blocks::show))
+                .route(web::head().to(blocks::show))
+                .route(web::post().to(blocks::block))
+                .route(web::delete().to(blocks::unblock)),
+        )
         .default_service(web::to(nothing_here))
 }
 
@@ -155,8 +163,19 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /board/read-only, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /board/read-only, /export and /import here",
     )
+}
+
+/// Most characters of a reason.
+const REASON_CHARS_MAX: usize = 200;
+
+/// Refuses a reason that is too long, or not one line of text.
+fn judge_reason(reason: &str) -> Result<(), String> {
+    if reason.chars().count() <= REASON_CHARS_MAX && !reason.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(format!("reason: at most {REASON_CHARS_MAX} characters, and no control characters"))
 }
 
 /// Refuses an operator's request, and logs that.

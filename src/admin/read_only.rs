@@ -4,14 +4,11 @@ use actix_web::{HttpResponse, http::StatusCode, web};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{change::Change, door::Caller};
+use super::{change::Change, door::Caller, judge_reason};
 use crate::{
     operators::{Operators, model::ReadOnly, now_ms},
     problem::problem,
 };
-
-/// Most characters of a reason.
-const REASON_CHARS_MAX: usize = 200;
 
 /// What `POST` may say.
 #[derive(Debug, Deserialize)]
@@ -40,10 +37,8 @@ pub async fn begin(
     change: web::Data<Change>,
 ) -> HttpResponse {
     let reason = wanted.into_inner().reason;
-    if reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
-        let text =
-            format!("reason: at most {REASON_CHARS_MAX} characters, and no control characters");
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, &text);
+    if let Err(why) = judge_reason(&reason) {
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, &why);
     }
     let decision = ReadOnly { reason: reason.clone(), since_ms: now_ms(), by: caller.name.clone() };
     let done = change.make(&caller, "board.read_only", json!({ "reason": reason }), async || {

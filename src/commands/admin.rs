@@ -1,5 +1,6 @@
 //! `billion admin …`: what operators do with a running server, or for one.
 
+mod block;
 mod read_only;
 mod token;
 
@@ -21,6 +22,7 @@ pub struct Arguments {
 enum Task {
     Token(token::Arguments),
     ReadOnly(read_only::Arguments),
+    Block(block::Arguments),
 }
 
 /// 0: done; 1: failed; 2: the settings or an argument are wrong.
@@ -28,5 +30,6 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
     with_settings(settings, |settings| match &arguments.task {
         Task::Token(token) => token::run(token, settings),
         Task::ReadOnly(read_only) => read_only::run(read_only, settings),
+        Task::Block(block) => block::run(block, settings),
     })
 }

@@ -58,6 +58,6 @@ fn build(settings: &Settings) {
     if settings.redis.ca_file.as_os_str().is_empty() {
         settings.cluster().expect("addresses were judged when they were read");
     }
-    limits::rules::Rules::new(settings, &Counts::default());
+    limits::rules::Rules::new(settings, &Counts::default(), &std::sync::Arc::default());
     admission::Rules::new(&settings.server, settings.server.max_connections);
 }

@@ -2,8 +2,10 @@
 //! share through Redis. The buckets, and who is held or refused, are `actors::limits`.
 //!
 //! - [`written`] `"200-M burst 50"` · [`rules`] `[limits]` ready for use · [`visitor`] who asks, and how it is treated
+//! - [`blocks`] what operators have blocked
 //! - [`requests`] HTTP requests · [`answer`] what is told of limits · [`shared`] leases over Redis
 
+pub mod blocks;
 pub mod written;
 pub mod rules;
 pub mod visitor;

@@ -1,7 +1,7 @@
 //! The limits of HTTP requests, compiled from `[limits]`: lists of networks, paths without limits, and one rule after
 //! the other.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use actix_web::http::{Method, StatusCode, header::HeaderName};
 use actors::limits::{Rates, RuleCounts, keyed::Key};
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use wildmatch::WildMatch;
 
-use super::{Counts, visitor::Visitor, written::Written};
+use super::{Counts, blocks::Blocks, visitor::Visitor, written::Written};
 use crate::settings::{self, Settings};
 
 /// One `[[limits.route]]` as it is written.
@@ -266,12 +266,13 @@ pub struct Rules {
     pub text: String,
     allow: Vec<IpNet>,
     block: Vec<IpNet>,
+    blocked: Arc<Blocks>,
     skip: Vec<WildMatch>,
 }
 
 impl Rules {
     /// Those of `settings`; decisions are counted in `counts`.
-    pub fn new(settings: &Settings, counts: &Counts) -> Self {
+    pub fn new(settings: &Settings, counts: &Counts, blocked: &Arc<Blocks>) -> Self {
         let validated = "validated when the settings were loaded";
         let limits = &settings.limits;
         let networks = |texts: &[String]| {
@@ -292,6 +293,7 @@ impl Rules {
             text: limits.text.clone(),
             allow: networks(&limits.allow),
             block: networks(&limits.block),
+            blocked: blocked.clone(),
             skip: limits.skip.iter().map(|path| WildMatch::new(path)).collect(),
         }
     }
@@ -301,9 +303,9 @@ impl Rules {
         self.allow.iter().any(|network| network.contains(&ip))
     }
 
-    /// Whether `ip` is in `limits.block`.
+    /// Whether `ip` is in `limits.block`, or operators have blocked it.
     pub fn blocks(&self, ip: IpAddr) -> bool {
-        self.block.iter().any(|network| network.contains(&ip))
+        self.block.iter().any(|network| network.contains(&ip)) || self.blocked.contains(ip)
     }
 
     /// Whether requests of `path` are not counted.
@@ -458,7 +460,7 @@ mod tests {
     fn only_paths_that_are_skipped_are_skipped() {
         let mut settings = Settings::defaults();
         settings.limits.skip = vec!["/static/*".into()];
-        let rules = Rules::new(&settings, &Counts::default());
+        let rules = Rules::new(&settings, &Counts::default(), &Arc::default());
         assert!(rules.skips("/static/x") && !rules.skips("/overview"));
     }
 }

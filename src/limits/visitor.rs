@@ -149,7 +149,10 @@ mod tests {
         settings.limits.allow = vec!["192.0.2.0/24".into()];
         settings.limits.block =
             vec!["192.0.2.66".into(), "2001:db8:6::/48".into(), "198.51.100.0/24".into()];
-        (trusted, Rules::new(&settings, &super::super::Counts::default()))
+        (
+            trusted,
+            Rules::new(&settings, &super::super::Counts::default(), &std::sync::Arc::default()),
+        )
     }
 
     fn standing(peer: &str, forwarded_for: Option<&str>) -> (String, Standing) {
@@ -250,7 +253,11 @@ mod tests {
 
     #[test]
     fn the_lines_of_a_header_are_taken_in_their_order() {
-        let rules = Rules::new(&Settings::defaults(), &super::super::Counts::default());
+        let rules = Rules::new(
+            &Settings::defaults(),
+            &super::super::Counts::default(),
+            &std::sync::Arc::default(),
+        );
         let mut headers = HeaderMap::new();
         for value in ["192.0.2.1", "192.0.2.2"] {
             headers.append(header::X_FORWARDED_FOR, HeaderValue::from_static(value));

@@ -15,19 +15,26 @@ use std::{
 use actors::{
     bus::{Bus, Heard},
     node::Node,
+    player::Player,
+    protocol::Close,
     store::StoreError,
 };
 use anyhow::{Context as _, Result};
+use ipnet::IpNet;
 use log::{info, warn};
 use tokio::{
     sync::{Mutex, broadcast::error::RecvError, watch},
     time::sleep,
 };
 
-use self::model::{Decisions, READ_ONLY, ReadOnly};
+use self::model::{Block, Decisions, READ_ONLY, ReadOnly};
+use crate::{limits::blocks::Blocks, live::Following};
 
 /// Time between two attempts to read what is kept.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Time within which a handshake that was let in becomes a session that can be found.
+const LATE_JOIN: Duration = Duration::from_secs(1);
 
 /// Longest time to read it for the first time.
 const START_TIME: Duration = Duration::from_secs(10);
@@ -42,6 +49,10 @@ pub fn now_ms() -> u64 {
 pub struct Operators {
     bus: Arc<dyn Bus>,
     node: Arc<Node>,
+    /// Those that requests and handshakes meet.
+    blocks: Arc<Blocks>,
+    /// Who is never blocked.
+    live: Following,
     decisions: watch::Sender<Arc<Decisions>>,
     /// One change is applied after the other.
     applying: Mutex<()>,
@@ -52,9 +63,14 @@ impl Operators {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn start(bus: Arc<dyn Bus>, node: Arc<Node>) -> Result<Arc<Self>> {
+    pub async fn start(
+        bus: Arc<dyn Bus>,
+        node: Arc<Node>,
+        blocks: Arc<Blocks>,
+        live: Following,
+    ) -> Result<Arc<Self>> {
         let (decisions, applying) = (watch::Sender::default(), Mutex::default());
-        let operators = Arc::new(Self { bus, node, decisions, applying });
+        let operators = Arc::new(Self { bus, node, blocks, live, decisions, applying });
         let began = Instant::now();
         loop {
             match operators.refresh().await {
@@ -107,11 +123,53 @@ impl Operators {
         self.refresh().await
     }
 
+    /// Blocks a network on all nodes. Ready when this node has ended its connections and refuses new ones.
+    ///
+    /// # Errors
+    /// As [`set_read_only`](Self::set_read_only).
+    pub async fn block(&self, block: &Block) -> Result<(), StoreError> {
+        self.forget_what_is_over().await;
+        self.bus.keep(Block::key(block.network), Some(model::written(block))).await?;
+        self.refresh().await
+    }
+
+    /// Ends the block of a network on all nodes.
+    ///
+    /// # Errors
+    /// As [`set_read_only`](Self::set_read_only).
+    pub async fn unblock(&self, network: IpNet) -> Result<(), StoreError> {
+        self.bus.keep(Block::key(network), None).await?;
+        self.refresh().await
+    }
+
+    /// Blocks that have ended by themselves take room for nothing.
+    async fn forget_what_is_over(&self) {
+        let (decisions, now_ms) = (self.decisions(), now_ms());
+        for block in decisions.blocks.iter().filter(|block| block.is_over(now_ms)) {
+            // If it fails, the next time will do.
+            let _ = self.bus.keep(Block::key(block.network), None).await;
+        }
+    }
+
     /// Reads what is kept and applies what has changed. Ready when it is in force on this node.
     async fn refresh(&self) -> Result<(), StoreError> {
         let _one_after_the_other = self.applying.lock().await;
         let decided = Arc::new(Decisions::read(&self.bus.kept().await?));
         let before = self.decisions.send_replace(decided.clone());
+        if before.blocks != decided.blocks {
+            let ends = decided
+                .blocks
+                .iter()
+                .map(|block| (block.network, block.until_ms.unwrap_or(u64::MAX)));
+            self.blocks.replace(ends);
+            end_blocked(&self.live, &self.node).await;
+            // A handshake that was let in just before joins its hub within this time.
+            let (live, node) = (self.live.clone(), self.node.clone());
+            actix_rt::spawn(async move {
+                sleep(LATE_JOIN).await;
+                end_blocked(&live, &node).await;
+            });
+        }
         if before.read_only != decided.read_only {
             match &decided.read_only {
                 Some(ReadOnly { reason, by, .. }) => {
@@ -123,4 +181,12 @@ impl Operators {
         }
         Ok(())
     }
+}
+
+/// Ends the sessions of all who are blocked now.
+async fn end_blocked(live: &Following, node: &Node) {
+    let live = live.now();
+    let is_blocked =
+        move |player: &Player| live.limits.blocks(player.ip) && !live.limits.allows(player.ip);
+    node.end_players(is_blocked, Close::BLOCKED).await;
 }

@@ -1,11 +1,15 @@
 //! The decisions of operators as they are kept and told: plain data.
 
 use actors::bus::Kept;
+use ipnet::IpNet;
 use log::error;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The key of [`Decisions::read_only`].
 pub const READ_ONLY: &str = "read-only";
+
+/// The keys of blocks begin with it.
+const BLOCK: &str = "block:";
 
 /// Why the board takes no checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,11 +22,40 @@ pub struct ReadOnly {
     pub by: String,
 }
 
+/// An address or a network whose requests and connections are refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// Of one address: all of its bits.
+    pub network: IpNet,
+    /// For other operators.
+    pub reason: String,
+    /// When it ends, in milliseconds since 1970 (UTC); `None`: when an operator ends it.
+    pub until_ms: Option<u64>,
+    /// Since when.
+    pub since_ms: u64,
+    /// Who decided it.
+    pub by: String,
+}
+
+impl Block {
+    /// The key of the block of a network.
+    pub fn key(network: IpNet) -> String {
+        format!("{BLOCK}{network}")
+    }
+
+    /// Whether it has ended by itself.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.until_ms.is_some_and(|until_ms| until_ms <= now_ms)
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {
     /// Set while the board takes no checks.
     pub read_only: Option<ReadOnly>,
+    /// In the order of their networks; those that have ended by themselves, too.
+    pub blocks: Vec<Block>,
 }
 
 impl Decisions {
@@ -36,7 +69,9 @@ impl Decisions {
                 by: "?".to_owned(),
             })
         });
-        Self { read_only }
+        let blocks = kept.iter().filter(|(key, _)| key.starts_with(BLOCK));
+        let blocks = blocks.filter_map(|(key, value)| read(key, value)).collect();
+        Self { read_only, blocks }
     }
 }
 
@@ -53,6 +88,24 @@ fn read<T: DeserializeOwned>(key: &str, value: &str) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn blocks_are_kept_by_their_networks_and_one_that_is_damaged_keeps_no_other_from_counting() {
+        let block = |network: &str, until_ms| Block {
+            network: network.parse().expect("a network"),
+            reason: String::new(),
+            until_ms,
+            since_ms: 1,
+            by: "alice".into(),
+        };
+        let all = [block("192.0.2.1/32", None), block("2001:db8::/64", Some(7))];
+        let mut kept: Kept =
+            all.iter().map(|block| (Block::key(block.network), written(block))).collect();
+        kept.insert("block:damaged".into(), "{".into());
+        assert_eq!(Decisions::read(&kept).blocks, all);
+        assert_eq!([6, 7].map(|now_ms| all[1].is_over(now_ms)), [false, true]);
+        assert!(!all[0].is_over(u64::MAX));
+    }
 
     #[test]
     fn decisions_are_read_as_they_were_written_and_damage_keeps_the_board_read_only() {

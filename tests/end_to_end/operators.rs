@@ -9,6 +9,7 @@ use crate::harness::{
     server::{Response, Server, Setup, request, send},
 };
 
+mod blocks;
 mod read_only;
 
 /// A server with a token file, and the tokens in it.

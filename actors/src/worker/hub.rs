@@ -33,7 +33,9 @@ use crate::{
     interval::every,
     link::ToSession,
     live::LiveCopy,
-    messages::{BoardForgotten, Drain, EndSessions, FlushBatch, Join, Leave, PulseMade},
+    messages::{
+        BoardForgotten, Drain, EndPlayers, EndSessions, FlushBatch, Join, Leave, PulseMade,
+    },
     protocol::{Close, Version},
     settings::HubSettings,
     stats::{Stats, Tally},
@@ -348,6 +350,15 @@ impl Handler<EndSessions> for Hub {
     fn handle(&mut self, EndSessions(end): EndSessions, _: &mut Self::Context) {
         self.ended = Some(end);
         self.end_all(end);
+    }
+}
+
+impl Handler<EndPlayers> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, EndPlayers { are_meant, close }: EndPlayers, _: &mut Self::Context) {
+        let meant = self.members().filter(|member| member.is_of(&*are_meant));
+        meant.for_each(|member| member.end(close));
     }
 }
 

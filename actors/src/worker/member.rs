@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     link::ToSession,
+    player::Player,
     protocol::{Close, ping_frame},
     stats::Tally,
 };
@@ -41,6 +42,11 @@ impl Member {
     /// Its downlink, if it may still hear of anything.
     pub(super) fn listening(&self) -> Option<Rc<Downlink>> {
         self.downlink.upgrade().filter(|downlink| downlink.ending().is_none())
+    }
+
+    /// Whether its player is meant.
+    pub(super) fn is_of(&self, is_meant: &dyn Fn(&Player) -> bool) -> bool {
+        self.downlink.upgrade().is_some_and(|downlink| is_meant(downlink.link.player()))
     }
 
     /// Has it end.

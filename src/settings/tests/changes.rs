@@ -100,7 +100,7 @@ fn a_setting_is_called_live_exactly_if_a_running_server_follows_it() {
         let settings = case.settings();
         format!(
             "{:?} {:?}",
-            Live::new(&settings, &Room::endless(), &Counts::default()),
+            Live::new(&settings, &Room::endless(), &Counts::default(), &std::sync::Arc::default()),
             settings.live()
         )
     };
