@@ -356,6 +356,15 @@ mod tests {
     }
 
     #[test]
+    fn metrics_have_a_label_for_each_refusal_and_close() {
+        let labels = ["storage", "busy", "read_only", "rate", "reserved"];
+        assert_eq!(Refusal::ALL.map(Refusal::label), labels);
+        for close in [Close::GOING_AWAY, Close::UNMASKED, Close::BLOCKED, Close::LAGGING] {
+            assert_eq!(close.label(), close.code.to_string());
+        }
+    }
+
+    #[test]
     fn every_other_length_is_refused() {
         for length in (0..64).filter(|length| *length != 4 && *length != 8) {
             assert_eq!(decode(&vec![1; length]), Err(Close::LENGTH), "{length} bytes");

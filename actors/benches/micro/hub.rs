@@ -99,10 +99,11 @@ fn serve(
         for socket in sockets {
             socket.set_nonblocking(true).expect("it is open");
             let stream = tokio::net::TcpStream::from_std(socket).expect("within a runtime");
-            let address = Address::of(std::net::Ipv4Addr::LOCALHOST.into(), IPV6_PREFIX);
+            let ip = std::net::Ipv4Addr::LOCALHOST.into();
+            let address = Address::of(ip, IPV6_PREFIX);
             let limits = SeatLimits { all: SESSIONS, per_address: 0 };
             let seat = seats.take(address, limits).expect("one for each");
-            let (version, player) = (Version::Plain, Player::anonymous(address));
+            let (version, player) = (Version::Plain, Player::anonymous(ip, address));
             let (unread, compression) = (Vec::new(), false);
             let connection = Connection { stream, unread, version, compression, player, seat };
             Session::start_at(desk.clone(), connection);

@@ -275,3 +275,52 @@ fn a_check_that_is_overtaken_is_told_with_the_flip_and_not_refused_with_its_batc
     assert_eq!(scene.fates[&0], Fate::Told);
     assert_eq!(scene.told, BTreeSet::from([7]));
 }
+
+/// The version of a tile is how often a bit of it has flipped: what was packed at one version is right as long as it lasts.
+#[test]
+fn a_range_that_is_all_of_a_tile_has_its_number_and_its_version() {
+    let board = Arc::new(Board::new("test", 450_000, 2).expect("a legal board"));
+    let (shard, stats) = (ShardIndex(1), Stats::default());
+    let (first, boxes) = (board.first_id(shard).get(), board.boxes_in(shard));
+    assert_eq!(boxes, 150_000, "a tile, and half of one");
+    let bitmap = Bitmap::from_words(vec![0; words_for(boxes)], boxes).expect("it fits");
+    let mut ledger: Ledger<u32> = Ledger::new(shard, board.clone(), bitmap);
+    let (second, last) = (first + BOXES_PER_TILE, first + boxes - 1);
+    let whole = |ledger: &Ledger<u32>, first, last| {
+        ledger.whole_tile(board.range(first, last).expect("a legal range"))
+    };
+    assert_eq!(whole(&ledger, first, second - 1), Some((0, 0)));
+    assert_eq!(whole(&ledger, second, last), Some((1, 0)), "all that there is of it");
+    for (first, last) in [
+        (first, first + 9),
+        (first + 1, second),
+        (second, last - 1),
+        (second + 1, last),
+        (first - 1, second - 2),
+    ] {
+        assert_eq!(whole(&ledger, first, last), None, "{first} to {last}");
+    }
+    for (offset, version) in [(5, 1), (5, 1), (49_999, 2), (7, 3)] {
+        ledger.learn_all(vec![Offset(BOXES_PER_TILE + offset)], &stats);
+        assert_eq!(whole(&ledger, second, last), Some((1, version)));
+    }
+    assert_eq!(whole(&ledger, first, second - 1), Some((0, 0)));
+}
+
+#[test]
+fn a_ledger_is_at_rest_when_nothing_waits_and_nothing_is_to_be_told() {
+    let mut scene = Scene::new();
+    let before = scene.ledger.generation();
+    let rests = |scene: &Scene| (scene.ledger.is_idle(), scene.ledger.has_no_news());
+    assert_eq!(rests(&scene), (true, true));
+    scene.happen(Happening::Check(3));
+    assert_eq!(rests(&scene), (false, true));
+    scene.happen(Happening::Begin(1));
+    assert_eq!(rests(&scene), (false, true));
+    scene.happen(Happening::Finish(true));
+    assert_eq!(rests(&scene), (true, false));
+    scene.happen(Happening::Tell);
+    assert_eq!(rests(&scene), (true, true));
+    scene.ledger.forget();
+    assert_ne!(scene.ledger.generation(), before, "another board");
+}
