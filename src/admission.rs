@@ -318,11 +318,16 @@ mod tests {
     }
 
     #[test]
-    fn once_closed_nobody_else_may_connect() {
+    fn a_node_that_ends_says_so_before_it_is_closed_and_does_not_open_again() {
         let admission = Admission::default();
-        assert!(!admission.is_closed());
+        let state = || (admission.is_ending(), admission.is_closed());
+        assert_eq!(state(), (false, false));
+        admission.end_soon();
+        assert_eq!(state(), (true, false), "newcomers are let in");
         admission.close();
-        assert!(admission.is_closed());
+        assert_eq!(state(), (true, true));
+        admission.end_soon();
+        assert_eq!(state(), (true, true));
     }
 
     #[test]
