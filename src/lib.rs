@@ -37,6 +37,7 @@ mod telemetry;
 mod traffic;
 mod unread;
 mod usage;
+mod wall;
 mod ws;
 
 /// What fuzzing and its corpus run; no part of the program.

@@ -30,6 +30,7 @@ pub mod link;
 pub mod wires;
 pub mod limits;
 pub mod player;
+pub mod seen;
 pub mod seats;
 pub mod live;
 pub mod rules;

@@ -73,6 +73,8 @@ pub struct SessionLink {
     overflowed: AtomicBool,
     /// Own checks that were not taken.
     refused: Refused,
+    /// Second of the node's clock at which it began.
+    since_s: u32,
     /// Second of the node's clock at which the client was last heard.
     seen_s: AtomicU32,
     /// Second at which to be reminded with `DeadlinePassed`; 0: never.
@@ -95,6 +97,7 @@ impl SessionLink {
             takes_compressed,
             overflowed: AtomicBool::new(false),
             refused: Refused::default(),
+            since_s: now_s,
             seen_s: AtomicU32::new(now_s),
             deadline_s: AtomicU32::new(0),
         }
@@ -160,6 +163,11 @@ impl SessionLink {
     /// Whether its client understands compressed messages, and may send them.
     pub fn takes_compressed(&self) -> bool {
         self.takes_compressed
+    }
+
+    /// Second at which it began.
+    pub fn since_s(&self) -> u32 {
+        self.since_s
     }
 
     /// Second at which its client was last heard.

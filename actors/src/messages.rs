@@ -16,6 +16,7 @@ use crate::{
     link::SessionLink,
     player::Player,
     protocol::Close,
+    seen::Seen,
     shard::commit::Asker,
     store::Words,
     waiters::Waiters,
@@ -132,6 +133,16 @@ pub struct EndPlayers {
     pub are_meant: Arc<dyn Fn(&Player) -> bool + Send + Sync>,
     /// How their connections end.
     pub close: Close,
+}
+
+/// table → hub: what do the sessions of these players look like: those with the lowest ids, in their order.
+#[derive(Message, Clone)]
+#[rtype(result = "Vec<Seen>")]
+pub struct ReadSessions {
+    /// Whether a player is meant.
+    pub are_meant: Arc<dyn Fn(&Player) -> bool + Send + Sync>,
+    /// At most so many.
+    pub most: usize,
 }
 
 /// table → hub: end every session.

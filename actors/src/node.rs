@@ -15,8 +15,6 @@ use crate::{
     clock::Clock,
     limits::Limits,
     live::LiveSettings,
-    messages::EndPlayers,
-    player::Player,
     protocol::Close,
     rules::{Free, Rules},
     settings::NodeSettings,
@@ -218,16 +216,6 @@ impl Node {
     /// WebSocket sessions open now, on all boards.
     pub fn connections_now(&self) -> u64 {
         self.tables().iter().map(|table| table.stats.connections_now()).sum()
-    }
-
-    /// Ends the sessions of the players that `are_meant`, on all boards. Ready when each has been told to end.
-    pub async fn end_players(
-        &self,
-        are_meant: impl Fn(&Player) -> bool + Send + Sync + 'static,
-        close: Close,
-    ) {
-        let end = EndPlayers { are_meant: Arc::new(are_meant), close };
-        join_all(self.tables().iter().map(|table| table.end_players(&end))).await;
     }
 
     /// Whether the node is being brought to rest: no client is read any more.

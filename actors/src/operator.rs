@@ -1,16 +1,63 @@
-//! What an operator may do to a board while it is played: read all of it, and merge boxes into it.
-//! Both go through the shards like everything else, a little at a time.
+//! What an operator may do to a board while it is played: read all of it, and merge boxes into it, which both go through
+//! the shards like everything else, a little at a time; look at its sessions, and end some.
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use crate::{
     board::{Offset, ShardIndex},
-    messages::{MergeBoxes, ReadTile},
+    messages::{EndPlayers, MergeBoxes, ReadSessions, ReadTile},
+    node::Node,
+    player::Player,
+    protocol::Close,
+    seen::Seen,
     store::StoreError,
     table::Table,
 };
 
+impl Node {
+    /// The sessions of the players that `are_meant`, on all boards: those with the lowest ids, at most `most`.
+    pub async fn sessions(
+        &self,
+        are_meant: impl Fn(&Player) -> bool + Send + Sync + 'static,
+        most: usize,
+    ) -> Vec<Seen> {
+        let read = ReadSessions { are_meant: Arc::new(are_meant), most };
+        let tables = self.tables();
+        let seen = join_all(tables.iter().map(|table| table.sessions(&read))).await;
+        let mut seen = seen.concat();
+        seen.sort_unstable_by_key(|seen| seen.session);
+        seen.truncate(most);
+        seen
+    }
+
+    /// Ends the sessions of the players that `are_meant`, on all boards. Ready when each has been told to end.
+    pub async fn end_players(
+        &self,
+        are_meant: impl Fn(&Player) -> bool + Send + Sync + 'static,
+        close: Close,
+    ) {
+        let end = EndPlayers { are_meant: Arc::new(are_meant), close };
+        join_all(self.tables().iter().map(|table| table.end_players(&end))).await;
+    }
+}
+
 impl Table {
+    async fn sessions(&self, read: &ReadSessions) -> Vec<Seen> {
+        let asked = self.hubs().into_iter().map(|hub| hub.sessions.send(read.clone()));
+        // A hub that is gone has no sessions.
+        let mut seen: Vec<Seen> = join_all(asked).await.into_iter().flatten().flatten().collect();
+        seen.iter_mut().for_each(|seen| self.board.name().clone_into(&mut seen.board));
+        seen
+    }
+
+    async fn end_players(&self, end: &EndPlayers) {
+        let asked = self.hubs().into_iter().map(|hub| hub.end_players.send(end.clone()));
+        join_all(asked).await;
+    }
+
     /// The bits of tile `tile` as they are now: every box that was acknowledged before this was called,
     /// and none that is not durable, because a bit flips only after the store has it. `None` if there
     /// is no such tile, or its shard has ended.

@@ -32,6 +32,16 @@ impl SessionId {
     }
 }
 
+impl SessionId {
+    /// Reads what `Display` has written: the process, and the session in it.
+    pub fn read(text: &str) -> Option<(&str, Self)> {
+        let (process, number) = text.split_once('-')?;
+        let is_plain = process.len() == 8 && number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| is_plain)?;
+        Some((process, Self(number)))
+    }
+}
+
 impl fmt::Display for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", Self::process(), self.0)
@@ -178,6 +188,11 @@ mod tests {
         let [first, second] = [first, second].map(|id| id.to_string());
         assert_eq!(first[..9], second[..9], "of one process");
         assert_ne!(first, second);
+        let (process, read) = SessionId::read(&second).expect("as it was written");
+        assert_eq!((process, read.to_string()), (&*SessionId::process(), second.clone()));
+        for wrong in ["", "1", "0123456-1", "01234567-", "01234567-+1", "01234567-x"] {
+            assert_eq!(SessionId::read(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

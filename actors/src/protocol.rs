@@ -4,6 +4,11 @@
 //! Encoders write complete WebSocket frames (RFC 6455 §5.2, unmasked, FIN set), because a frame is
 //! encoded once and then shared by thousands of sockets.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::board::{Board, BoxId, BoxRange, RangeError};
@@ -26,6 +31,9 @@ pub const UPDATE_FRAME_BYTES: usize = 10;
 
 /// The shortest mask of a range answer, so that no answer is mistaken for an update: 4 + 5 > 8.
 pub const MASK_BYTES_MIN: usize = 5;
+
+/// Reasons of operators that are remembered: 32 KB at most.
+const REASONS_MAX: usize = 256;
 
 /// Most tiles one pulse tells about.
 pub const PULSE_TILES_MAX: usize = 128;
@@ -159,6 +167,8 @@ impl Close {
     pub const RESERVED: Self = Self::new(1008, "reserved box");
     /// An operator has blocked its address.
     pub const BLOCKED: Self = Self::new(1008, "blocked");
+    /// An operator has ended this connection.
+    pub const ENDED: Self = Self::new(1008, "ended by an operator");
     /// The connection would have to wait too long for its next token.
     pub const RATE: Self = Self::new(1008, "rate limit");
     /// Above the message size limit.
@@ -171,6 +181,29 @@ impl Close {
     pub const BUSY: Self = Self::new(1013, "busy");
     /// The client did not drain its socket.
     pub const LAGGING: Self = Self::new(1013, "lagging");
+
+    /// As an operator wants a connection to end: with 1001, 1008, 1012 or 1013, and a reason of 1 to 123 bytes.
+    ///
+    /// Of reasons that no other close has the first 256 are remembered, for as long as the process lives; after
+    /// those it is [`ENDED`](Self::ENDED)'s.
+    pub fn by_operator(code: u16, reason: &str) -> Option<Self> {
+        static REASONS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+        if !matches!(code, 1001 | 1008 | 1012 | 1013) || !(1..=123).contains(&reason.len()) {
+            return None;
+        }
+        let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = reasons.get(reason).copied();
+        let reason = match known {
+            Some(known) => known,
+            None if reasons.len() >= REASONS_MAX => Self::ENDED.reason,
+            None => {
+                let kept: &'static str = String::from(reason).leak();
+                reasons.insert(kept);
+                kept
+            }
+        };
+        Some(Self::new(code, reason))
+    }
 
     const fn new(code: u16, reason: &'static str) -> Self {
         assert!(reason.len() <= 123, "a control frame holds 125 bytes, 2 of them the code");
@@ -353,6 +386,23 @@ mod tests {
         assert_eq!(decode(&words(&[1, 100_000])), Ok(ClientMessage::Range(range)));
         let one = board().range(7, 7).expect("one box");
         assert_eq!(decode(&words(&[7, 7])), Ok(ClientMessage::Range(one)));
+    }
+
+    #[test]
+    fn an_operator_ends_a_connection_with_a_code_and_a_short_reason() {
+        let close = Close::by_operator(1013, "come back at noon").expect("a legal close");
+        assert_eq!((close.code, close.reason, close.label()), (1013, "come back at noon", "1013"));
+        let again = Close::by_operator(1008, "come back at noon").expect("a legal close");
+        assert!(std::ptr::eq(close.reason, again.reason), "remembered once");
+        for (code, reason) in [(1000, "x"), (4000, "x"), (1008, ""), (1008, &*"x".repeat(124))] {
+            assert_eq!(Close::by_operator(code, reason), None, "{code} {reason}");
+        }
+        for number in 0..=REASONS_MAX {
+            let close = Close::by_operator(1008, &format!("reason {number}"));
+            assert!(close.is_some_and(|close| close.frame().len() <= 127), "{number}");
+        }
+        let beyond = Close::by_operator(1008, "one too many").expect("a legal close");
+        assert_eq!(beyond, Close::ENDED);
     }
 
     #[test]

@@ -19,9 +19,7 @@ use crate::{
         Broadcaster,
         census::{Census, Overview},
     },
-    messages::{
-        Drain, EndPlayers, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords,
-    },
+    messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords},
     protocol::Close,
     rules::{Forbidden, Rules},
     settings::NodeSettings,
@@ -266,7 +264,7 @@ impl Table {
         self.hubs.lock().expect("nothing panics under this lock").push(hub);
     }
 
-    fn hubs(&self) -> Vec<Arc<HubLink>> {
+    pub(crate) fn hubs(&self) -> Vec<Arc<HubLink>> {
         self.hubs.lock().expect("nothing panics under this lock").clone()
     }
 
@@ -328,11 +326,6 @@ impl Table {
         join_all(hubs.iter().map(|hub| hub.drain.send(Drain))).await;
         self.settle().await;
         join_all(hubs.iter().map(|hub| hub.end.send(EndSessions(close)))).await;
-    }
-
-    /// Ends the sessions of the players that `are_meant`. Ready when each has been told to end.
-    pub(crate) async fn end_players(&self, end: &EndPlayers) {
-        join_all(self.hubs().iter().map(|hub| hub.end_players.send(end.clone()))).await;
     }
 
     /// Closes the store. From here on its actors may end.

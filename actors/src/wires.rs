@@ -12,7 +12,7 @@ use crate::{
     messages::{
         BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndPlayers, EndSessions, FlushBatch,
         ForgetBoard, ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange,
-        ReadTile, ReadWords,
+        ReadSessions, ReadTile, ReadWords,
     },
     shard::gate::Gate,
 };
@@ -128,6 +128,8 @@ pub struct HubLink {
     pub end: Recipient<EndSessions>,
     /// When operators block somebody.
     pub end_players: Recipient<EndPlayers>,
+    /// When operators look.
+    pub sessions: Recipient<ReadSessions>,
     /// After the end.
     pub leave: Recipient<Leave>,
 }
@@ -144,6 +146,7 @@ impl HubLink {
             + Handler<Drain>
             + Handler<EndSessions>
             + Handler<EndPlayers>
+            + Handler<ReadSessions>
             + Handler<Leave>,
     {
         Arc::new(Self {
@@ -154,6 +157,7 @@ impl HubLink {
             drain: addr.clone().recipient(),
             end: addr.clone().recipient(),
             end_players: addr.clone().recipient(),
+            sessions: addr.clone().recipient(),
             leave: addr.clone().recipient(),
         })
     }

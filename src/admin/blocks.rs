@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use super::{change::Change, door::Caller, judge_reason};
 use crate::{
-    operators::{Operators, model::Block, now_ms},
+    operators::{Operators, model::Block},
     problem::problem,
     routes::query::expect_only,
     settings::network,
+    wall::now_ms,
 };
 
 /// Most blocks at once: some 150 bytes each, which every node reads whenever one changes.

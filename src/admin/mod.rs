@@ -7,6 +7,7 @@ mod audit;
 pub mod backup;
 mod blocks;
 pub mod change;
+mod connections;
 pub mod door;
 mod read_only;
 pub mod tokens;
@@ -134,6 +135,11 @@ fn for_operators() -> Scope {
                 .route(web::post().to(blocks::block))
                 .route(web::delete().to(blocks::unblock)),
         )
+        .service(get_or_head("/connections", connections::list))
+        .service(
+            allowing("DELETE, OPTIONS", "/connections/{id}")
+                .route(web::delete().to(connections::end)),
+        )
         .default_service(web::to(nothing_here))
 }
 
@@ -163,7 +169,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /board/read-only, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /board/read-only, /export and /import here",
     )
 }
 

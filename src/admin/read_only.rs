@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::{change::Change, door::Caller, judge_reason};
 use crate::{
-    operators::{Operators, model::ReadOnly, now_ms},
+    operators::{Operators, model::ReadOnly},
     problem::problem,
+    wall::now_ms,
 };
 
 /// What `POST` may say.

@@ -1,6 +1,7 @@
 //! `billion admin …`: what operators do with a running server, or for one.
 
 mod block;
+mod connections;
 mod read_only;
 mod token;
 
@@ -23,6 +24,7 @@ enum Task {
     Token(token::Arguments),
     ReadOnly(read_only::Arguments),
     Block(block::Arguments),
+    Connections(connections::Arguments),
 }
 
 /// 0: done; 1: failed; 2: the settings or an argument are wrong.
@@ -31,5 +33,6 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
         Task::Token(token) => token::run(token, settings),
         Task::ReadOnly(read_only) => read_only::run(read_only, settings),
         Task::Block(block) => block::run(block, settings),
+        Task::Connections(connections) => connections::run(connections, settings),
     })
 }

@@ -8,7 +8,7 @@ use std::{
 
 use ipnet::IpNet;
 
-use crate::operators::now_ms;
+use crate::wall::now_ms;
 
 /// Blocked networks, by the length of their prefix: as many look-ups as there are lengths, not as there are blocks.
 type Networks = Vec<(u8, HashMap<IpNet, u64>)>;

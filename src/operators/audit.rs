@@ -13,8 +13,7 @@ use std::{
 use actix_rt::task::spawn_blocking;
 use serde_json::{Value, json};
 
-use super::now_ms;
-use crate::admin::door::Caller;
+use crate::{admin::door::Caller, wall::now_ms};
 
 /// Bytes at the end of the file that are looked at for its newest lines.
 const TAIL_BYTES: u64 = 1024 * 1024;

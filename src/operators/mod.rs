@@ -9,26 +9,27 @@ pub mod model;
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use actors::{
     bus::{Bus, Heard},
     node::Node,
-    player::Player,
+    player::{Player, SessionId},
     protocol::Close,
     store::StoreError,
 };
 use anyhow::{Context as _, Result};
 use ipnet::IpNet;
 use log::{info, warn};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Mutex, broadcast::error::RecvError, watch},
     time::sleep,
 };
 
 use self::model::{Block, Decisions, READ_ONLY, ReadOnly};
-use crate::{limits::blocks::Blocks, live::Following};
+use crate::{limits::blocks::Blocks, live::Following, wall::now_ms};
 
 /// Time between two attempts to read what is kept.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -39,10 +40,18 @@ const LATE_JOIN: Duration = Duration::from_secs(1);
 /// Longest time to read it for the first time.
 const START_TIME: Duration = Duration::from_secs(10);
 
-/// Milliseconds since 1970 (UTC).
-pub fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+/// The topic of [`EndConnection`].
+const END: &str = "connection.end";
+
+/// What the node is told that has a connection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndConnection {
+    /// As [`SessionId`] is written.
+    pub id: String,
+    /// How it is to end.
+    pub code: u16,
+    /// What its client is told.
+    pub reason: String,
 }
 
 /// The decisions in force, and how to change them.
@@ -102,6 +111,13 @@ impl Operators {
             }
             match heard.recv().await {
                 Ok(Heard::Changed) | Err(RecvError::Lagged(_)) => is_behind = true,
+                Ok(Heard::Message { topic, payload }) if topic == END => {
+                    match serde_json::from_slice(&payload) {
+                        Ok(end) => _ = self.end_here(&end).await,
+                        Err(error) => log::debug!("operators: {topic}: {error}"),
+                    }
+                }
+                // Of a later version.
                 Ok(Heard::Message { .. }) => {}
                 Err(RecvError::Closed) => return,
             }
@@ -140,6 +156,28 @@ impl Operators {
     pub async fn unblock(&self, network: IpNet) -> Result<(), StoreError> {
         self.bus.keep(Block::key(network), None).await?;
         self.refresh().await
+    }
+
+    /// Ends a connection, on whichever node it is. Ready when it has been told to end, if it is on this one.
+    ///
+    /// # Errors
+    /// If other nodes cannot be asked.
+    pub async fn end(&self, end: &EndConnection) -> Result<(), StoreError> {
+        if self.end_here(end).await {
+            return Ok(());
+        }
+        self.bus.publish(END.to_owned(), model::written(end).into()).await
+    }
+
+    /// Ends a connection of this node; whether it is one.
+    async fn end_here(&self, end: &EndConnection) -> bool {
+        let Some((process, session)) = SessionId::read(&end.id) else { return false };
+        if process != SessionId::process() {
+            return false;
+        }
+        let close = Close::by_operator(end.code, &end.reason).unwrap_or(Close::ENDED);
+        self.node.end_players(move |player| player.session == session, close).await;
+        true
     }
 
     /// Blocks that have ended by themselves take room for nothing.

@@ -10,6 +10,7 @@ use crate::harness::{
 };
 
 mod blocks;
+mod connections;
 mod read_only;
 
 /// A server with a token file, and the tokens in it.

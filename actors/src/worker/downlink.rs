@@ -22,6 +22,7 @@
 
 use std::{
     cell::{Cell, RefCell, RefMut},
+    collections::BTreeSet,
     io::{ErrorKind, IoSlice},
     net::Shutdown,
     sync::Arc,
@@ -37,6 +38,7 @@ use crate::{
     broadcaster::batch::Batch,
     link::{SessionLink, ToSession},
     protocol::{Close, Version, total_frame},
+    seen::Seen,
     session::{
         outbox::{Kind, Outbox, server_frame_end},
         view::View,
@@ -145,6 +147,29 @@ impl Downlink {
     /// Whether it has yet to be told the pulse of this number, which counts as told from here on.
     pub(crate) fn take_pulse(&self, sequence: u32) -> bool {
         self.pulse.replace(sequence) != sequence
+    }
+
+    /// As operators see it at second `now_s`.
+    pub(crate) fn seen(&self, now_s: u32) -> Seen {
+        let (link, view) = (&self.link, self.view.as_ref().map(RefCell::borrow));
+        let ranges = view.as_ref().map_or(&[][..], |view| view.ranges());
+        let tiles: BTreeSet<u32> = ranges.iter().flat_map(|range| range.tiles()).collect();
+        let player = link.player();
+        Seen {
+            session: link.id(),
+            ip: player.ip,
+            address: player.address,
+            user: player.user,
+            board: String::new(),
+            version: link.version(),
+            takes_compressed: link.takes_compressed(),
+            age_s: now_s.saturating_sub(link.since_s()),
+            silent_s: now_s.saturating_sub(link.seen_s()),
+            outbox_bytes: self.load(),
+            is_lagging: self.is_lagging(),
+            tiles: tiles.into_iter().collect(),
+            unanswered: view.as_ref().map_or(0, |view| view.unanswered().len()),
+        }
     }
 
     /// Has the session end, if nobody had before. No mailbox is too full for that.

@@ -17,7 +17,7 @@ use std::{
 
 use actix::{
     Actor, ActorContext, ActorFuture, ActorFutureExt, AsyncContext, Context, Handler,
-    ResponseActFuture, ResponseFuture, WrapFuture,
+    MessageResult, ResponseActFuture, ResponseFuture, WrapFuture,
 };
 
 use super::{
@@ -35,6 +35,7 @@ use crate::{
     live::LiveCopy,
     messages::{
         BoardForgotten, Drain, EndPlayers, EndSessions, FlushBatch, Join, Leave, PulseMade,
+        ReadSessions,
     },
     protocol::{Close, Version},
     settings::HubSettings,
@@ -357,8 +358,21 @@ impl Handler<EndPlayers> for Hub {
     type Result = ();
 
     fn handle(&mut self, EndPlayers { are_meant, close }: EndPlayers, _: &mut Self::Context) {
-        let meant = self.members().filter(|member| member.is_of(&*are_meant));
-        meant.for_each(|member| member.end(close));
+        let meant = self.members().filter_map(|member| member.of(&*are_meant));
+        meant.for_each(|downlink| downlink.end(close));
+    }
+}
+
+impl Handler<ReadSessions> for Hub {
+    type Result = MessageResult<ReadSessions>;
+
+    fn handle(&mut self, read: ReadSessions, _: &mut Self::Context) -> Self::Result {
+        let ReadSessions { are_meant, most } = read;
+        let now_s = self.clock.now_s();
+        let mut meant: Vec<_> =
+            self.members().filter_map(|member| member.of(&*are_meant)).collect();
+        meant.sort_unstable_by_key(|downlink| downlink.link.id());
+        MessageResult(meant.iter().take(most).map(|downlink| downlink.seen(now_s)).collect())
     }
 }
 

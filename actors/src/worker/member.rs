@@ -44,9 +44,9 @@ impl Member {
         self.downlink.upgrade().filter(|downlink| downlink.ending().is_none())
     }
 
-    /// Whether its player is meant.
-    pub(super) fn is_of(&self, is_meant: &dyn Fn(&Player) -> bool) -> bool {
-        self.downlink.upgrade().is_some_and(|downlink| is_meant(downlink.link.player()))
+    /// Its downlink, if it has not ended and its player is meant.
+    pub(super) fn of(&self, is_meant: &dyn Fn(&Player) -> bool) -> Option<Rc<Downlink>> {
+        self.downlink.upgrade().filter(|downlink| is_meant(downlink.link.player()))
     }
 
     /// Has it end.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     commands::{print, remote::Remote},
     settings::Settings,
+    wall::now_ms,
 };
 
 /// Longest time for an answer.
@@ -83,9 +84,7 @@ fn listed(blocks: &[Value]) -> String {
     let mut out = format!("{:<44} {:>12} {:<16} reason\n", "network", "ends in", "by");
     for block in blocks {
         let text = |key: &str| block[key].as_str().unwrap_or_default();
-        let left = block["until_ms"]
-            .as_u64()
-            .map(|until| until.saturating_sub(crate::operators::now_ms()) / 1000);
+        let left = block["until_ms"].as_u64().map(|until| until.saturating_sub(now_ms()) / 1000);
         let left = left.map_or_else(|| "never".to_owned(), |seconds| format!("{seconds} s"));
         let _ = writeln!(
             out,
