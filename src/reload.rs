@@ -4,7 +4,11 @@
 //! Whatever would keep a server from starting keeps all settings as they are. Otherwise those that may change while
 //! the server runs are taken over, and those that need a restart are named.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use actors::node::Node;
 use log::{error, info, warn};
@@ -33,7 +37,7 @@ pub struct Reload {
     /// Where the settings come from.
     pub sources: Sources,
     /// What they are.
-    pub in_force: InForce,
+    pub in_force: Arc<Mutex<InForce>>,
     /// What the machine has room for.
     pub room: Room,
     /// What operators have blocked.
@@ -86,7 +90,10 @@ impl Reload {
         let (Ok(settings), true) = (&loaded.settings, problems.is_empty()) else {
             return error!("all settings stay as they are until this is mended");
         };
-        let changes = self.in_force.take_over(&loaded);
+        let changes = {
+            let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
+            in_force.take_over(&loaded)
+        };
         if !changes.live.is_empty() {
             self.apply(settings);
         }

@@ -6,7 +6,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -228,7 +228,9 @@ impl Application {
         let (token_file, tokens) = token_file(settings)?.unzip();
         let door = Door::new(tokens);
         door.register(registry.sub_registry_with_prefix("billion"));
+        let in_force = Arc::new(Mutex::new(in_force));
         let operators = Admin {
+            settings: in_force.clone(),
             door,
             operators: decided.clone(),
             change: Change(Audit::new(settings.audit_file())),

@@ -10,11 +10,15 @@ pub mod change;
 mod connections;
 pub mod door;
 mod read_only;
+mod settings;
 pub mod tokens;
 mod limits;
 mod metrics;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use actix_server::Server;
 use actix_web::{
@@ -35,6 +39,7 @@ use crate::{
         headers, health,
         methods::{allowing, get_or_head, read_only},
     },
+    settings::InForce,
     traffic::{Route, Traffic},
 };
 
@@ -55,6 +60,8 @@ pub struct Admin {
     pub door: Door,
     /// What operators have decided.
     pub operators: Arc<Operators>,
+    /// The settings in force.
+    pub settings: Arc<Mutex<InForce>>,
     /// How changes are made.
     pub change: Change,
     /// Settings that may change: `admin.hosts`.
@@ -77,12 +84,14 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
         operations,
         door,
         operators,
+        settings,
         change,
         live,
         keep_alive,
         traffic,
     } = admin;
     let (operators, change) = (web::Data::from(operators), web::Data::new(change));
+    let settings = web::Data::from(settings);
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
     let (registry, door) = (web::Data::new(registry), web::Data::new(door));
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
@@ -96,6 +105,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(live.clone())
             .app_data(door.clone())
             .app_data(operators.clone())
+            .app_data(settings.clone())
             .app_data(change.clone())
             .app_data(json())
             .service(get_or_head("/metrics", metrics::metrics))
@@ -121,6 +131,7 @@ fn for_operators() -> Scope {
         .service(get_or_head("/store", backup::store))
         .service(get_or_head("/limits/why", limits::why))
         .service(get_or_head("/audit", audit::audit))
+        .service(get_or_head("/settings", settings::settings))
         .service(
             allowing("GET, HEAD, POST, DELETE, OPTIONS", "/board/read-only")
                 .route(web::get().to(read_only::show))
@@ -169,7 +180,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /board/read-only, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /board/read-only, /export and /import here",
     )
 }
 

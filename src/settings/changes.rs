@@ -27,6 +27,11 @@ impl InForce {
         Self(loaded.values.clone())
     }
 
+    /// Each of them as programs read it back; secrets masked.
+    pub fn json(&self) -> Vec<serde_json::Value> {
+        CATALOGUE.iter().zip(&self.0).map(|(entry, value)| show::json(entry, value)).collect()
+    }
+
     /// Takes over from `loaded` what may change while the server runs, and says what differs.
     pub fn take_over(&mut self, loaded: &Loaded) -> Changes {
         let mut changes = Changes::default();

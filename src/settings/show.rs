@@ -39,6 +39,18 @@ pub fn shown(entry: &Entry, value: &Value) -> String {
     if secret { format!("\"{MASK}\"") } else { toml(&value.kind) }
 }
 
+/// A setting as programs read it back: its value, unless it is a secret, its place, and what it takes to change it.
+pub fn json(entry: &Entry, value: &Value) -> serde_json::Value {
+    let secret = entry.form == Form::Secret && !value.to_string().is_empty();
+    let shown = if secret { toml::Value::String(MASK.to_owned()) } else { toml_value(&value.kind) };
+    serde_json::json!({
+        "key": entry.key,
+        "value": shown,
+        "from": one_line(&masked_text(value.origin().unwrap_or("default"))),
+        "change": entry.change.name(),
+    })
+}
+
 /// A comment ends with its line, as a line of a log does, so that nothing in it must break it: names of files, and of
 /// settings that are none.
 pub fn one_line(text: &str) -> String {

@@ -233,3 +233,30 @@ fn bad_bodies_are_refused_with_the_reason() {
     assert!(other.head.contains("allow: get, head, post, delete, options"), "{}", other.head);
     assert_eq!(audit(&server), Vec::<String>::new(), "nothing was changed");
 }
+
+#[test]
+fn settings_are_read_back_with_their_places_and_without_secrets() {
+    let setup = Setup::new(1000, 1).with("REDIS__PASSWORD", "hunter2");
+    let setup =
+        setup.with_file("settings.toml", "[limiter]\nlimit = 7\n").without("LIMITER__LIMIT");
+    let server = setup.start();
+    let setting = |key: &str| {
+        let answer = request(server.admin, "GET", "/settings", &[]);
+        assert!(!answer.body.contains("hunter2"), "{}", answer.body);
+        let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+        let settings = answer["settings"].as_array().expect("a list");
+        settings.iter().find(|setting| setting["key"] == key).expect("it is in the list").clone()
+    };
+    let limit = setting("limiter.limit");
+    assert_eq!((&limit["value"], &limit["change"]), (&json!(7.0), &json!("live")));
+    assert!(limit["from"].as_str().is_some_and(|from| from.contains("settings.toml")), "{limit}");
+    assert_eq!(setting("redis.password")["value"], "***");
+    assert_eq!(setting("limits.allow")["value"], json!([]));
+    assert_eq!(setting("server.workers")["change"], "restart");
+    // What is read again is shown.
+    fs::write(setup.folder().join("settings.toml"), "[limiter]\nlimit = 9\n").expect("room");
+    server.signal("-HUP");
+    eventually("the change to be in force", || {
+        (setting("limiter.limit")["value"] == 9.0).then_some(())
+    });
+}
