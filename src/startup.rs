@@ -203,6 +203,7 @@ impl Application {
         actix_rt::spawn(decided.clone().follow());
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
+        actix_rt::spawn(decided.clone().observe(admission.clone()));
         let keep_alive = Duration::from_secs(server.keep_alive_s);
         let shared = http::Shared {
             node: web::Data::from(node.clone()),

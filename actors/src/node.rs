@@ -134,7 +134,7 @@ impl Node {
     }
 
     /// All boards, those that are being closed among them.
-    pub(crate) fn tables(&self) -> Vec<Arc<Table>> {
+    pub fn tables(&self) -> Vec<Arc<Table>> {
         self.stages().values().filter_map(Stage::table).cloned().collect()
     }
 

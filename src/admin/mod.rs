@@ -11,6 +11,7 @@ mod connections;
 pub mod door;
 mod read_only;
 mod settings;
+mod stats;
 pub mod tokens;
 mod limits;
 mod metrics;
@@ -132,6 +133,8 @@ fn for_operators() -> Scope {
         .service(get_or_head("/limits/why", limits::why))
         .service(get_or_head("/audit", audit::audit))
         .service(get_or_head("/settings", settings::settings))
+        .service(get_or_head("/ws/stats", stats::stats))
+        .service(get_or_head("/ws/health", stats::health))
         .service(
             allowing("GET, HEAD, POST, DELETE, OPTIONS", "/board/read-only")
                 .route(web::get().to(read_only::show))
@@ -180,7 +183,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /board/read-only, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /ws/stats, /ws/health, /board/read-only, /export and /import here",
     )
 }
 

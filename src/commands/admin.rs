@@ -3,6 +3,7 @@
 mod block;
 mod connections;
 mod read_only;
+mod stats;
 mod token;
 
 use std::process::ExitCode;
@@ -25,6 +26,7 @@ enum Task {
     ReadOnly(read_only::Arguments),
     Block(block::Arguments),
     Connections(connections::Arguments),
+    Stats(stats::Arguments),
 }
 
 /// 0: done; 1: failed; 2: the settings or an argument are wrong.
@@ -34,5 +36,6 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
         Task::ReadOnly(read_only) => read_only::run(read_only, settings),
         Task::Block(block) => block::run(block, settings),
         Task::Connections(connections) => connections::run(connections, settings),
+        Task::Stats(stats) => stats::run(stats, settings),
     })
 }

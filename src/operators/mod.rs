@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod model;
+pub mod nodes;
 
 use std::{
     sync::Arc,
@@ -28,8 +29,11 @@ use tokio::{
     time::sleep,
 };
 
-use self::model::{Block, Decisions, READ_ONLY, ReadOnly};
-use crate::{limits::blocks::Blocks, live::Following, wall::now_ms};
+use self::{
+    model::{Block, Decisions, READ_ONLY, ReadOnly},
+    nodes::{Nodes, Watch},
+};
+use crate::{admission::Admission, limits::blocks::Blocks, live::Following, wall::now_ms};
 
 /// Time between two attempts to read what is kept.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -39,6 +43,9 @@ const LATE_JOIN: Duration = Duration::from_secs(1);
 
 /// Longest time to read it for the first time.
 const START_TIME: Duration = Duration::from_secs(10);
+
+/// The topic of [`NodeStats`](nodes::NodeStats).
+const STATS: &str = "node.stats";
 
 /// The topic of [`EndConnection`].
 const END: &str = "connection.end";
@@ -63,6 +70,8 @@ pub struct Operators {
     /// Who is never blocked.
     live: Following,
     decisions: watch::Sender<Arc<Decisions>>,
+    /// What all nodes do.
+    pub nodes: Nodes,
     /// One change is applied after the other.
     applying: Mutex<()>,
 }
@@ -79,7 +88,15 @@ impl Operators {
         live: Following,
     ) -> Result<Arc<Self>> {
         let (decisions, applying) = (watch::Sender::default(), Mutex::default());
-        let operators = Arc::new(Self { bus, node, blocks, live, decisions, applying });
+        let operators = Arc::new(Self {
+            bus,
+            node,
+            blocks,
+            live,
+            decisions,
+            nodes: Nodes::default(),
+            applying,
+        });
         let began = Instant::now();
         loop {
             match operators.refresh().await {
@@ -117,9 +134,30 @@ impl Operators {
                         Err(error) => log::debug!("operators: {topic}: {error}"),
                     }
                 }
+                Ok(Heard::Message { topic, payload }) if topic == STATS => {
+                    match serde_json::from_slice(&payload) {
+                        Ok(stats) => self.nodes.heard(stats),
+                        Err(error) => log::debug!("operators: {topic}: {error}"),
+                    }
+                }
                 // Of a later version.
                 Ok(Heard::Message { .. }) => {}
                 Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// Counts what this node does and publishes it, once a second, for as long as the process lives.
+    pub async fn observe(self: Arc<Self>, admission: Arc<Admission>) {
+        let mut watch = Watch::begin();
+        loop {
+            sleep(nodes::INTERVAL).await;
+            let stats = watch.look(&self.node, &admission);
+            let told = model::written(&stats);
+            self.nodes.heard(stats);
+            // Where nobody is reached this node knows of itself alone.
+            if let Err(error) = self.bus.publish(STATS.to_owned(), told.into()).await {
+                log::debug!("operators: {STATS}: {error}");
             }
         }
     }

@@ -12,6 +12,7 @@ use crate::harness::{
 mod blocks;
 mod connections;
 mod read_only;
+mod stats;
 
 /// A server with a token file, and the tokens in it.
 pub struct Guarded {
@@ -239,6 +240,7 @@ fn settings_are_read_back_with_their_places_and_without_secrets() {
     let setup = Setup::new(1000, 1).with("REDIS__PASSWORD", "hunter2");
     let setup =
         setup.with_file("settings.toml", "[limiter]\nlimit = 7\n").without("LIMITER__LIMIT");
+    let setup = setup.without_terminal().with_heeded("HUP");
     let server = setup.start();
     let setting = |key: &str| {
         let answer = request(server.admin, "GET", "/settings", &[]);

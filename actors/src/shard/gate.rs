@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::Waker,
 };
@@ -28,6 +28,8 @@ pub(crate) enum NoRoom {
 pub struct Gate {
     places: usize,
     taken: AtomicUsize,
+    /// Checks that ever took one.
+    entered: AtomicU64,
     /// Of all shards together.
     counted: Gauge,
     for_place: Waiters,
@@ -40,6 +42,7 @@ impl Gate {
         Self {
             places,
             taken: AtomicUsize::new(0),
+            entered: AtomicU64::new(0),
             counted,
             for_place: Waiters::default(),
             for_mailbox: Waiters::default(),
@@ -50,8 +53,14 @@ impl Gate {
     pub fn enter(self: &Arc<Self>) -> Option<Place> {
         let enter = |taken| (taken < self.places).then_some(taken + 1);
         self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, enter).ok()?;
+        self.entered.fetch_add(1, Ordering::Relaxed);
         self.counted.inc();
         Some(Place(self.clone()))
+    }
+
+    /// Checks that ever took a place.
+    pub fn entered(&self) -> u64 {
+        self.entered.load(Ordering::Relaxed)
     }
 
     /// Whether no place is taken.
