@@ -15,7 +15,7 @@ fn get(server: &Server, path: &str) -> (u16, Value) {
 #[test]
 fn the_nodes_of_a_board_are_shown_with_what_they_do() {
     let cluster = cluster::shared();
-    let node = || Setup::on(cluster, "stats", 1000, 2).start();
+    let node = || Setup::on(cluster, "stats", 250_000, 2).start();
     let (first, mut second) = (node(), node());
     let mut client = second.client();
     let _another = second.client_v2();
@@ -31,7 +31,7 @@ fn the_nodes_of_a_board_are_shown_with_what_they_do() {
         (now["checks_per_s"].as_f64()? > 0.0 && now["connections"] == 2).then_some(now)
     });
     let board = &busy["boards"][0];
-    assert_eq!((&board["name"], &board["boxes"]), (&json!("stats"), &json!(1000)));
+    assert_eq!((&board["name"], &board["boxes"]), (&json!("stats"), &json!(250_000)));
     let shards: Vec<f64> =
         board["shards"].as_array().expect("a list").iter().filter_map(Value::as_f64).collect();
     assert_eq!(shards.len(), 2);
