@@ -151,7 +151,6 @@ impl Operators {
     pub async fn observe(self: Arc<Self>, admission: Arc<Admission>) {
         let mut watch = Watch::begin();
         loop {
-            sleep(nodes::INTERVAL).await;
             let stats = watch.look(&self.node, &admission);
             let told = model::written(&stats);
             self.nodes.heard(stats);
@@ -159,6 +158,7 @@ impl Operators {
             if let Err(error) = self.bus.publish(STATS.to_owned(), told.into()).await {
                 log::debug!("operators: {STATS}: {error}");
             }
+            sleep(nodes::INTERVAL).await;
         }
     }
 
@@ -231,20 +231,20 @@ impl Operators {
     async fn refresh(&self) -> Result<(), StoreError> {
         let _one_after_the_other = self.applying.lock().await;
         let decided = Arc::new(Decisions::read(&self.bus.kept().await?));
-        let before = self.decisions.send_replace(decided.clone());
+        let before = self.decisions();
         if before.blocks != decided.blocks {
             let ends = decided
                 .blocks
                 .iter()
                 .map(|block| (block.network, block.until_ms.unwrap_or(u64::MAX)));
             self.blocks.replace(ends);
-            end_blocked(&self.live, &self.node).await;
             // A handshake that was let in just before joins its hub within this time.
             let (live, node) = (self.live.clone(), self.node.clone());
             actix_rt::spawn(async move {
                 sleep(LATE_JOIN).await;
                 end_blocked(&live, &node).await;
             });
+            end_blocked(&self.live, &self.node).await;
         }
         if before.read_only != decided.read_only {
             match &decided.read_only {
@@ -255,6 +255,8 @@ impl Operators {
             }
             self.node.main().set_read_only(decided.read_only.is_some()).await;
         }
+        // Last: a caller that hangs up before leaves it to whoever reads next to apply all of it.
+        self.decisions.send_replace(decided);
         Ok(())
     }
 }

@@ -96,7 +96,7 @@ impl Watch {
         for table in &tables {
             let name = table.board.name();
             let now = counted(table);
-            // A board that was not there is as fast as it was before.
+            // A board that is seen for the first time has no rate yet.
             let last = before.remove(name).unwrap_or_else(|| counted(table));
             let rises = |now: u64, last: u64| now.saturating_sub(last) as f64 / seconds;
             updates_per_s += rises(now.updates, last.updates);
