@@ -22,6 +22,7 @@ import { askWhy } from './turned_away.js';
  * @typedef {object} ConnectionListener
  * @property {() => void} opened a new connection can be written to; nothing of the old one is left
  * @property {(bytes: ArrayBuffer) => void} received
+ * @property {(text: string) => void} said
  * @property {(state: ConnectionState) => void} stateChanged
  */
 
@@ -165,7 +166,7 @@ export class Connection {
   /** @param {unknown} data */
   heard(data) {
     this.heardAtMs = performance.now();
-    // Text messages are envelopes for other clients of the server; this page has no use for them.
+    if (typeof data === 'string') this.listener.said(data);
     if (!(data instanceof ArrayBuffer)) return;
     if (this.liveSinceMs === 0) {
       clearTimeout(this.helloTimer);

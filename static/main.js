@@ -19,6 +19,7 @@ import { listenToKeys, listenToShortcuts, listenToZoomButtons } from './keys.js'
 import { ownMilestone, remarkOn, totalMilestone } from './milestones.js';
 import { Mine, keepSaved } from './mine.js';
 import { MinePanel } from './mine_panel.js';
+import { Operator, operatorDisplay } from './operator.js';
 import { Overview } from './overview.js';
 import { OverviewFeed } from './overview_feed.js';
 import { listenToMapSize, tileDisplay } from './overview_words.js';
@@ -191,6 +192,9 @@ let lastTotal = 0;
 let players = 0;
 
 const url = socketUrl(document.body.dataset.websocketUrl ?? '', location.href);
+/** @type {Operator} */
+const operator = new Operator(operatorDisplay((place) => operator.dismiss(place)));
+
 const session = new Session(url, board, pending, isBehind, {
   totalChanged(total) {
     const passed = totalMilestone(lastTotal, total);
@@ -203,10 +207,12 @@ const session = new Session(url, board, pending, isBehind, {
   connectionChanged(connection) {
     showConnection(connection);
     if (connection.state === 'live') return;
+    operator.reopened();
     feed.lost();
     census.doubt();
   },
   greeted: () => feed.greeted(),
+  said: (text) => operator.hear(text),
   confirmed(id) {
     busy.checkedOwn(geometry.tileOf(id));
     if (!mine.add(id)) return;
@@ -220,6 +226,7 @@ const session = new Session(url, board, pending, isBehind, {
   refused: (id, reason) => showNotice(refusalNotice(id, reason)),
   waitingChanged: (waiting) => minePanel.showWaiting(waiting),
   pulsed(online, tiles) {
+    operator.settled();
     players = online;
     showPlayers(online);
     for (const { tile, checked } of tiles) census.learn(tile, checked, true);

@@ -24,6 +24,7 @@ import { Ranges } from './ranges.js';
  * @property {(id: number, reason: number) => void} refused
  * @property {(waiting: number) => void} waitingChanged
  * @property {(players: number, tiles: TileCount[]) => void} pulsed
+ * @property {(text: string) => void} said a text message: an envelope of JSON
  */
 
 /** Checks that piled up while offline leave one by one, so that the server's rate limit does not refuse them. */
@@ -69,6 +70,7 @@ export class Session {
     this.connection = new Connection(url, {
       opened: () => this.opened(),
       received: (bytes) => this.received(bytes),
+      said: (text) => listener.said(text),
       stateChanged: (state) => listener.connectionChanged(state),
     });
   }

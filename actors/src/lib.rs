@@ -22,6 +22,7 @@
 //! repeating is harmless, order does not matter. Every queue is bounded, with its overflow action
 //! written beside its capacity.
 
+mod billboard;
 pub mod board;
 pub mod protocol;
 pub mod deflate;

@@ -145,6 +145,16 @@ pub struct ReadSessions {
     pub most: usize,
 }
 
+/// table → hub: send a frame to the `v=2` sessions of these players. The answer says to how many.
+#[derive(Message, Clone)]
+#[rtype(result = "usize")]
+pub struct SendFrame {
+    /// Whether a player is meant.
+    pub are_meant: Arc<dyn Fn(&Player) -> bool + Send + Sync>,
+    /// Complete.
+    pub frame: Bytes,
+}
+
 /// table → hub: end every session.
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 
 use crate::{
     board::{Offset, ShardIndex},
-    messages::{EndPlayers, MergeBoxes, ReadSessions, ReadTile},
+    messages::{EndPlayers, MergeBoxes, ReadSessions, ReadTile, SendFrame},
     node::Node,
     player::Player,
     protocol::Close,
@@ -31,6 +31,19 @@ impl Node {
         seen.sort_unstable_by_key(|seen| seen.session);
         seen.truncate(most);
         seen
+    }
+
+    /// Sends a complete frame to the `v=2` sessions of the players that `are_meant`; to how many.
+    pub async fn send_frame(
+        &self,
+        are_meant: impl Fn(&Player) -> bool + Send + Sync + 'static,
+        frame: Bytes,
+    ) -> usize {
+        let send = SendFrame { are_meant: Arc::new(are_meant), frame };
+        let tables = self.tables();
+        let hubs = tables.iter().flat_map(|table| table.hubs());
+        let sent = join_all(hubs.map(|hub| hub.frames.send(send.clone()))).await;
+        sent.into_iter().flatten().sum()
     }
 
     /// Ends the sessions of the players that `are_meant`, on all boards. Ready when each has been told to end.

@@ -19,6 +19,8 @@ pub const FIN_BINARY: u8 = 0x82;
 
 /// Bit of the first byte of a compressed message (RFC 7692 §6).
 pub const RSV1: u8 = 0x40;
+/// First byte of a text frame that is a whole message.
+const FIN_TEXT: u8 = 0x81;
 /// First byte of a Close frame.
 const FIN_CLOSE: u8 = 0x88;
 /// First byte of a Ping frame.
@@ -311,6 +313,14 @@ pub fn pulse_frame(total: u32, players: u32, tiles: &[(u16, u32)]) -> Bytes {
         let (tile, checked) = (tile.to_le_bytes(), checked.to_le_bytes());
         frame.put_slice(&[tile[0], tile[1], checked[0], checked[1], checked[2], checked[3]]);
     }
+    frame.freeze()
+}
+
+/// `v=2` only: a text message, which is an envelope of JSON.
+pub fn text_frame(text: &str) -> Bytes {
+    let mut frame = BytesMut::with_capacity(10 + text.len());
+    put_header(&mut frame, FIN_TEXT, text.len());
+    frame.put_slice(text.as_bytes());
     frame.freeze()
 }
 

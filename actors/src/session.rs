@@ -379,6 +379,10 @@ impl Session {
         let board = &self.desk.table.board;
         let own = view.unanswered().iter().filter_map(|id| board.box_id(*id));
         self.conversation.resync(view.ranges().iter().copied(), own);
+        // What did not fit into the mailbox may have been a notice.
+        if let Some(word) = self.desk.table.billboard().last_word() {
+            self.downlink.say(word);
+        }
     }
 
     /// The client is not silent: it spoke, or it was us who did not listen.

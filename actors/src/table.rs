@@ -9,17 +9,21 @@ use std::sync::{
 };
 
 use actix::{Actor, Arbiter, ArbiterHandle};
+use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::{
+    billboard::Billboard,
     board::{Board, BoxId, Generation, Offset, ShardIndex},
     broadcaster::{
         Broadcaster,
         census::{Census, Overview},
     },
-    messages::{Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords},
+    messages::{
+        Drain, EndSessions, ForgetBoard, ForgetBoxes, LearnBoxes, Leave, ReadWords, SendFrame,
+    },
     protocol::Close,
     rules::{Forbidden, Rules},
     settings::NodeSettings,
@@ -106,6 +110,7 @@ pub struct Table {
     broadcaster: Arc<BroadcasterLink>,
     overview: watch::Receiver<Arc<Overview>>,
     hubs: Mutex<Vec<Arc<HubLink>>>,
+    billboard: Arc<Billboard>,
     draining: AtomicBool,
     /// Shards refuse checks.
     read_only: Arc<AtomicBool>,
@@ -226,6 +231,7 @@ impl Table {
             broadcaster,
             overview,
             hubs: Mutex::default(),
+            billboard: Arc::default(),
             draining: AtomicBool::new(false),
             read_only,
             ending,
@@ -262,6 +268,11 @@ impl Table {
     /// A worker has a hub now.
     pub(crate) fn add_hub(&self, hub: Arc<HubLink>) {
         self.hubs.lock().expect("nothing panics under this lock").push(hub);
+    }
+
+    /// The notice of an operator.
+    pub(crate) fn billboard(&self) -> &Arc<Billboard> {
+        &self.billboard
     }
 
     pub(crate) fn hubs(&self) -> Vec<Arc<HubLink>> {
@@ -326,6 +337,15 @@ impl Table {
         join_all(hubs.iter().map(|hub| hub.drain.send(Drain))).await;
         self.settle().await;
         join_all(hubs.iter().map(|hub| hub.end.send(EndSessions(close)))).await;
+    }
+
+    /// Sends all `v=2` sessions a complete frame that says which notice there is, newcomers as well, or that there is
+    /// none any more. Ready when every hub has passed it on.
+    pub async fn set_notice(&self, frame: Bytes, is_up: bool) {
+        self.billboard.set(frame.clone(), is_up);
+        let send = SendFrame { are_meant: Arc::new(|_| true), frame };
+        let hubs = self.hubs();
+        join_all(hubs.iter().map(|hub| hub.frames.send(send.clone()))).await;
     }
 
     /// Closes the store. From here on its actors may end.

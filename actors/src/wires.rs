@@ -12,7 +12,7 @@ use crate::{
     messages::{
         BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndPlayers, EndSessions, FlushBatch,
         ForgetBoard, ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange,
-        ReadSessions, ReadTile, ReadWords,
+        ReadSessions, ReadTile, ReadWords, SendFrame,
     },
     shard::gate::Gate,
 };
@@ -130,6 +130,8 @@ pub struct HubLink {
     pub end_players: Recipient<EndPlayers>,
     /// When operators look.
     pub sessions: Recipient<ReadSessions>,
+    /// When operators talk to players.
+    pub frames: Recipient<SendFrame>,
     /// After the end.
     pub leave: Recipient<Leave>,
 }
@@ -147,6 +149,7 @@ impl HubLink {
             + Handler<EndSessions>
             + Handler<EndPlayers>
             + Handler<ReadSessions>
+            + Handler<SendFrame>
             + Handler<Leave>,
     {
         Arc::new(Self {
@@ -158,6 +161,7 @@ impl HubLink {
             end: addr.clone().recipient(),
             end_players: addr.clone().recipient(),
             sessions: addr.clone().recipient(),
+            frames: addr.clone().recipient(),
             leave: addr.clone().recipient(),
         })
     }

@@ -9,6 +9,7 @@ mod blocks;
 pub mod change;
 mod connections;
 pub mod door;
+mod notices;
 mod read_only;
 mod settings;
 mod stats;
@@ -149,6 +150,14 @@ fn for_operators() -> Scope {
                 .route(web::post().to(blocks::block))
                 .route(web::delete().to(blocks::unblock)),
         )
+        .service(
+            allowing("GET, HEAD, POST, DELETE, OPTIONS", "/ws/broadcast")
+                .route(web::get().to(notices::show))
+                .route(web::head().to(notices::show))
+                .route(web::post().to(notices::put_up))
+                .route(web::delete().to(notices::take_back)),
+        )
+        .service(allowing("POST, OPTIONS", "/ws/message").route(web::post().to(notices::say)))
         .service(get_or_head("/connections", connections::list))
         .service(
             allowing("DELETE, OPTIONS", "/connections/{id}")
@@ -183,7 +192,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /ws/stats, /ws/health, /board/read-only, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /ws/stats, /ws/health, /ws/broadcast, /ws/message, /board/read-only, /export and /import here",
     )
 }
 

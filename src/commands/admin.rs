@@ -2,6 +2,7 @@
 
 mod block;
 mod connections;
+mod notice;
 mod read_only;
 mod stats;
 mod token;
@@ -26,6 +27,7 @@ enum Task {
     ReadOnly(read_only::Arguments),
     Block(block::Arguments),
     Connections(connections::Arguments),
+    Notice(notice::Arguments),
     Stats(stats::Arguments),
 }
 
@@ -36,6 +38,37 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
         Task::ReadOnly(read_only) => read_only::run(read_only, settings),
         Task::Block(block) => block::run(block, settings),
         Task::Connections(connections) => connections::run(connections, settings),
+        Task::Notice(notice) => notice::run(notice, settings),
         Task::Stats(stats) => stats::run(stats, settings),
     })
+}
+
+/// Seconds of a time as in `90s`, `30m`, `12h` or `7d`.
+fn seconds(text: &str) -> Result<u64, String> {
+    let wrong = || "write a number and a unit, as in 90s, 30m, 12h or 7d".to_owned();
+    let unit = text.chars().last().ok_or_else(wrong)?;
+    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+    let unit_s = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_s).filter(|seconds| *seconds > 0).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit() {
+        for (text, wanted) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(seconds(text), Ok(wanted), "{text}");
+        }
+        for text in ["", "5", "h", "0s", "-1s", "1.5h", "5w", "5ü", "99999999999999999999d"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
 }

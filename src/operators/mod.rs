@@ -5,8 +5,10 @@
 //! started, comes to the same as those that were there.
 
 pub mod audit;
+pub mod envelope;
 pub mod model;
 pub mod nodes;
+pub mod talk;
 
 use std::{
     sync::Arc,
@@ -30,7 +32,7 @@ use tokio::{
 };
 
 use self::{
-    model::{Block, Decisions, READ_ONLY, ReadOnly},
+    model::{Block, Decisions, Notice, READ_ONLY, ReadOnly},
     nodes::{Nodes, Watch},
 };
 use crate::{admission::Admission, limits::blocks::Blocks, live::Following, wall::now_ms};
@@ -126,25 +128,34 @@ impl Operators {
                     }
                 }
             }
-            match heard.recv().await {
+            let heard = tokio::select! {
+                heard = heard.recv() => heard,
+                () = self.notice_is_over() => {
+                    self.end_notice().await;
+                    continue;
+                }
+            };
+            match heard {
                 Ok(Heard::Changed) | Err(RecvError::Lagged(_)) => is_behind = true,
-                Ok(Heard::Message { topic, payload }) if topic == END => {
-                    match serde_json::from_slice(&payload) {
-                        Ok(end) => _ = self.end_here(&end).await,
-                        Err(error) => log::debug!("operators: {topic}: {error}"),
+                Ok(Heard::Message { topic, payload }) => {
+                    if let Err(error) = self.heard(&topic, &payload).await {
+                        log::debug!("operators: {topic}: {error}");
                     }
                 }
-                Ok(Heard::Message { topic, payload }) if topic == STATS => {
-                    match serde_json::from_slice(&payload) {
-                        Ok(stats) => self.nodes.heard(stats),
-                        Err(error) => log::debug!("operators: {topic}: {error}"),
-                    }
-                }
-                // Of a later version.
-                Ok(Heard::Message { .. }) => {}
                 Err(RecvError::Closed) => return,
             }
         }
+    }
+
+    /// Does what a message of another node asks for, or of this one. Topics of a later version are left alone.
+    async fn heard(&self, topic: &str, payload: &[u8]) -> serde_json::Result<()> {
+        match topic {
+            END => _ = self.end_here(&serde_json::from_slice(payload)?).await,
+            talk::SAY => _ = self.say_here(&serde_json::from_slice(payload)?).await,
+            STATS => self.nodes.heard(serde_json::from_slice(payload)?),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// Counts what this node does and publishes it, once a second, for as long as the process lives.
@@ -245,6 +256,11 @@ impl Operators {
                 end_blocked(&live, &node).await;
             });
             end_blocked(&self.live, &self.node).await;
+        }
+        if before.notice != decided.notice {
+            let now_ms = now_ms();
+            let lasting = |notice: &&Notice| !notice.is_over(now_ms);
+            self.show(before.notice.as_ref(), decided.notice.as_ref().filter(lasting)).await;
         }
         if before.read_only != decided.read_only {
             match &decided.read_only {

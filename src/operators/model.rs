@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 /// The key of [`Decisions::read_only`].
 pub const READ_ONLY: &str = "read-only";
 
+/// The key of [`Decisions::notice`].
+pub const NOTICE: &str = "notice";
+
 /// The keys of blocks begin with it.
 const BLOCK: &str = "block:";
 
@@ -49,11 +52,50 @@ impl Block {
     }
 }
 
+/// How urgent a notice is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    #[default]
+    Info,
+    /// Something will change.
+    Warning,
+    /// Something does not work.
+    Critical,
+}
+
+/// What all pages show.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Tells it from every other one.
+    pub id: String,
+    /// Plain text.
+    pub text: String,
+    /// How urgent it is.
+    pub severity: Severity,
+    /// When it ends, in milliseconds since 1970 (UTC); `None`: when an operator takes it back.
+    pub until_ms: Option<u64>,
+    /// Since when.
+    pub since_ms: u64,
+    /// Who put it up: for operators, pages are not told.
+    pub by: String,
+}
+
+impl Notice {
+    /// Whether it has ended by itself.
+    pub fn is_over(&self, now_ms: u64) -> bool {
+        self.until_ms.is_some_and(|until_ms| until_ms <= now_ms)
+    }
+}
+
 /// All of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decisions {
     /// Set while the board takes no checks.
     pub read_only: Option<ReadOnly>,
+    /// What all pages show, until it ends.
+    pub notice: Option<Notice>,
     /// In the order of their networks; those that have ended by themselves, too.
     pub blocks: Vec<Block>,
 }
@@ -71,7 +113,8 @@ impl Decisions {
         });
         let blocks = kept.iter().filter(|(key, _)| key.starts_with(BLOCK));
         let blocks = blocks.filter_map(|(key, value)| read(key, value)).collect();
-        Self { read_only, blocks }
+        let notice = kept.get(NOTICE).and_then(|value| read(NOTICE, value));
+        Self { read_only, notice, blocks }
     }
 }
 

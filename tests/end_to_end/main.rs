@@ -40,6 +40,7 @@ mod page_checks;
 mod page_faults;
 mod page_gates;
 mod page_hands;
+mod page_notices;
 mod page_painting;
 mod page_screens;
 mod page_start;

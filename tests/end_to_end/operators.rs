@@ -11,6 +11,7 @@ use crate::harness::{
 
 mod blocks;
 mod connections;
+mod notices;
 mod read_only;
 mod stats;
 
@@ -188,7 +189,7 @@ fn a_token_file_that_cannot_be_used_keeps_the_server_from_starting() {
 }
 
 /// A change by a request with a body of JSON; status and answer.
-fn change(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value) {
+pub fn change(server: &Server, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let answer = send(
         server.admin,
         method,

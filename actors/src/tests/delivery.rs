@@ -301,7 +301,9 @@ fn a_full_mailbox_marks_the_session_as_lagging() {
         scoped.send(&[1, 8]).await;
         assert_eq!(scoped.frame().await.len(), 9);
         fill(&scoped);
+        desk.table.billboard().set(total_frame(77), true);
         assert_eq!(scoped.frame().await, [0; 4], "the total of now");
+        assert_eq!(words(&scoped.frame().await), [77], "the notice that it may have missed");
         assert_eq!(scoped.frame().await.len(), 9, "and its range again");
         assert_eq!((stats.lags.get(), stats.resyncs.get(), stats.lagging.get()), (1, 1, 0));
 

@@ -66,6 +66,7 @@ impl Desk {
             clock,
             broadcaster: table.broadcaster().clone(),
             stats: table.stats.clone(),
+            billboard: table.billboard().clone(),
             roster: roster.clone(),
             courier: courier.clone(),
             vital: table.vital_hub(&node.fatal),

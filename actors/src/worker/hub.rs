@@ -28,6 +28,7 @@ use super::{
     roster::Roster,
 };
 use crate::{
+    billboard::Billboard,
     broadcaster::batch::Batch,
     clock::{Clock, whole_seconds},
     interval::every,
@@ -35,7 +36,7 @@ use crate::{
     live::LiveCopy,
     messages::{
         BoardForgotten, Drain, EndPlayers, EndSessions, FlushBatch, Join, Leave, PulseMade,
-        ReadSessions,
+        ReadSessions, SendFrame,
     },
     protocol::{Close, Version},
     settings::HubSettings,
@@ -60,6 +61,7 @@ pub struct Hub {
     /// Its own, until it is attached.
     link: Option<Arc<HubLink>>,
     stats: Arc<Stats>,
+    billboard: Arc<Billboard>,
     roster: Rc<Roster>,
     /// Has checks of the sessions of this thread.
     courier: Rc<Courier>,
@@ -93,6 +95,7 @@ pub(super) struct HubParts {
     pub(super) clock: Clock,
     pub(super) broadcaster: Arc<BroadcasterLink>,
     pub(super) stats: Arc<Stats>,
+    pub(super) billboard: Arc<Billboard>,
     pub(super) roster: Rc<Roster>,
     pub(super) courier: Rc<Courier>,
     pub(super) vital: Vital,
@@ -110,6 +113,7 @@ impl Hub {
             stats: parts.stats,
             roster: parts.roster,
             courier: parts.courier,
+            billboard: parts.billboard,
             plain: Vec::new(),
             scoped: Vec::new(),
             picked: Vec::new(),
@@ -234,7 +238,12 @@ impl Handler<Join> for Hub {
         }
         match link.version() {
             Version::Plain => self.plain.push(member),
-            Version::V2 => self.scoped.push(member),
+            Version::V2 => {
+                if let Some(notice) = self.billboard.notice() {
+                    downlink.tell(Told::Frame(&notice), &mut self.picked, &mut Tally::default());
+                }
+                self.scoped.push(member);
+            }
         }
     }
 }
@@ -373,6 +382,23 @@ impl Handler<ReadSessions> for Hub {
             self.members().filter_map(|member| member.of(&*are_meant)).collect();
         meant.sort_unstable_by_key(|downlink| downlink.link.id());
         MessageResult(meant.iter().take(most).map(|downlink| downlink.seen(now_s)).collect())
+    }
+}
+
+impl Handler<SendFrame> for Hub {
+    type Result = MessageResult<SendFrame>;
+
+    fn handle(&mut self, send: SendFrame, _: &mut Self::Context) -> Self::Result {
+        let SendFrame { are_meant, frame } = send;
+        let (mut tally, mut sent) = (Tally::default(), 0);
+        for downlink in self.scoped.iter().filter_map(Member::listening) {
+            if are_meant(downlink.link.player()) {
+                let told = downlink.tell(Told::Frame(&frame), &mut self.picked, &mut tally);
+                sent += usize::from(told);
+            }
+        }
+        self.stats.delivered(&mut tally);
+        MessageResult(sent)
     }
 }
 

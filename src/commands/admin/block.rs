@@ -8,6 +8,7 @@ use hyper::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
+use super::seconds;
 use crate::{
     commands::{print, remote::Remote},
     settings::Settings,
@@ -37,21 +38,6 @@ pub struct Arguments {
     /// The admin listener of a server of the board, http://host:port [default: admin.address of the settings]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     from: Option<String>,
-}
-
-/// Seconds of a time as in `90s`, `30m`, `12h` or `7d`.
-fn seconds(text: &str) -> Result<u64, String> {
-    let wrong = || "write a number and a unit, as in 90s, 30m, 12h or 7d".to_owned();
-    let unit = text.chars().last().ok_or_else(wrong)?;
-    let number: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
-    let unit_s = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        _ => return Err(wrong()),
-    };
-    number.checked_mul(unit_s).filter(|seconds| *seconds > 0).ok_or_else(wrong)
 }
 
 /// Asks the server.
@@ -95,19 +81,4 @@ fn listed(blocks: &[Value]) -> String {
         );
     }
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_time_has_a_unit() {
-        for (text, wanted) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
-            assert_eq!(seconds(text), Ok(wanted), "{text}");
-        }
-        for text in ["", "5", "h", "0s", "-1s", "1.5h", "5w", "5ü", "99999999999999999999d"] {
-            assert!(seconds(text).is_err(), "{text}");
-        }
-    }
 }

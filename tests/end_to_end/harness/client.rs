@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::Value;
 use tokio_tungstenite::tungstenite::{
     Error, Message, WebSocket,
     client::client_with_config,
@@ -42,6 +43,8 @@ pub enum Told {
     Pulse { total: u32, players: u32, tiles: Vec<(u16, u32)> },
     /// 9 bytes or more.
     Range { first: u32, mask: Vec<u8> },
+    /// A text message, in JSON.
+    Text(Value),
     /// A Close with its code and reason.
     Closed(u16, String),
     /// The end of the stream without a Close.
@@ -231,6 +234,10 @@ impl Client {
             self.stream().set_read_timeout(Some(left)).expect("a timeout can be set");
             match self.socket.read() {
                 Ok(Message::Binary(bytes)) => return Some(Told::parse(&bytes)),
+                Ok(Message::Text(text)) => {
+                    let envelope = serde_json::from_str(&text).expect("JSON");
+                    return Some(Told::Text(envelope));
+                }
                 Ok(Message::Close(Some(frame))) => {
                     return Some(Told::Closed(frame.code.into(), frame.reason.to_string()));
                 }
