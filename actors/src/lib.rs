@@ -26,6 +26,7 @@ mod billboard;
 pub mod board;
 pub mod protocol;
 pub mod deflate;
+pub mod trace;
 pub mod messages;
 pub mod link;
 pub mod wires;

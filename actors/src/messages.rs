@@ -14,11 +14,12 @@ use crate::{
     board::{BoxId, BoxRange, Generation, Offset},
     broadcaster::{batch::Batch, census::Pulse},
     link::SessionLink,
-    player::Player,
+    player::{Player, SessionId},
     protocol::Close,
     seen::Seen,
     shard::commit::Asker,
     store::Words,
+    trace::Tracer,
     waiters::Waiters,
 };
 
@@ -153,6 +154,17 @@ pub struct SendFrame {
     pub are_meant: Arc<dyn Fn(&Player) -> bool + Send + Sync>,
     /// Complete.
     pub frame: Bytes,
+}
+
+/// table → hub: write what happens to a session to a tracer. The answer says whether that has begun; `None`: it is not
+/// one of yours.
+#[derive(Message, Clone)]
+#[rtype(result = "Option<bool>")]
+pub struct TraceSession {
+    /// Which.
+    pub session: SessionId,
+    /// To whom.
+    pub tracer: Tracer,
 }
 
 /// table → hub: end every session.

@@ -8,13 +8,14 @@ use futures_util::future::join_all;
 
 use crate::{
     board::{Offset, ShardIndex},
-    messages::{EndPlayers, MergeBoxes, ReadSessions, ReadTile, SendFrame},
+    messages::{EndPlayers, MergeBoxes, ReadSessions, ReadTile, SendFrame, TraceSession},
     node::Node,
-    player::Player,
+    player::{Player, SessionId},
     protocol::Close,
     seen::Seen,
     store::StoreError,
     table::Table,
+    trace::Tracer,
 };
 
 impl Node {
@@ -44,6 +45,16 @@ impl Node {
         let hubs = tables.iter().flat_map(|table| table.hubs());
         let sent = join_all(hubs.map(|hub| hub.frames.send(send.clone()))).await;
         sent.into_iter().flatten().sum()
+    }
+
+    /// Has what happens to a session written to `tracer`, for as long as somebody listens there; `false` if somebody
+    /// follows it already, `None` if it has ended.
+    pub async fn trace(&self, session: SessionId, tracer: Tracer) -> Option<bool> {
+        let trace = TraceSession { session, tracer };
+        let tables = self.tables();
+        let hubs = tables.iter().flat_map(|table| table.hubs());
+        let begun = join_all(hubs.map(|hub| hub.traces.send(trace.clone()))).await;
+        begun.into_iter().flatten().flatten().next()
     }
 
     /// Ends the sessions of the players that `are_meant`, on all boards. Ready when each has been told to end.

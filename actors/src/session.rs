@@ -52,6 +52,7 @@ use crate::{
     settings::SessionSettings,
     shard::gate::NoRoom,
     stats::{Counted, Stats},
+    trace::What,
     worker::{desk::Desk, downlink::Downlink},
 };
 
@@ -147,7 +148,17 @@ impl Session {
     /// Takes one message of the client as far as it goes now.
     fn accept(&mut self, message: ClientMessage) {
         let effect = self.decide(|conversation, moment| conversation.accept(message, moment));
+        if effect == Effect::Wait {
+            self.note_wait();
+        }
         self.perform(effect);
+    }
+
+    /// For whoever follows this session: its last message cannot go on yet.
+    fn note_wait(&self) {
+        if let Some(wait) = self.conversation.waits_for() {
+            self.downlink.trace.note(|| What::Held(wait));
+        }
     }
 
     fn perform(&mut self, effect: Effect) {
@@ -193,6 +204,7 @@ impl Session {
             let (limits, now_ns) = (self.limits(), self.now_ns());
             let stats = &self.desk.table.stats;
             self.conversation.found_no_room(request, &limits, now_ns, stats);
+            self.note_wait();
         }
     }
 

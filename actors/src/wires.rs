@@ -12,7 +12,7 @@ use crate::{
     messages::{
         BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndPlayers, EndSessions, FlushBatch,
         ForgetBoard, ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange,
-        ReadSessions, ReadTile, ReadWords, SendFrame,
+        ReadSessions, ReadTile, ReadWords, SendFrame, TraceSession,
     },
     shard::gate::Gate,
 };
@@ -132,6 +132,8 @@ pub struct HubLink {
     pub sessions: Recipient<ReadSessions>,
     /// When operators talk to players.
     pub frames: Recipient<SendFrame>,
+    /// When operators follow a session.
+    pub traces: Recipient<TraceSession>,
     /// After the end.
     pub leave: Recipient<Leave>,
 }
@@ -150,6 +152,7 @@ impl HubLink {
             + Handler<EndPlayers>
             + Handler<ReadSessions>
             + Handler<SendFrame>
+            + Handler<TraceSession>
             + Handler<Leave>,
     {
         Arc::new(Self {
@@ -162,6 +165,7 @@ impl HubLink {
             end_players: addr.clone().recipient(),
             sessions: addr.clone().recipient(),
             frames: addr.clone().recipient(),
+            traces: addr.clone().recipient(),
             leave: addr.clone().recipient(),
         })
     }

@@ -111,6 +111,13 @@ impl Door {
         }
     }
 
+    /// Whether a caller that was let in would be let in again now: tokens are revoked while streams are open.
+    pub fn still_knows(&self, caller: &Caller) -> bool {
+        self.tokens.as_ref().is_none_or(|tokens| {
+            tokens.borrow().of(&caller.name).is_some_and(|token| token.role >= caller.role)
+        })
+    }
+
     /// Adds its counter to `registry`, with every reason.
     pub fn register(&self, registry: &mut Registry) {
         for reason in ["host", "page", "no_token", "wrong_token", "role", "not_local"] {

@@ -13,6 +13,7 @@ mod notices;
 mod read_only;
 mod settings;
 mod stats;
+mod trace;
 pub mod tokens;
 mod limits;
 mod metrics;
@@ -163,6 +164,7 @@ fn for_operators() -> Scope {
             allowing("DELETE, OPTIONS", "/connections/{id}")
                 .route(web::delete().to(connections::end)),
         )
+        .service(allowing("GET, OPTIONS", "/trace/{connection}").route(web::get().to(trace::trace)))
         .default_service(web::to(nothing_here))
 }
 
@@ -192,7 +194,7 @@ async fn is_there(request: HttpRequest) -> HttpResponse {
 async fn nothing_here() -> HttpResponse {
     problem(
         StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /ws/stats, /ws/health, /ws/broadcast, /ws/message, /board/read-only, /export and /import here",
+        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /ws/stats, /ws/health, /ws/broadcast, /ws/message, /trace, /board/read-only, /export and /import here",
     )
 }
 

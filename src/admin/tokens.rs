@@ -135,9 +135,9 @@ impl Tokens {
         found
     }
 
-    /// Whether one of them has this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|token| token.name == name)
+    /// The one of this name.
+    pub fn of(&self, name: &str) -> Option<&Token> {
+        self.0.iter().find(|token| token.name == name)
     }
 
     /// How many there are.

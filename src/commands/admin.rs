@@ -6,6 +6,7 @@ mod notice;
 mod read_only;
 mod stats;
 mod token;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -29,6 +30,7 @@ enum Task {
     Connections(connections::Arguments),
     Notice(notice::Arguments),
     Stats(stats::Arguments),
+    Trace(trace::Arguments),
 }
 
 /// 0: done; 1: failed; 2: the settings or an argument are wrong.
@@ -40,6 +42,7 @@ pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
         Task::Connections(connections) => connections::run(connections, settings),
         Task::Notice(notice) => notice::run(notice, settings),
         Task::Stats(stats) => stats::run(stats, settings),
+        Task::Trace(trace) => trace::run(trace, settings),
     })
 }
 

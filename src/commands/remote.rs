@@ -54,6 +54,9 @@ const REASON_BYTES: u64 = 4096;
 /// Most of a short answer that is read: `/readyz` takes a few hundred bytes.
 const SHORT_BYTES: usize = 16 * 1024;
 
+/// Most of an answer in JSON: 5,000 blocks with long reasons take 3 MB.
+const JSON_BYTES: usize = 8 * 1024 * 1024;
+
 /// The variable that holds the token for a server that asks for one. No flag: other users of a machine see those.
 const TOKEN: &str = "BILLION_TOKEN";
 
@@ -125,19 +128,21 @@ impl Remote {
     /// Asks for what any server answers at once and in short: status and text, all of it within `limit`. A server
     /// that trickles has not answered.
     pub fn ask_briefly(&self, path: &str, limit: Duration) -> Result<(StatusCode, String)> {
-        self.exchange_briefly(self.request(Method::GET, path).body(Upload::nothing())?, limit)
+        let request = self.request(Method::GET, path).body(Upload::nothing())?;
+        self.exchange_briefly(request, SHORT_BYTES, limit)
     }
 
     fn exchange_briefly(
         &self,
         request: Request<Upload>,
+        most_bytes: usize,
         limit: Duration,
     ) -> Result<(StatusCode, String)> {
         let answer = async {
             let response = self.exchange(request).await?;
             let status = response.status();
             let (mut body, mut text) = (response.into_body(), Vec::new());
-            while text.len() < SHORT_BYTES
+            while text.len() < most_bytes
                 && let Some(frame) = poll_fn(|task| Pin::new(&mut body).poll_frame(task)).await
             {
                 text.extend_from_slice(&frame?.into_data().unwrap_or_default());
@@ -235,7 +240,7 @@ impl Remote {
             request = request.header(header::CONTENT_TYPE, "application/json");
             upload = Upload::of(body.to_string().into());
         }
-        let asked = self.exchange_briefly(request.body(upload)?, limit);
+        let asked = self.exchange_briefly(request.body(upload)?, JSON_BYTES, limit);
         let (status, text) = asked.with_context(|| format!("no answer from {}", self.name()))?;
         if !status.is_success() {
             let token = if status == StatusCode::UNAUTHORIZED {
@@ -274,7 +279,9 @@ impl Remote {
                 bail!("the server at {} asks for a token: {reason} (set {TOKEN})", self.name());
             }
             // Whatever is there, maybe the players' port, has its own words for it.
-            _ if status == StatusCode::NOT_FOUND => "is that its admin.address?",
+            _ if status == StatusCode::NOT_FOUND && detail.is_none() => {
+                "is that its admin.address?"
+            }
             page if page.starts_with('<') => "with a page for people: is that its admin.address?",
             _ if status == StatusCode::METHOD_NOT_ALLOWED => "is that its admin.address?",
             "" => "without a reason",

@@ -9,6 +9,7 @@ pub mod envelope;
 pub mod model;
 pub mod nodes;
 pub mod talk;
+pub mod traces;
 
 use std::{
     sync::Arc,
@@ -34,6 +35,7 @@ use tokio::{
 use self::{
     model::{Block, Decisions, Notice, READ_ONLY, ReadOnly},
     nodes::{Nodes, Watch},
+    traces::Traces,
 };
 use crate::{admission::Admission, limits::blocks::Blocks, live::Following, wall::now_ms};
 
@@ -74,6 +76,7 @@ pub struct Operators {
     decisions: watch::Sender<Arc<Decisions>>,
     /// What all nodes do.
     pub nodes: Nodes,
+    traces: Traces,
     /// One change is applied after the other.
     applying: Mutex<()>,
 }
@@ -97,6 +100,7 @@ impl Operators {
             live,
             decisions,
             nodes: Nodes::default(),
+            traces: Traces::default(),
             applying,
         });
         let began = Instant::now();
@@ -148,9 +152,11 @@ impl Operators {
     }
 
     /// Does what a message of another node asks for, or of this one. Topics of a later version are left alone.
-    async fn heard(&self, topic: &str, payload: &[u8]) -> serde_json::Result<()> {
+    async fn heard(self: &Arc<Self>, topic: &str, payload: &[u8]) -> serde_json::Result<()> {
         match topic {
             END => _ = self.end_here(&serde_json::from_slice(payload)?).await,
+            traces::ASK => self.asked_to_trace(serde_json::from_slice(payload)?).await,
+            traces::TELL => self.told_of_trace(serde_json::from_slice(payload)?),
             talk::SAY => _ = self.say_here(&serde_json::from_slice(payload)?).await,
             STATS => self.nodes.heard(serde_json::from_slice(payload)?),
             _ => {}

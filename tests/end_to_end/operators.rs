@@ -14,6 +14,7 @@ mod connections;
 mod notices;
 mod read_only;
 mod stats;
+mod traces;
 
 /// A server with a token file, and the tokens in it.
 pub struct Guarded {

@@ -8,6 +8,7 @@ mod logs;
 mod origins;
 mod paths;
 mod policy;
+mod privacy;
 mod slow;
 mod smuggling;
 mod table;

@@ -15,6 +15,7 @@ use crate::{
     player::Buckets,
     protocol::{ClientMessage, Close, Refusal, Version},
     stats::{Counted, Stats},
+    trace::Wait,
 };
 
 /// A wait for a token longer than this is not worth a connection (`protocol.md`: "Too fast").
@@ -297,6 +298,16 @@ impl Conversation {
     /// Whether a message is held; what holds it up has to wake somebody.
     pub fn is_held(&self) -> bool {
         self.held.is_some()
+    }
+
+    /// What the message that is held waits for.
+    pub fn waits_for(&self) -> Option<Wait> {
+        self.held.as_deref().map(|held| match held {
+            Held::Throttled { .. } => Wait::Rate,
+            Held::Turn { .. } => Wait::Turn,
+            Held::Slowed { .. } => Wait::Pause,
+            Held::Busy { .. } => Wait::Room,
+        })
     }
 
     /// Whether a message of the client may be looked at, if nothing else is in the way.

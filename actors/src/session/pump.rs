@@ -20,6 +20,7 @@ use crate::{
     limits::Kind,
     messages::Join,
     protocol::{ClientMessage, Close, pong_frame},
+    trace::What,
     worker::downlink::{Gone, Phase},
 };
 
@@ -123,12 +124,12 @@ impl Session {
                     }
                 }
                 Next::Accept(message) => {
-                    self.heard();
+                    self.go_on_with_what_was_held();
                     self.accept(message);
                 }
                 Next::Turn(permit) => match self.desk.node.limits.due(&permit, now_ns) {
                     Ok(()) => {
-                        self.heard();
+                        self.go_on_with_what_was_held();
                         let effect = self.conversation.turn_has_come(&self.desk.table.stats);
                         self.perform(effect);
                     }
@@ -141,7 +142,7 @@ impl Session {
                 Next::Try(request, until_ns) => {
                     if self.poll_offer(request, task).is_ready() {
                         self.conversation.found_room();
-                        self.heard();
+                        self.go_on_with_what_was_held();
                     } else if self.timer.poll(until_ns, now_ns, task).is_pending() {
                         return;
                     } else {
@@ -153,6 +154,12 @@ impl Session {
                 Next::AskAgain(request) => self.ask(request),
             }
         }
+    }
+
+    /// It was us who did not listen.
+    fn go_on_with_what_was_held(&self) {
+        self.heard();
+        self.downlink.trace.note(|| What::WentOn);
     }
 
     /// Whether the next message of the client may be looked at.
@@ -245,7 +252,10 @@ impl Session {
         match event {
             Event::Message(MessageKind::Binary, payload) => {
                 match ClientMessage::decode(&self.desk.table.board, payload) {
-                    Ok(message) => self.accept(message),
+                    Ok(message) => {
+                        self.downlink.trace.note(|| What::Received(message));
+                        self.accept(message);
+                    }
                     Err(violation) => {
                         self.stats().refused("message");
                         self.close(violation);
@@ -254,11 +264,18 @@ impl Session {
             }
             Event::Message(MessageKind::Text, _) => unreachable!("the frame limits refuse text"),
             Event::Ping(payload) => {
+                self.downlink.trace.note(|| What::ReceivedPing);
                 self.downlink.say(pong_frame(payload));
                 self.count(Kind::ControlFrames, 1);
             }
-            Event::Pong => self.count(Kind::ControlFrames, 1),
-            Event::Close(code) => self.closed_by_client(code),
+            Event::Pong => {
+                self.downlink.trace.note(|| What::ReceivedPong);
+                self.count(Kind::ControlFrames, 1);
+            }
+            Event::Close(code) => {
+                self.downlink.trace.note(|| What::ReceivedClose(code));
+                self.closed_by_client(code);
+            }
             Event::Nothing => {}
         }
     }
@@ -289,6 +306,7 @@ impl Drop for Session {
         self.downlink.end(Close::GOING_AWAY);
         self.desk.roster.leave(&self.downlink, ranges);
         if self.downlink.is_playing() {
+            self.downlink.trace.note(|| What::Cut);
             self.stats().closed("none");
         }
     }

@@ -82,6 +82,7 @@ impl Session {
         let wait = own.max(others);
         if wait > Duration::ZERO && self.downlink.is_open() {
             self.decide(|conversation, moment| conversation.slow(wait, moment));
+            self.note_wait();
         }
     }
 

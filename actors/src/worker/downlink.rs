@@ -6,7 +6,7 @@
 //! messages that wait, a client that lags or is not there yet), what is told takes its place behind that in the
 //! session's mailbox. Nothing here is held across an await.
 //!
-//! Its fields change here and nowhere else. The hub has [`tell`], and [`end`] when there is nothing more to tell; the
+//! Its fields change here and nowhere else, but for what an operator follows. The hub has [`tell`], and [`end`] when there is nothing more to tell; the
 //! session has [`open`], [`say`], [`lag`], [`caught_up`] and [`close`], and for what the hub has put into its mailbox
 //! [`heard`] and [`take`].
 //!
@@ -44,6 +44,7 @@ use crate::{
         view::View,
     },
     stats::{Counted, Stats, Tally},
+    trace::{Trace, What},
 };
 
 /// Pieces of output offered to the kernel in one `writev`.
@@ -101,6 +102,8 @@ pub(crate) struct Downlink {
     pulse: Cell<u32>,
     /// How it is to end: it hears of nothing any more.
     end: Cell<Option<Close>>,
+    /// An operator may follow it.
+    pub(crate) trace: Trace,
 }
 
 impl Downlink {
@@ -121,6 +124,7 @@ impl Downlink {
             found: Cell::new(0),
             pulse: Cell::new(0),
             end: Cell::new(None),
+            trace: Trace::default(),
         }
     }
 
@@ -235,11 +239,13 @@ impl Downlink {
 
     /// Puts frames behind what waits for the socket.
     pub(crate) fn say(&self, frames: Bytes) {
+        self.trace.note(|| What::Sent(frames.clone()));
         self.outbox.borrow_mut().push(Kind::Other, frames);
     }
 
     /// The same for the answer to a range request.
     pub(crate) fn say_range(&self, frame: Bytes) {
+        self.trace.note(|| What::Sent(frame.clone()));
         self.outbox.borrow_mut().push(Kind::Range, frame);
     }
 
@@ -328,6 +334,7 @@ impl Downlink {
     /// The client does not drain: updates are dropped from now on.
     pub(crate) fn lag(&self, stats: &Stats) {
         stats.lags.inc();
+        self.trace.note(|| What::Lags);
         *self.lagging.borrow_mut() = Some(Counted::one(&stats.lagging));
     }
 
@@ -335,6 +342,7 @@ impl Downlink {
     /// every session of this thread has been told.
     pub(crate) fn caught_up(&self, settled: u32) {
         self.lagging.take();
+        self.trace.note(|| What::CaughtUp);
         let heard = self.told.get().max(self.latest.get());
         // What waits in the mailbox may be from before.
         self.say_total(if self.queued.get() > 0 { heard } else { heard.max(settled) });
@@ -366,6 +374,7 @@ impl Downlink {
 
     /// Writes whole frames to an idle socket; what that does not take waits in the outbox.
     fn write_or_keep(&self, frames: Bytes, tally: &mut Tally) {
+        self.trace.note(|| What::Sent(frames.clone()));
         // Whatever went wrong, the session's own writing finds it too, and knows what to do.
         let written = self.stream.try_write(&frames).unwrap_or(0);
         tally.wrote(written);

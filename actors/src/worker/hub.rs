@@ -36,8 +36,9 @@ use crate::{
     live::LiveCopy,
     messages::{
         BoardForgotten, Drain, EndPlayers, EndSessions, FlushBatch, Join, Leave, PulseMade,
-        ReadSessions, SendFrame,
+        ReadSessions, SendFrame, TraceSession,
     },
+    player::Player,
     protocol::{Close, Version},
     settings::HubSettings,
     stats::{Stats, Tally},
@@ -399,6 +400,17 @@ impl Handler<SendFrame> for Hub {
         }
         self.stats.delivered(&mut tally);
         MessageResult(sent)
+    }
+}
+
+impl Handler<TraceSession> for Hub {
+    type Result = MessageResult<TraceSession>;
+
+    fn handle(&mut self, trace: TraceSession, _: &mut Self::Context) -> Self::Result {
+        let TraceSession { session, tracer } = trace;
+        let is_meant = move |player: &Player| player.session == session;
+        let found = self.members().find_map(|member| member.of(&is_meant));
+        MessageResult(found.map(|downlink| downlink.trace.begin(tracer)))
     }
 }
 

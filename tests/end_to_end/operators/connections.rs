@@ -87,6 +87,16 @@ fn connections_are_listed_in_pages_and_one_is_ended_with_a_code_and_a_reason() {
 }
 
 #[test]
+fn a_command_lists_more_than_fits_into_a_short_answer() {
+    let server = Setup::new(1000, 1).start();
+    let _clients: Vec<_> = (0..100).map(|_| server.client_v2()).collect();
+    let from = format!("http://{}", server.admin);
+    let ran = Setup::bare().run(&["admin", "connections", "--json", "--from", &from]);
+    assert_eq!(ran.code, Some(0), "{}", ran.said);
+    assert_eq!(ran.printed().lines().count(), 100);
+}
+
+#[test]
 fn a_connection_of_another_node_is_ended_there() {
     let cluster = cluster::shared();
     let node = || Setup::on(cluster, "connections", 1000, 2).start();

@@ -1,0 +1,155 @@
+//! `GET /trace/{connection}`: a stream of what happens to one connection.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use bytes::Bytes;
+use futures_util::stream;
+use serde_json::{Value, json};
+use tokio::time::{Instant, timeout};
+
+use super::{
+    change::Change,
+    door::{Caller, Door},
+    tokens::Role,
+};
+use crate::{
+    admission::Admission,
+    operators::{
+        Operators,
+        traces::{Follower, LONGEST, Refused},
+    },
+    problem::problem,
+    routes::query::{expect_only, number},
+};
+
+/// Time between two looks whether the stream may go on.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Looks after which a word is sent to a reader that hears of nothing else, so that both notice when the other is gone.
+const SILENT_LOOKS: u32 = 10;
+
+/// A stream on its way.
+struct Tracing {
+    follower: Follower,
+    until: Instant,
+    caller: Caller,
+    door: web::Data<Door>,
+    admission: web::Data<Admission>,
+    /// Looks since the last event.
+    silent: u32,
+}
+
+/// `GET /trace/{connection}?for_s=`: server-sent events (WHATWG HTML, section 9.2), one for each thing that happens, and
+/// an `end` with the reason. For operators: it shows what a player does.
+pub async fn trace(
+    caller: Caller,
+    connection: web::Path<String>,
+    request: HttpRequest,
+    operators: web::Data<Operators>,
+    change: web::Data<Change>,
+    door: web::Data<Door>,
+    admission: web::Data<Admission>,
+) -> HttpResponse {
+    if caller.role < Role::Operator {
+        return problem(
+            StatusCode::FORBIDDEN,
+            "this token is a viewer's: to follow players takes an operator's",
+        );
+    }
+    let time = match time(request.query_string()) {
+        Ok(time) => time,
+        Err(why) => return problem(StatusCode::BAD_REQUEST, why.trim_end()),
+    };
+    let what = json!({ "connection": *connection, "for_s": time.as_secs() });
+    if let Err(refusal) = change.note(&caller, "trace", what).await {
+        return refusal;
+    }
+    let follower = match operators.into_inner().follow_connection(&connection).await {
+        Ok(follower) => follower,
+        Err(refused) => return refusal(&refused),
+    };
+    let until = Instant::now() + time;
+    let tracing = Tracing { follower, until, caller, door, admission, silent: 0 };
+    let begin = json!({ "connection": *connection, "for_s": time.as_secs() });
+    let begun = stream::once(std::future::ready(Ok(event("begin", &begin))));
+    let rest = stream::unfold(Some(tracing), async |tracing| {
+        let (bytes, tracing) = tracing?.step().await;
+        Some((Ok::<_, std::io::Error>(bytes), tracing))
+    });
+    HttpResponse::Ok()
+        .insert_header(("Cache-Control", "no-store"))
+        .insert_header(("X-Accel-Buffering", "no"))
+        .content_type("text/event-stream")
+        .streaming(stream::StreamExt::chain(begun, rest))
+}
+
+fn time(query: &str) -> Result<Duration, String> {
+    expect_only(query, &["for_s"])?;
+    let longest = LONGEST.as_secs();
+    match number(query, "for_s")?.map_or(longest, u64::from) {
+        seconds if (1..=longest).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+        _ => Err(format!("for_s is 1 to {longest} seconds")),
+    }
+}
+
+fn refusal(refused: &Refused) -> HttpResponse {
+    let (status, text) = match refused {
+        Refused::Unknown => {
+            (StatusCode::NOT_FOUND, "there is no such connection now: see GET /connections")
+        }
+        Refused::Followed => (StatusCode::CONFLICT, "somebody follows this connection already"),
+        Refused::TooMany => {
+            (StatusCode::TOO_MANY_REQUESTS, "as many connections as can be are followed already")
+        }
+        Refused::Silent => {
+            (StatusCode::GATEWAY_TIMEOUT, "the node of this connection does not answer")
+        }
+        Refused::Bus(error) => {
+            let text = format!("the node of this connection cannot be asked: {error}");
+            return problem(StatusCode::SERVICE_UNAVAILABLE, &text);
+        }
+    };
+    problem(status, text)
+}
+
+fn event(name: &str, data: &Value) -> Bytes {
+    format!("event: {name}\ndata: {data}\n\n").into()
+}
+
+impl Tracing {
+    /// The next piece of the stream, and what comes after it.
+    async fn step(mut self) -> (Bytes, Option<Self>) {
+        loop {
+            let left = self.until.saturating_duration_since(Instant::now());
+            if let Some(reason) = self.is_over(left) {
+                return (event("end", &json!({ "reason": reason })), None);
+            }
+            match timeout(LOOK_INTERVAL.min(left), self.follower.next()).await {
+                Ok(Some(events)) => {
+                    self.silent = 0;
+                    let lines = events.iter().map(|event| format!("data: {event}\n\n"));
+                    return (lines.collect::<String>().into(), Some(self));
+                }
+                Ok(None) => {
+                    return (event("end", &json!({ "reason": "the connection has ended" })), None);
+                }
+                Err(_) => self.silent += 1,
+            }
+            if self.silent == SILENT_LOOKS {
+                self.silent = 0;
+                return (Bytes::from_static(b":\n\n"), Some(self));
+            }
+        }
+    }
+
+    fn is_over(&self, left: Duration) -> Option<&'static str> {
+        if left.is_zero() {
+            return Some("the time is over");
+        }
+        if self.admission.is_ending() {
+            return Some("the node is stopping");
+        }
+        (!self.door.still_knows(&self.caller)).then_some("the token was revoked")
+    }
+}
