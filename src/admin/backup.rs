@@ -33,7 +33,8 @@ use crate::{
         reader::{BadBackup, Reader},
     },
     numbers::counted,
-    routes::query::{expect_only, number, switch, table},
+    problem::problem,
+    routes::query::{expect_only, find_table, number, switch},
     store::Identity,
 };
 
@@ -114,8 +115,22 @@ impl Operations {
     }
 }
 
-/// `GET /store?file=NAME`: the identity of the file that is open, for who meant the store of that name. What is
-/// at that name may be another file: this server has then lost its own.
+/// Identifies the store that this node has open.
+///
+/// For commands that have found a file, or only a name, and want to know whether this node has it open. What is at that
+/// name may be another file: the node has then lost its own.
+#[utoipa::path(
+    get, path = "/store", tag = "board", operation_id = "identifyStore",
+    params(
+        ("store" = Option<String>, Query, description = "The identity that is expected"),
+        ("file" = Option<String>, Query, description = "The name of the file that is expected, from the root"),
+    ),
+    responses(
+        (status = 200, description = "Its identity.", body = String, content_type = "text/plain"),
+        (status = 400, description = "The query is not understood."),
+        (status = 409, description = "Another store is open."),
+    ),
+)]
 pub async fn store(meant: web::Query<Meant>, operations: web::Data<Operations>) -> HttpResponse {
     if let Some(refusal) = operations.refuse_another(&meant) {
         return refusal;
@@ -123,8 +138,26 @@ pub async fn store(meant: web::Query<Meant>, operations: web::Data<Operations>) 
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body((operations.store)())
 }
 
-/// `GET /export`: everything acknowledged before this was asked, and nothing that is not durable.
-/// The next piece is read when the one before was taken over by the socket.
+/// Streams a backup of the board.
+///
+/// Everything that was acknowledged before this was asked, and nothing that is not durable. A body without its last
+/// chunk is no whole backup.
+// The next piece is read when the one before was taken over by the socket.
+#[utoipa::path(
+    get, path = "/export", tag = "board", operation_id = "exportBoard",
+    params(
+        ("board" = Option<String>, Query, description = "The name of the board; without it the main one", example = "main"),
+        ("store" = Option<String>, Query, description = "The identity of the store that is expected"),
+        ("file" = Option<String>, Query, description = "The name of the file that is expected, from the root"),
+    ),
+    responses(
+        (status = 200, description = "A backup.", body = Vec<u8>, content_type = MEDIA_TYPE),
+        (status = 400, description = "The query is not understood."),
+        (status = 404, description = "No board of that name is in play."),
+        (status = 409, description = "Another store is open."),
+        (status = 429, description = "Too many exports are running."),
+    ),
+)]
 pub async fn export(
     request: HttpRequest,
     meant: web::Query<Meant>,
@@ -137,9 +170,9 @@ pub async fn export(
     if let Some(refusal) = operations.refuse_another(&meant) {
         return refusal;
     }
-    let table = match table(request.query_string(), &node) {
+    let table = match find_table(request.query_string(), &node) {
         Ok(table) => table,
-        Err(response) => return response,
+        Err((status, why)) => return problem(status, why),
     };
     let Ok(permit) = operations.exports.clone().try_acquire_owned() else {
         return refuse(StatusCode::TOO_MANY_REQUESTS, "too many exports are running: try again");
@@ -194,8 +227,32 @@ fn wishes(query: &str) -> Result<(u32, bool), String> {
     Ok((number(query, "rate")?.unwrap_or(RATE_DEFAULT), switch(query, "any_name")?))
 }
 
-/// `POST /import`: receives and verifies a whole backup, then merges it. The answer's body are lines
-/// of JSON: progress, and last `{"done":…}` or `{"error":…}`. Whoever hangs up stops the merge.
+/// Merges a backup into the board.
+///
+/// Receives and verifies all of it first. The answer's body are lines of JSON: progress, and last `{"done":…}` or
+/// `{"error":…}`. Whoever hangs up stops the merge. A board that is read-only takes none.
+#[utoipa::path(
+    post, path = "/import", tag = "board", operation_id = "importBoard",
+    params(
+        ("board" = Option<String>, Query, description = "The name of the board; without it the main one", example = "main"),
+        ("rate" = Option<u32>, Query, description = "Boxes a second while anybody plays; 0: as fast as they are handed out; without it 20000", example = 20000),
+        ("any_name" = Option<bool>, Query, description = "Whether a backup of a board of another name will do"),
+        ("store" = Option<String>, Query, description = "The identity of the store that is expected"),
+        ("file" = Option<String>, Query, description = "The name of the file that is expected, from the root"),
+    ),
+    request_body(content = Vec<u8>, content_type = MEDIA_TYPE, description = "A backup, as `GET /export` streams it"),
+    responses(
+        (status = 200, description = "The backup is merged: progress, and how that ended.", body = String, content_type = "application/x-ndjson"),
+        (status = 400, description = "The query is not understood, or the upload was cut off."),
+        (status = 404, description = "No board of that name is in play."),
+        (status = 408, description = "The upload stopped, or is too slow."),
+        (status = 409, description = "Another store is open, another import is running, the backup is of another board, or the board is read-only."),
+        (status = 413, description = "No backup of this board is that long."),
+        (status = 415, description = "The body is not said to be a backup."),
+        (status = 422, description = "The body is no whole backup."),
+        (status = 507, description = "The upload cannot be kept, or the audit cannot be written. Nothing has changed."),
+    ),
+)]
 pub async fn import(
     request: HttpRequest,
     meant: web::Query<Meant>,
@@ -212,9 +269,9 @@ pub async fn import(
         Ok(wishes) => wishes,
         Err(told) => return refuse_unread(StatusCode::BAD_REQUEST, told.trim_end()),
     };
-    let table = match table(request.query_string(), &node) {
+    let table = match find_table(request.query_string(), &node) {
         Ok(table) => table,
-        Err(response) => return response,
+        Err((status, why)) => return refuse_unread(status, why),
     };
     let most = bytes_max(table.board.boxes());
     if declared(&request).is_some_and(|declared| declared > most) {

@@ -2,14 +2,19 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use ipnet::IpNet;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{change::Change, door::Caller, judge_reason};
+use super::{
+    change::{Change, Unmade},
+    door::Caller,
+    judge_reason,
+};
 use crate::{
     operators::{Operators, model::Block},
     problem::problem,
-    routes::query::expect_only,
+    routes::query::{expect_only, text},
     settings::network,
     wall::now_ms,
 };
@@ -17,33 +22,59 @@ use crate::{
 /// Most blocks at once: some 150 bytes each, which every node reads whenever one changes.
 const BLOCKS_MAX: usize = 5000;
 
-/// What `POST` may say.
-#[derive(Debug, Deserialize)]
+/// What is to be blocked.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewBlock)]
 pub struct Wanted {
-    /// An address, or a network as in `203.0.113.0/24`.
+    /// An address, or a network as in `203.0.113.0/24`, without bits behind its prefix.
+    #[schema(examples("203.0.113.0/24", "2001:db8::/64", "203.0.113.7"))]
     network: String,
-    /// For other operators.
+    /// For other operators: one line.
     #[serde(default)]
+    #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", examples("a bot"))]
     reason: String,
-    /// Seconds until it ends by itself.
+    /// Seconds until it ends by itself. Without them it lasts until an operator ends it.
+    #[schema(minimum = 0, maximum = 18446744073709551615u64, examples(3600))]
     for_s: Option<u64>,
 }
 
-/// Those that have not ended.
-fn shown(operators: &Operators) -> Value {
-    let (decisions, now_ms) = (operators.decisions(), now_ms());
-    let blocks: Vec<_> = decisions.blocks.iter().filter(|block| !block.is_over(now_ms)).collect();
-    json!({ "blocks": blocks })
+/// The blocks in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Blocks {
+    /// In the order of their networks.
+    blocks: Vec<Block>,
 }
 
-/// `GET /blocks`.
+/// Those that have not ended.
+fn shown(operators: &Operators) -> Blocks {
+    let (decisions, now_ms) = (operators.decisions(), now_ms());
+    let blocks = decisions.blocks.iter().filter(|block| !block.is_over(now_ms));
+    Blocks { blocks: blocks.cloned().collect() }
+}
+
+/// Lists the blocks in force.
+#[utoipa::path(
+    get, path = "/blocks", tag = "players", operation_id = "listBlocks",
+    responses((status = 200, description = "Those that have not ended.", body = Blocks)),
+)]
 pub async fn show(operators: web::Data<Operators>) -> HttpResponse {
     HttpResponse::Ok().json(shown(&operators))
 }
 
-/// `POST /blocks`: after the answer this node serves nobody there any more, and within a second none does. One of the
-/// same network is replaced.
+/// Blocks an address or a network, on all nodes.
+///
+/// After the answer this node serves nobody there any more, connections that were open included, and within a second
+/// none does. A block of the same network is replaced. Who is in `limits.allow` is never blocked.
+#[utoipa::path(
+    post, path = "/blocks", tag = "players", operation_id = "block",
+    request_body = Wanted,
+    responses(
+        (status = 200, description = "The block is in force.", body = Block),
+        (status = 409, description = "There are as many blocks as are kept, 5000."),
+        Unmade,
+    ),
+)]
 pub async fn block(
     caller: Caller,
     wanted: web::Json<Wanted>,
@@ -75,7 +106,17 @@ pub async fn block(
     }
 }
 
-/// `DELETE /blocks?network=…`.
+/// Ends the block of a network, on all nodes.
+#[utoipa::path(
+    delete, path = "/blocks", tag = "players", operation_id = "unblock",
+    params(("network" = String, Query, description = "Exactly the network of the block", example = "203.0.113.0/24")),
+    responses(
+        (status = 200, description = "Those that are left.", body = Blocks),
+        (status = 400, description = "The query names no network, or something else."),
+        (status = 404, description = "There is no block of exactly this network."),
+        Unmade,
+    ),
+)]
 pub async fn unblock(
     caller: Caller,
     request: HttpRequest,
@@ -103,9 +144,8 @@ pub async fn unblock(
 /// The one network that a query names.
 fn named(query: &str) -> Result<IpNet, String> {
     expect_only(query, &["network"]).map_err(|told| told.trim_end().to_owned())?;
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    match (pairs.next(), pairs.next()) {
-        (Some((_, text)), None) => network(&text),
-        _ => Err("name one network: /blocks?network=203.0.113.0/24".to_owned()),
+    match text(query, "network").map_err(|told| told.trim_end().to_owned())? {
+        Some(text) => network(&text),
+        None => Err("name one network: /blocks?network=203.0.113.0/24".to_owned()),
     }
 }

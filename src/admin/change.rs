@@ -3,9 +3,22 @@
 use actix_web::{HttpResponse, http::StatusCode};
 use actors::store::StoreError;
 use serde_json::{Value, json};
+use utoipa::IntoResponses;
 
 use super::door::Caller;
 use crate::{operators::audit::Audit, problem::problem};
+
+/// Why a change is not made, as the file of the API has it.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers that are made elsewhere")]
+pub enum Unmade {
+    /// The decision cannot be kept. Nothing has changed, or every node follows when what keeps it is back.
+    #[response(status = 503)]
+    NotKept,
+    /// The audit cannot be written. Nothing has changed.
+    #[response(status = 507)]
+    NotAudited,
+}
 
 /// Makes changes, with a line of the audit for each.
 pub struct Change(pub Audit);

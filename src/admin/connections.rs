@@ -8,35 +8,106 @@ use actors::{
     seen::Seen,
 };
 use ipnet::IpNet;
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{change::Change, door::Caller};
+use super::{
+    change::{Change, Unmade},
+    door::Caller,
+};
 use crate::{
     operators::{EndConnection, Operators},
     problem::problem,
-    routes::query::{expect_only, number},
+    routes::query::{expect_only, number, text},
     settings::network,
 };
 
 /// Connections of a page without `limit=`, and at most.
 const PAGE: (u32, u32) = (100, 1000);
 
-fn shown(seen: &Seen) -> Value {
-    json!({
-        "id": seen.session.to_string(),
-        "address": seen.ip.to_string(),
-        "counted_as": seen.address.to_string(),
-        "user": seen.user.map(|user| user.0),
-        "board": seen.board,
-        "protocol": match seen.version { Version::Plain => 1, Version::V2 => 2 },
-        "compressed": seen.takes_compressed,
-        "age_s": seen.age_s,
-        "silent_s": seen.silent_s,
-        "outbox_bytes": seen.outbox_bytes,
-        "lagging": seen.is_lagging,
-        "tiles": seen.tiles,
-        "unanswered_checks": seen.unanswered,
-    })
+/// One connection.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Connection {
+    /// Of this connection, and of no other one on any node.
+    #[schema(examples("5e1f09ab-17"))]
+    id: String,
+    /// Where it comes from.
+    #[schema(examples("2001:db8::17"))]
+    address: String,
+    /// As what that is counted: an IPv6 address as its network.
+    #[schema(examples("2001:db8::/64"))]
+    counted_as: String,
+    /// Who it is, if it has said so.
+    user: Option<u64>,
+    /// The name of its board.
+    #[schema(examples("main"))]
+    board: String,
+    /// Which protocol it speaks, 1 or 2.
+    protocol: u8,
+    /// Whether its messages may be compressed.
+    compressed: bool,
+    /// Seconds since it began.
+    age_s: u32,
+    /// Seconds since its client was last heard.
+    silent_s: u32,
+    /// Bytes that wait for its socket.
+    outbox_bytes: usize,
+    /// Whether its client does not drain, so that updates are dropped.
+    lagging: bool,
+    /// The tiles that a client of protocol 2 looks at.
+    tiles: Vec<u32>,
+    /// Own checks of a client of protocol 2 that have no answer yet.
+    unanswered_checks: usize,
+}
+
+impl From<&Seen> for Connection {
+    fn from(seen: &Seen) -> Self {
+        Self {
+            id: seen.session.to_string(),
+            address: seen.ip.to_string(),
+            counted_as: seen.address.to_string(),
+            user: seen.user.map(|user| user.0),
+            board: seen.board.clone(),
+            protocol: match seen.version {
+                Version::Plain => 1,
+                Version::V2 => 2,
+            },
+            compressed: seen.takes_compressed,
+            age_s: seen.age_s,
+            silent_s: seen.silent_s,
+            outbox_bytes: seen.outbox_bytes,
+            lagging: seen.is_lagging,
+            tiles: seen.tiles.clone(),
+            unanswered_checks: seen.unanswered,
+        }
+    }
+}
+
+/// A page of connections.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Connections {
+    /// The id of the node, with which those of its connections begin.
+    #[schema(examples("5e1f09ab"))]
+    node: String,
+    /// In the order in which they came.
+    connections: Vec<Connection>,
+    /// What to ask for as `after` to get the next page, if there is one.
+    next: Option<String>,
+}
+
+/// The connection has been told to end.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Ended {
+    /// Its id.
+    ended: String,
+}
+
+/// The node of the connection has been asked to end it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AskedToEnd {
+    /// Its id.
+    asked_to_end: String,
 }
 
 /// What `GET` asks for.
@@ -49,16 +120,11 @@ struct Wanted {
 impl Wanted {
     fn read(query: &str) -> Result<Self, String> {
         expect_only(query, &["address", "after", "limit"])?;
-        let mut wanted = Self { network: None, after: None, limit: 0 };
-        for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-            match &*name {
-                "address" => wanted.network = Some(network(&value)?),
-                "after" => wanted.after = Some(of_this_node(&value)?),
-                _ => {}
-            }
-        }
-        wanted.limit = number(query, "limit")?.unwrap_or(PAGE.0).clamp(1, PAGE.1) as usize;
-        Ok(wanted)
+        Ok(Self {
+            network: text(query, "address")?.map(|text| network(&text)).transpose()?,
+            after: text(query, "after")?.map(|id| of_this_node(&id)).transpose()?,
+            limit: number(query, "limit")?.unwrap_or(PAGE.0).clamp(1, PAGE.1) as usize,
+        })
     }
 }
 
@@ -71,7 +137,21 @@ fn of_this_node(id: &str) -> Result<SessionId, String> {
     Err(format!("{id:?} is a connection of another node, or of this one before it was restarted"))
 }
 
-/// `GET /connections?address=&after=&limit=`: one page of them, in the order in which they came.
+/// Lists the connections of this node, page by page.
+///
+/// In the order in which they came.
+#[utoipa::path(
+    get, path = "/connections", tag = "players", operation_id = "listConnections",
+    params(
+        ("address" = Option<String>, Query, description = "Only those from this address or network", example = "127.0.0.0/8"),
+        ("after" = Option<String>, Query, description = "`next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "How many make a page: 100, and at most 1000", example = 10),
+    ),
+    responses(
+        (status = 200, description = "One page.", body = Connections),
+        (status = 400, description = "The query is not understood, or `after` is a connection of another node."),
+    ),
+)]
 pub async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let Wanted { network, after, limit } = match Wanted::read(request.query_string()) {
         Ok(wanted) => wanted,
@@ -85,15 +165,29 @@ pub async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     let seen = node.sessions(are_meant, limit + 1).await;
     let page = &seen[..seen.len().min(limit)];
     let next = page.last().filter(|_| seen.len() > limit).map(|last| last.session.to_string());
-    HttpResponse::Ok().json(json!({
-        "node": SessionId::process(),
-        "connections": page.iter().map(shown).collect::<Vec<_>>(),
-        "next": next,
-    }))
+    HttpResponse::Ok().json(Connections {
+        node: SessionId::process(),
+        connections: page.iter().map(Connection::from).collect(),
+        next,
+    })
 }
 
-/// `DELETE /connections/{id}?code=&reason=`: ends one. 200 if it was of this node; 202 if it is of another one, which is
-/// told.
+/// Ends a connection, on whichever node it is.
+#[utoipa::path(
+    delete, path = "/connections/{id}", tag = "players", operation_id = "endConnection",
+    params(
+        ("id" = String, Path, description = "As `GET /connections` has it", example = "5e1f09ab-17"),
+        ("code" = Option<u32>, Query, description = "The code of its Close: 1001, 1008, 1012 or 1013; without it 1008", example = 1008),
+        ("reason" = Option<String>, Query, description = "What its client is told: one line of 1 to 123 bytes", example = "come back at noon"),
+    ),
+    responses(
+        (status = 200, description = "It was of this node, and has been told to end.", body = Ended),
+        (status = 202, description = "It is of another node, which has been asked to end it.", body = AskedToEnd),
+        (status = 400, description = "The query is not understood."),
+        (status = 404, description = "This is no id of a connection, or the connection has ended."),
+        Unmade,
+    ),
+)]
 pub async fn end(
     caller: Caller,
     id: web::Path<String>,
@@ -121,8 +215,8 @@ pub async fn end(
     let what = json!({ "connection": end.id, "code": end.code, "reason": end.reason });
     let done = change.make(&caller, "connection.end", what, async || operators.end(&end).await);
     match done.await {
-        Ok(()) if is_ours => HttpResponse::Ok().json(json!({ "ended": end.id })),
-        Ok(()) => HttpResponse::Accepted().json(json!({ "asked_to_end": end.id })),
+        Ok(()) if is_ours => HttpResponse::Ok().json(Ended { ended: end.id }),
+        Ok(()) => HttpResponse::Accepted().json(AskedToEnd { asked_to_end: end.id }),
         Err(refusal) => refusal,
     }
 }
@@ -130,9 +224,7 @@ pub async fn end(
 fn close(query: &str) -> Result<Close, String> {
     expect_only(query, &["code", "reason"])?;
     let code = number(query, "code")?.unwrap_or(Close::ENDED.code.into());
-    let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-    let reason = pairs.find(|(name, _)| name == "reason").map(|(_, reason)| reason.into_owned());
-    let reason = reason.unwrap_or_else(|| Close::ENDED.reason.to_owned());
+    let reason = text(query, "reason")?.unwrap_or_else(|| Close::ENDED.reason.to_owned());
     let close = u16::try_from(code).ok().filter(|_| !reason.chars().any(char::is_control));
     close.and_then(|code| Close::by_operator(code, &reason)).ok_or_else(|| {
         "code is 1001, 1008, 1012 or 1013, and reason one line of 1 to 123 bytes".to_owned()

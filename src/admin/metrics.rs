@@ -1,14 +1,29 @@
 //! `/metrics`, as OpenMetrics for those who ask for it and as Prometheus' older text
 //! format for all others: Telegraf, Go's expfmt and many agents give up at what only OpenMetrics has.
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{StatusCode, header},
+    web,
+};
 use prometheus_client::{encoding::text::encode, registry::Registry};
 
-/// `GET /metrics`.
+use crate::problem::problem;
+
+/// Counts all there is to count.
+///
+/// In Prometheus' text format 0.0.4, or as OpenMetrics for those whose `Accept` asks for it.
+#[utoipa::path(
+    get, path = "/metrics", tag = "watching", operation_id = "scrape",
+    responses((status = 200, description = "All metrics of this node.", content(
+        (String = "text/plain"),
+        (String = "application/openmetrics-text"),
+    ))),
+)]
 pub async fn metrics(request: HttpRequest, registry: web::Data<Registry>) -> HttpResponse {
     let mut open = String::new();
     if let Err(error) = encode(&mut open, &registry) {
-        return HttpResponse::InternalServerError().body(format!("{error}\n"));
+        return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
     }
     let lines = request.headers().get_all(header::ACCEPT).filter_map(|value| value.to_str().ok());
     let accepted: Vec<_> = lines.flat_map(|line| line.split(',')).collect();

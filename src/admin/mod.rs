@@ -1,7 +1,7 @@
 //! The operators' listener: metrics, health, copies of the board, boxes merged into it.
 //!
 //! Metrics and health answer whoever gets here, by whatever name: load balancers and scrapers use all kinds. All
-//! else stands behind the guard of [`door`], also a handler that is added to [`for_operators`].
+//! else stands behind the guard of [`door`], also a handler that is added to [`routes::for_operators`].
 
 mod audit;
 pub mod backup;
@@ -9,8 +9,11 @@ mod blocks;
 pub mod change;
 mod connections;
 pub mod door;
+mod health;
 mod notices;
+mod openapi;
 mod read_only;
+mod routes;
 mod settings;
 mod stats;
 mod trace;
@@ -19,6 +22,7 @@ mod limits;
 mod metrics;
 
 use std::{
+    future::ready,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -38,10 +42,7 @@ use crate::{
     live::Following,
     operators::Operators,
     problem::problem,
-    routes::{
-        headers, health,
-        methods::{allowing, get_or_head, read_only},
-    },
+    routes::headers,
     settings::InForce,
     traffic::{Route, Traffic},
 };
@@ -100,7 +101,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
     let server = HttpServer::new(move || {
         let traffic = traffic.of("operators");
-        App::new()
+        let app = App::new()
             .app_data(registry.clone())
             .app_data(node.clone())
             .app_data(admission.clone())
@@ -111,10 +112,11 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(settings.clone())
             .app_data(change.clone())
             .app_data(json())
-            .service(get_or_head("/metrics", metrics::metrics))
-            .service(get_or_head("/healthz", health::healthz))
-            .service(get_or_head("/readyz", health::readyz))
-            .service(web::resource("/").app_data(Route("/")).guard(guard::Options()).to(is_there))
+            .app_data(query())
+            .app_data(path());
+        let app =
+            routes::for_all().into_iter().fold(app, |app, served| app.service(served.resource()));
+        app.service(web::resource("/").app_data(Route("/")).guard(guard::Options()).to(is_there))
             .service(door::guarded(for_operators()))
             .wrap(from_fn(headers::protected))
             .wrap_fn(move |request, app| {
@@ -126,46 +128,10 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
 
 /// Whatever reads the board or writes to it, and every path that does not exist.
 fn for_operators() -> Scope {
-    let export = web::route().guard(guard::Get()).to(backup::export);
-    let import = web::route().guard(guard::Post()).to(backup::import);
-    web::scope("")
-        .service(allowing("GET, OPTIONS", "/export").route(export))
-        .service(allowing("POST, OPTIONS", "/import").route(import))
-        .service(get_or_head("/store", backup::store))
-        .service(get_or_head("/limits/why", limits::why))
-        .service(get_or_head("/audit", audit::audit))
-        .service(get_or_head("/settings", settings::settings))
-        .service(get_or_head("/ws/stats", stats::stats))
-        .service(get_or_head("/ws/health", stats::health))
-        .service(
-            allowing("GET, HEAD, POST, DELETE, OPTIONS", "/board/read-only")
-                .route(web::get().to(read_only::show))
-                .route(web::head().to(read_only::show))
-                .route(web::post().to(read_only::begin))
-                .route(web::delete().to(read_only::end)),
-        )
-        .service(
-            allowing("GET, HEAD, POST, DELETE, OPTIONS", "/blocks")
-                .route(web::get().to(blocks::show))
-                .route(web::head().to(blocks::show))
-                .route(web::post().to(blocks::block))
-                .route(web::delete().to(blocks::unblock)),
-        )
-        .service(
-            allowing("GET, HEAD, POST, DELETE, OPTIONS", "/ws/broadcast")
-                .route(web::get().to(notices::show))
-                .route(web::head().to(notices::show))
-                .route(web::post().to(notices::put_up))
-                .route(web::delete().to(notices::take_back)),
-        )
-        .service(allowing("POST, OPTIONS", "/ws/message").route(web::post().to(notices::say)))
-        .service(get_or_head("/connections", connections::list))
-        .service(
-            allowing("DELETE, OPTIONS", "/connections/{id}")
-                .route(web::delete().to(connections::end)),
-        )
-        .service(allowing("GET, OPTIONS", "/trace/{connection}").route(web::get().to(trace::trace)))
-        .default_service(web::to(nothing_here))
+    let served = routes::for_operators().into_iter();
+    let scope = served.fold(web::scope(""), |scope, served| scope.service(served.resource()));
+    let elsewhere = routes::all_paths();
+    scope.default_service(web::to(move || ready(problem(StatusCode::NOT_FOUND, &elsewhere))))
 }
 
 /// Bodies of JSON, and what is wrong with one.
@@ -186,16 +152,25 @@ fn json() -> web::JsonConfig {
     })
 }
 
-/// `OPTIONS /`, by which HAProxy's plainest check asks whether anybody is there.
-async fn is_there(request: HttpRequest) -> HttpResponse {
-    read_only(&request)
+/// What is wrong with a query.
+fn query() -> web::QueryConfig {
+    web::QueryConfig::default().error_handler(|error, _| {
+        let refusal = problem(StatusCode::BAD_REQUEST, &error.to_string());
+        actix_web::error::InternalError::from_response(error, refusal).into()
+    })
 }
 
-async fn nothing_here() -> HttpResponse {
-    problem(
-        StatusCode::NOT_FOUND,
-        "operators find /metrics, /healthz, /readyz, /store, /limits/why, /audit, /blocks, /connections, /settings, /ws/stats, /ws/health, /ws/broadcast, /ws/message, /trace, /board/read-only, /export and /import here",
-    )
+/// What is wrong with a path that has a name in it: there is nothing of that name.
+fn path() -> web::PathConfig {
+    web::PathConfig::default().error_handler(|error, _| {
+        let refusal = problem(StatusCode::NOT_FOUND, &error.to_string());
+        actix_web::error::InternalError::from_response(error, refusal).into()
+    })
+}
+
+/// `OPTIONS /`, by which HAProxy's plainest check asks whether anybody is there.
+async fn is_there(request: HttpRequest) -> HttpResponse {
+    routes::other_method(request.method(), "GET, HEAD, OPTIONS")
 }
 
 /// Most characters of a reason.

@@ -2,10 +2,14 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use actors::player::SessionId;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{change::Change, door::Caller};
+use super::{
+    change::{Change, Unmade},
+    door::Caller,
+};
 use crate::{
     operators::{
         Operators,
@@ -20,26 +24,32 @@ use crate::{
 /// Most bytes of a notice.
 const TEXT_BYTES_MAX: usize = 1024;
 
-/// What `POST /ws/broadcast` may say.
-#[derive(Debug, Deserialize)]
+/// What all pages are to show.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewNotice)]
 pub struct Wanted {
-    /// Plain text.
+    /// Plain text, 1 to 1024 bytes.
+    #[schema(examples("Back at 9 UTC"))]
     text: String,
     /// How urgent it is.
     #[serde(default)]
     severity: Severity,
-    /// Seconds until it ends by itself.
+    /// Seconds until it ends by itself. Without them it lasts until an operator takes it back.
+    #[schema(minimum = 0, maximum = 18446744073709551615u64, examples(3600))]
     for_s: Option<u64>,
 }
 
-/// What `POST /ws/message` may say.
-#[derive(Debug, Deserialize)]
+/// What one page is to show.
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = NewMessage)]
 pub struct Said {
     /// To which connection.
+    #[schema(examples("5e1f09ab-17"))]
     connection: String,
-    /// Plain text.
+    /// Plain text, 1 to 1024 bytes.
+    #[schema(examples("please slow down"))]
     text: String,
     /// How urgent it is.
     #[serde(default)]
@@ -58,16 +68,43 @@ fn judge(text: &str) -> Result<(), HttpResponse> {
     Err(problem(StatusCode::UNPROCESSABLE_ENTITY, &text))
 }
 
-fn shown(operators: &Operators) -> Value {
-    json!({ "notice": operators.notice() })
+/// What all pages show.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Shown {
+    /// Null: nothing.
+    notice: Option<Notice>,
 }
 
-/// `GET /ws/broadcast`.
+/// The message is on its way.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Sent {
+    /// Tells it from every other one.
+    #[schema(examples("01KB6XGZ7V3T9QZ4R1M5H2C8DE"))]
+    id: String,
+}
+
+fn shown(operators: &Operators) -> Shown {
+    Shown { notice: operators.notice() }
+}
+
+/// Shows the notice that all pages show.
+#[utoipa::path(
+    get, path = "/ws/broadcast", tag = "players", operation_id = "showNotice",
+    responses((status = 200, description = "The notice, if there is one.", body = Shown)),
+)]
 pub async fn show(operators: web::Data<Operators>) -> HttpResponse {
     HttpResponse::Ok().json(shown(&operators))
 }
 
-/// `POST /ws/broadcast`: on all pages of this node at once and of all nodes within a second, and on those that come later.
+/// Puts a notice on all pages, of all nodes.
+///
+/// On the pages of this node at once and of all nodes within a second, and on those that come later, until it ends. It
+/// takes the place of the one before.
+#[utoipa::path(
+    post, path = "/ws/broadcast", tag = "players", operation_id = "putUpNotice",
+    request_body = Wanted,
+    responses((status = 200, description = "The pages of this node have been sent it.", body = Shown), Unmade),
+)]
 pub async fn put_up(
     caller: Caller,
     wanted: web::Json<Wanted>,
@@ -90,7 +127,11 @@ pub async fn put_up(
     }
 }
 
-/// `DELETE /ws/broadcast`: takes the notice back.
+/// Takes the notice back from all pages.
+#[utoipa::path(
+    delete, path = "/ws/broadcast", tag = "players", operation_id = "takeBackNotice",
+    responses((status = 200, description = "There is none, as there may have been none before.", body = Shown), Unmade),
+)]
 pub async fn take_back(
     caller: Caller,
     operators: web::Data<Operators>,
@@ -104,7 +145,17 @@ pub async fn take_back(
     }
 }
 
-/// `POST /ws/message`: 200 if the connection is of this node and was sent it; 202 if it is of another one, which is asked.
+/// Sends a message to one page, on whichever node its connection is.
+#[utoipa::path(
+    post, path = "/ws/message", tag = "players", operation_id = "sendMessage",
+    request_body = Said,
+    responses(
+        (status = 200, description = "The connection is of this node, and was sent it.", body = Sent),
+        (status = 202, description = "The connection is of another node, which has been asked to send it.", body = Sent),
+        (status = 404, description = "This is no id of a connection, or it has ended, or its client shows no messages."),
+        Unmade,
+    ),
+)]
 pub async fn say(
     caller: Caller,
     said: web::Json<Said>,
@@ -130,12 +181,12 @@ pub async fn say(
         Ok(())
     });
     match done.await {
-        Ok(()) if was_sent => HttpResponse::Ok().json(json!({ "id": message.id })),
+        Ok(()) if was_sent => HttpResponse::Ok().json(Sent { id: message.id }),
         Ok(()) if is_ours => {
             let text = "this connection has ended, or its client does not speak v=2, which messages are for";
             problem(StatusCode::NOT_FOUND, text)
         }
-        Ok(()) => HttpResponse::Accepted().json(json!({ "id": message.id })),
+        Ok(()) => HttpResponse::Accepted().json(Sent { id: message.id }),
         Err(refusal) => refusal,
     }
 }

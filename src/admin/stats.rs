@@ -2,16 +2,63 @@
 
 use actix_web::{HttpResponse, http::StatusCode, web};
 use actors::{node::Node, player::SessionId, store::StoreState};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::{admission::Admission, operators::Operators};
+use crate::{
+    admission::Admission,
+    operators::{Operators, nodes::NodeStats},
+};
 
-/// `GET /ws/stats`: all nodes that were heard in the last five seconds, this one among them.
-pub async fn stats(operators: web::Data<Operators>) -> HttpResponse {
-    HttpResponse::Ok().json(json!({ "node": SessionId::process(), "nodes": operators.nodes.now() }))
+/// The nodes of the board.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Stats {
+    /// The id of the node that was asked.
+    #[schema(examples("5e1f09ab"))]
+    node: String,
+    /// All that were heard in the last five seconds.
+    nodes: Vec<NodeStats>,
 }
 
-/// `GET /ws/health`: 200 if this node takes players and their checks, else 503; with the reasons either way.
+/// Shows what every node of the board does.
+///
+/// All nodes that were heard in the last five seconds, the one that is asked among them.
+#[utoipa::path(
+    get, path = "/ws/stats", tag = "watching", operation_id = "showStats",
+    responses((status = 200, description = "One entry for each node.", body = Stats)),
+)]
+pub async fn stats(operators: web::Data<Operators>) -> HttpResponse {
+    HttpResponse::Ok().json(Stats { node: SessionId::process(), nodes: operators.nodes.now() })
+}
+
+/// Whether a node is well.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// Whether it takes players and their checks.
+    healthy: bool,
+    /// Why it does not.
+    reasons: Vec<String>,
+    /// `up` or `down`.
+    store: &'static str,
+    /// `alive`, or `ended` if one has.
+    actors: &'static str,
+    /// Whether the node stops.
+    draining: bool,
+    /// Whether an operator has made the board read-only.
+    read_only: bool,
+}
+
+/// Says whether this node is well, and why not.
+///
+/// It is if it takes players and their checks. For people and alerts; load balancers ask `/readyz`, because readers are
+/// served by a node that takes no checks.
+#[utoipa::path(
+    get, path = "/ws/health", tag = "watching", operation_id = "showHealth",
+    responses(
+        (status = 200, description = "It is.", body = Health),
+        (status = 503, description = "It is not.", body = Health),
+    ),
+)]
 pub async fn health(
     node: web::Data<Node>,
     admission: web::Data<Admission>,
@@ -37,12 +84,12 @@ pub async fn health(
             .map(|decision| format!("an operator ({}) has made the board read-only", decision.by)),
     );
     let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    HttpResponse::build(status).json(json!({
-        "healthy": reasons.is_empty(),
-        "reasons": reasons,
-        "store": store_problem.map_or("up", |_| "down"),
-        "actors": ended.map_or("alive", |_| "ended"),
-        "draining": admission.is_ending(),
-        "read_only": read_only.is_some(),
-    }))
+    HttpResponse::build(status).json(Health {
+        healthy: reasons.is_empty(),
+        reasons,
+        store: store_problem.map_or("up", |_| "down"),
+        actors: ended.map_or("alive", |_| "ended"),
+        draining: admission.is_ending(),
+        read_only: read_only.is_some(),
+    })
 }

@@ -11,12 +11,38 @@ use std::{
 };
 
 use actix_rt::task::spawn_blocking;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{admin::door::Caller, wall::now_ms};
 
 /// Bytes at the end of the file that are looked at for its newest lines.
 const TAIL_BYTES: u64 = 1024 * 1024;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = AuditLine)]
+pub struct Line {
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    /// Who: the name of a token, or `loopback`.
+    #[schema(examples("alice"))]
+    pub by: String,
+    /// In which role.
+    #[schema(examples("operator"))]
+    pub role: String,
+    /// From which address.
+    #[schema(examples("127.0.0.1"))]
+    pub from: String,
+    /// What was done.
+    #[schema(examples("block"))]
+    pub action: String,
+    /// What belongs to the action; `failed` in a line that follows one whose change was not made.
+    #[serde(flatten)]
+    #[schema(value_type = std::collections::BTreeMap<String, Value>)]
+    pub what: Map<String, Value>,
+}
 
 /// The file, which is opened for its first line and again when its name leads to another one (logrotate).
 #[derive(Debug, Clone)]
@@ -36,16 +62,14 @@ impl Audit {
     /// # Errors
     /// If the line could not be written.
     pub async fn write(&self, caller: &Caller, action: &str, what: Value) -> io::Result<()> {
-        let mut line = json!({
-            "at_ms": now_ms(),
-            "by": caller.name,
-            "role": caller.role.to_string(),
-            "from": caller.ip.to_string(),
-            "action": action,
-        });
-        if let (Some(line), Value::Object(what)) = (line.as_object_mut(), what) {
-            line.extend(what);
-        }
+        let line = Line {
+            at_ms: now_ms(),
+            by: caller.name.clone(),
+            role: caller.role.to_string(),
+            from: caller.ip.to_string(),
+            action: action.to_owned(),
+            what: if let Value::Object(what) = what { what } else { Map::new() },
+        };
         let (path, writing) = (self.path.clone(), self.writing.clone());
         let written = spawn_blocking(move || {
             let _one_after_the_other = writing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -58,7 +82,7 @@ impl Audit {
     ///
     /// # Errors
     /// If there is a file that cannot be read.
-    pub async fn newest(&self, limit: usize) -> io::Result<Vec<Value>> {
+    pub async fn newest(&self, limit: usize) -> io::Result<Vec<Line>> {
         let path = self.path.clone();
         spawn_blocking(move || newest(&path, limit)).await.map_err(io::Error::other)?
     }
@@ -70,12 +94,13 @@ impl Audit {
 }
 
 /// One write for the whole line, and behind a line that was cut off a new one.
-fn append(path: &Path, line: &Value) -> io::Result<()> {
+fn append(path: &Path, line: &Line) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
     let end = if is_unended(&mut file)? { "\n" } else { "" };
+    let line = serde_json::to_string(line).map_err(io::Error::other)?;
     file.write_all(format!("{end}{line}\n").as_bytes())?;
     file.sync_data()
 }
@@ -90,7 +115,7 @@ fn is_unended(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-fn newest(path: &Path, limit: usize) -> io::Result<Vec<Value>> {
+fn newest(path: &Path, limit: usize) -> io::Result<Vec<Line>> {
     let mut file = match File::open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         file => file?,
@@ -101,13 +126,15 @@ fn newest(path: &Path, limit: usize) -> io::Result<Vec<Value>> {
     file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines = text.lines().rev().filter_map(|line| serde_json::from_str(line).ok());
-    let mut lines: Vec<Value> = lines.take(limit).collect();
+    let mut lines: Vec<Line> = lines.take(limit).collect();
     lines.reverse();
     Ok(lines)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::admin::tokens::Role;
 
@@ -116,7 +143,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("new/audit.jsonl");
         let audit = Audit::new(path.clone());
-        assert_eq!(audit.newest(9).await.expect("nothing is there"), Vec::<Value>::new());
+        assert_eq!(audit.newest(9).await.expect("nothing is there"), []);
         let ip = [192, 0, 2, 1].into();
         let caller = Caller { name: "alice".into(), role: Role::Operator, ip };
         audit.write(&caller, "one", json!({"reason": "a\nb"})).await.expect("room");
@@ -126,10 +153,10 @@ mod tests {
         fs::write(&path, text + "{\"at_ms\":1,").expect("room");
         audit.write(&caller, "two", json!({})).await.expect("room");
         let lines = audit.newest(9).await.expect("it can be read");
-        let actions: Vec<_> = lines.iter().map(|line| line["action"].as_str()).collect();
-        assert_eq!(actions, [Some("one"), Some("two")]);
-        assert_eq!(lines[0]["by"], "alice");
-        assert_eq!((&lines[0]["from"], &lines[0]["reason"]), (&json!("192.0.2.1"), &json!("a\nb")));
+        let actions: Vec<_> = lines.iter().map(|line| &*line.action).collect();
+        assert_eq!(actions, ["one", "two"]);
+        assert_eq!(lines[0].by, "alice");
+        assert_eq!((&*lines[0].from, &lines[0].what["reason"]), ("192.0.2.1", &json!("a\nb")));
         assert_eq!(audit.newest(1).await.expect("it can be read"), lines[1..]);
     }
 }

@@ -4,6 +4,7 @@ use actors::bus::Kept;
 use ipnet::IpNet;
 use log::error;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
 
 /// The key of [`Decisions::read_only`].
 pub const READ_ONLY: &str = "read-only";
@@ -15,7 +16,7 @@ pub const NOTICE: &str = "notice";
 const BLOCK: &str = "block:";
 
 /// Why the board takes no checks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ReadOnly {
     /// For other operators.
     pub reason: String,
@@ -26,9 +27,10 @@ pub struct ReadOnly {
 }
 
 /// An address or a network whose requests and connections are refused.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Block {
     /// Of one address: all of its bits.
+    #[schema(value_type = String, examples("203.0.113.0/24"))]
     pub network: IpNet,
     /// For other operators.
     pub reason: String,
@@ -53,7 +55,9 @@ impl Block {
 }
 
 /// How urgent a notice is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, ToSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -66,11 +70,13 @@ pub enum Severity {
 }
 
 /// What all pages show.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Notice {
     /// Tells it from every other one.
+    #[schema(examples("01KB6XGZ7V3T9QZ4R1M5H2C8DE"))]
     pub id: String,
     /// Plain text.
+    #[schema(examples("Back at 9 UTC"))]
     pub text: String,
     /// How urgent it is.
     pub severity: Severity,

@@ -9,6 +9,7 @@ use std::{
 
 use actors::{node::Node, player::SessionId, store::StoreState, table::Table};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::{admission::Admission, telemetry::VERSION, wall::now_ms};
 
@@ -22,7 +23,7 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 const NODES_MAX: usize = 1000;
 
 /// One node, as it is now.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NodeStats {
     /// Of this process: what ids of its connections begin with.
     pub id: String,
@@ -47,7 +48,7 @@ pub struct NodeStats {
 }
 
 /// One board on one node.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct BoardStats {
     /// Its name.
     pub name: String,

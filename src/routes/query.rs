@@ -2,25 +2,34 @@
 
 use std::sync::Arc;
 
-use actix_web::HttpResponse;
+use actix_web::{HttpResponse, http::StatusCode};
 use actors::{node::Node, table::Table};
 
 /// The board in play that `board=NAME` in `query` names, or the main one.
 ///
 /// # Errors
-/// The answer if there is none of that name: 404; or if several are named: 400.
+/// The answer to a player if there is none of that name, or if several are named.
 pub fn table(query: &str, node: &Node) -> Result<Arc<Table>, HttpResponse> {
-    let told = |mut response: actix_web::HttpResponseBuilder, text: &'static str| {
-        response.content_type("text/plain; charset=utf-8").body(text)
-    };
+    find_table(query, node).map_err(|(status, told)| {
+        let mut response = HttpResponse::build(status);
+        response.content_type("text/plain; charset=utf-8").body(format!("{told}\n"))
+    })
+}
+
+/// The same for any kind of answer.
+///
+/// # Errors
+/// Status and reason if there is none of that name: 404; or if several are named: 400.
+pub fn find_table(query: &str, node: &Node) -> Result<Arc<Table>, (StatusCode, &'static str)> {
     let pairs = url::form_urlencoded::parse(query.as_bytes());
     let mut names = pairs.filter(|(key, _)| key == "board").map(|(_, name)| name);
     match (names.next(), names.next()) {
         (None, _) => Ok(node.main().clone()),
-        (Some(name), None) => node
-            .table(&name)
-            .ok_or_else(|| told(HttpResponse::NotFound(), "no board of that name is in play\n")),
-        _ => Err(told(HttpResponse::BadRequest(), "one board at a time: board=NAME\n")),
+        (Some(name), None) => {
+            let found = node.table(&name);
+            found.ok_or((StatusCode::NOT_FOUND, "no board of that name is in play"))
+        }
+        _ => Err((StatusCode::BAD_REQUEST, "one board at a time: board=NAME")),
     }
 }
 
@@ -35,23 +44,29 @@ pub fn expect_only(query: &str, known: &[&str]) -> Result<(), String> {
     })
 }
 
+/// The text that `name` has in `query`, if it is there.
+///
+/// # Errors
+/// If there are several.
+pub fn text(query: &str, name: &str) -> Result<Option<String>, String> {
+    let pairs = url::form_urlencoded::parse(query.as_bytes());
+    let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value.into_owned());
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(format!("{name} is given twice\n")),
+        (value, None) => Ok(value),
+    }
+}
+
 /// The number that `name` has in `query`, if it is there.
 ///
 /// # Errors
 /// If it is none, or there are several.
 pub fn number(query: &str, name: &str) -> Result<Option<u32>, String> {
-    let pairs = url::form_urlencoded::parse(query.as_bytes());
-    let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value);
-    match (values.next(), values.next()) {
-        (None, _) => Ok(None),
-        (Some(value), None) if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-            let number =
-                value.parse().map_err(|_| format!("{name} is no number up to {}\n", u32::MAX));
-            number.map(Some)
-        }
-        (Some(value), None) => Err(format!("{name} is a whole number, not {value:?}\n")),
-        _ => Err(format!("{name} is given twice\n")),
+    let Some(value) = text(query, name)? else { return Ok(None) };
+    if !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(format!("{name} is a whole number, not {value:?}\n"));
     }
+    value.parse().map(Some).map_err(|_| format!("{name} is no number up to {}\n", u32::MAX))
 }
 
 /// Whether `name` is switched on in `query`; not, if it is not there.

@@ -5,7 +5,7 @@ use config::Value;
 use super::{
     Loaded,
     catalogue::{CATALOGUE, Change},
-    show,
+    show::{self, Setting},
 };
 
 /// The value in force of each setting, in the catalogue's order.
@@ -28,8 +28,8 @@ impl InForce {
     }
 
     /// Each of them as programs read it back; secrets masked.
-    pub fn json(&self) -> Vec<serde_json::Value> {
-        CATALOGUE.iter().zip(&self.0).map(|(entry, value)| show::json(entry, value)).collect()
+    pub fn shown(&self) -> Vec<Setting> {
+        CATALOGUE.iter().zip(&self.0).map(|(entry, value)| Setting::new(entry, value)).collect()
     }
 
     /// Takes over from `loaded` what may change while the server runs, and says what differs.

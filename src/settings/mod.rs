@@ -45,7 +45,7 @@ pub use changes::InForce;
 pub use layers::{Flag, Sources};
 pub use limits::Limits;
 pub use redis::Secret;
-pub use show::{masked, masked_text};
+pub use show::{Setting, masked, masked_text};
 pub use validate::{host_and_port, network, resolve};
 
 /// Everything that can be set. Units and meaning: `settings.toml`.

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use config::{Value, ValueKind};
+use serde::Serialize;
 use url::Url;
+use utoipa::ToSchema;
 
 use super::catalogue::{CATALOGUE, Entry, Form};
 
@@ -39,16 +41,35 @@ pub fn shown(entry: &Entry, value: &Value) -> String {
     if secret { format!("\"{MASK}\"") } else { toml(&value.kind) }
 }
 
-/// A setting as programs read it back: its value, unless it is a secret, its place, and what it takes to change it.
-pub fn json(entry: &Entry, value: &Value) -> serde_json::Value {
-    let secret = entry.form == Form::Secret && !value.to_string().is_empty();
-    let shown = if secret { toml::Value::String(MASK.to_owned()) } else { toml_value(&value.kind) };
-    serde_json::json!({
-        "key": entry.key,
-        "value": shown,
-        "from": one_line(&masked_text(value.origin().unwrap_or("default"))),
-        "change": entry.change.name(),
-    })
+/// A setting as programs read it back.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Setting {
+    /// `section.key`.
+    #[schema(examples("limiter.limit"))]
+    key: &'static str,
+    /// A number, a text, a switch or a list; `***` in place of a secret.
+    #[schema(value_type = Value, examples(100.0))]
+    value: toml::Value,
+    /// Where it is set: `default`, a file, a variable or a flag.
+    #[schema(examples("settings.toml"))]
+    from: String,
+    /// What it takes to change it: `live`, reading the settings again (SIGHUP), or `restart`.
+    #[schema(examples("live"))]
+    change: &'static str,
+}
+
+impl Setting {
+    /// What is shown of `value`.
+    pub fn new(entry: &Entry, value: &Value) -> Self {
+        let secret = entry.form == Form::Secret && !value.to_string().is_empty();
+        let mask = || toml::Value::String(MASK.to_owned());
+        Self {
+            key: entry.key,
+            value: if secret { mask() } else { toml_value(&value.kind) },
+            from: one_line(&masked_text(value.origin().unwrap_or("default"))),
+            change: entry.change.name(),
+        }
+    }
 }
 
 /// A comment ends with its line, as a line of a log does, so that nothing in it must break it: names of files, and of
