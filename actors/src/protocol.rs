@@ -190,7 +190,7 @@ impl Close {
     /// those it is [`ENDED`](Self::ENDED)'s.
     pub fn by_operator(code: u16, reason: &str) -> Option<Self> {
         static REASONS: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
-        if !matches!(code, 1001 | 1008 | 1012 | 1013) || !(1..=123).contains(&reason.len()) {
+        if !Self::is_for_operators(code, reason) {
             return None;
         }
         let mut reasons = REASONS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,6 +205,11 @@ impl Close {
             }
         };
         Some(Self::new(code, reason))
+    }
+
+    /// Whether [`by_operator`](Self::by_operator) takes them; remembers nothing.
+    pub fn is_for_operators(code: u16, reason: &str) -> bool {
+        matches!(code, 1001 | 1008 | 1012 | 1013) && (1..=123).contains(&reason.len())
     }
 
     const fn new(code: u16, reason: &'static str) -> Self {

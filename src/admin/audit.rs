@@ -26,7 +26,7 @@ pub struct Lines {
 /// Who has changed what, when and from where.
 #[utoipa::path(
     get, path = "/audit", tag = "changes", operation_id = "readAudit",
-    params(("limit" = Option<u32>, Query, description = "How many lines: 100, and at most 1000", example = 10)),
+    params(("limit" = Option<u32>, Query, description = "How many lines: 100, and at most 1000", maximum = 4294967295u32, example = 10)),
     responses(
         (status = 200, description = "Lines, oldest first.", body = Lines),
         (status = 400, description = "The query is not understood."),

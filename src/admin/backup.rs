@@ -23,6 +23,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::Instant,
 };
+use utoipa::ToSchema;
 
 use self::merging::Merging;
 use super::{change::Change, door::Caller, refuse};
@@ -83,6 +84,12 @@ impl Operations {
         Self { spool, store, file, exports: Arc::new(Semaphore::new(EXPORTS)), imports }
     }
 }
+
+/// A backup, for the file of the API.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes bytes that are made elsewhere")]
+pub struct Backup(Vec<u8>);
 
 /// An export on its way.
 struct Exporting {
@@ -151,7 +158,7 @@ pub async fn store(meant: web::Query<Meant>, operations: web::Data<Operations>) 
         ("file" = Option<String>, Query, description = "The name of the file that is expected, from the root"),
     ),
     responses(
-        (status = 200, description = "A backup.", body = Vec<u8>, content_type = MEDIA_TYPE),
+        (status = 200, description = "A backup.", body = Backup, content_type = MEDIA_TYPE),
         (status = 400, description = "The query is not understood."),
         (status = 404, description = "No board of that name is in play."),
         (status = 409, description = "Another store is open."),
@@ -235,12 +242,12 @@ fn wishes(query: &str) -> Result<(u32, bool), String> {
     post, path = "/import", tag = "board", operation_id = "importBoard",
     params(
         ("board" = Option<String>, Query, description = "The name of the board; without it the main one", example = "main"),
-        ("rate" = Option<u32>, Query, description = "Boxes a second while anybody plays; 0: as fast as they are handed out; without it 20000", example = 20000),
+        ("rate" = Option<u32>, Query, description = "Boxes a second while anybody plays; 0: as fast as they are handed out; without it 20000", maximum = 4294967295u32, example = 20000),
         ("any_name" = Option<bool>, Query, description = "Whether a backup of a board of another name will do"),
         ("store" = Option<String>, Query, description = "The identity of the store that is expected"),
         ("file" = Option<String>, Query, description = "The name of the file that is expected, from the root"),
     ),
-    request_body(content = Vec<u8>, content_type = MEDIA_TYPE, description = "A backup, as `GET /export` streams it"),
+    request_body(content = Backup, content_type = MEDIA_TYPE, description = "A backup, as `GET /export` streams it"),
     responses(
         (status = 200, description = "The backup is merged: progress, and how that ended.", body = String, content_type = "application/x-ndjson"),
         (status = 400, description = "The query is not understood, or the upload was cut off."),

@@ -145,7 +145,7 @@ fn of_this_node(id: &str) -> Result<SessionId, String> {
     params(
         ("address" = Option<String>, Query, description = "Only those from this address or network", example = "127.0.0.0/8"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
-        ("limit" = Option<u32>, Query, description = "How many make a page: 100, and at most 1000", example = 10),
+        ("limit" = Option<u32>, Query, description = "How many make a page: 100, and at most 1000", maximum = 4294967295u32, example = 10),
     ),
     responses(
         (status = 200, description = "One page.", body = Connections),
@@ -177,7 +177,7 @@ pub async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     delete, path = "/connections/{id}", tag = "players", operation_id = "endConnection",
     params(
         ("id" = String, Path, description = "As `GET /connections` has it", example = "5e1f09ab-17"),
-        ("code" = Option<u32>, Query, description = "The code of its Close: 1001, 1008, 1012 or 1013; without it 1008", example = 1008),
+        ("code" = Option<u32>, Query, description = "The code of its Close: 1001, 1008, 1012 or 1013; without it 1008", minimum = 1001, maximum = 1013, example = 1008),
         ("reason" = Option<String>, Query, description = "What its client is told: one line of 1 to 123 bytes", example = "come back at noon"),
     ),
     responses(
@@ -196,8 +196,8 @@ pub async fn end(
     operators: web::Data<Operators>,
     change: web::Data<Change>,
 ) -> HttpResponse {
-    let close = match close(request.query_string()) {
-        Ok(close) => close,
+    let (code, reason) = match close(request.query_string()) {
+        Ok(wanted) => wanted,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why.trim_end()),
     };
     let Some((process, session)) = SessionId::read(&id) else {
@@ -210,8 +210,7 @@ pub async fn end(
     if is_ours && node.sessions(move |player| player.session == session, 1).await.is_empty() {
         return problem(StatusCode::NOT_FOUND, "this connection has ended");
     }
-    let end =
-        EndConnection { id: id.into_inner(), code: close.code, reason: close.reason.to_owned() };
+    let end = EndConnection { id: id.into_inner(), code, reason };
     let what = json!({ "connection": end.id, "code": end.code, "reason": end.reason });
     let done = change.make(&caller, "connection.end", what, async || operators.end(&end).await);
     match done.await {
@@ -221,12 +220,17 @@ pub async fn end(
     }
 }
 
-fn close(query: &str) -> Result<Close, String> {
+/// Code and reason. The reason is remembered by the node of a connection that it ends, and by no other one.
+fn close(query: &str) -> Result<(u16, String), String> {
     expect_only(query, &["code", "reason"])?;
     let code = number(query, "code")?.unwrap_or(Close::ENDED.code.into());
     let reason = text(query, "reason")?.unwrap_or_else(|| Close::ENDED.reason.to_owned());
-    let close = u16::try_from(code).ok().filter(|_| !reason.chars().any(char::is_control));
-    close.and_then(|code| Close::by_operator(code, &reason)).ok_or_else(|| {
-        "code is 1001, 1008, 1012 or 1013, and reason one line of 1 to 123 bytes".to_owned()
-    })
+    let code = u16::try_from(code).ok().filter(|_| !reason.chars().any(char::is_control));
+    match code.filter(|code| Close::is_for_operators(*code, &reason)) {
+        Some(code) => Ok((code, reason)),
+        None => {
+            Err("code is 1001, 1008, 1012 or 1013, and reason one line of 1 to 123 bytes"
+                .to_owned())
+        }
+    }
 }
