@@ -9,6 +9,7 @@ use crate::harness::{
     server::{Response, Server, Setup, request, send},
 };
 
+mod api;
 mod blocks;
 mod connections;
 mod notices;

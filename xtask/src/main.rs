@@ -9,6 +9,7 @@ mod fuzz;
 mod page;
 mod axe;
 mod kubernetes;
+mod openapi;
 mod tally;
 mod cargo_test;
 mod conformance;
@@ -201,11 +202,12 @@ fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     steps.finish()
 }
 
-/// The tools include a script for the browser tests and programs for Kubernetes that no package of Debian has.
+/// The tools include a script for the browser tests, and programs for Kubernetes and OpenAPI, that no package of Debian has.
 fn require(workspace: &Workspace, tools: &[tools::Tool]) -> Result<()> {
     tools::require(tools)?;
     axe::install(workspace)?;
-    kubernetes::install(workspace)
+    kubernetes::install(workspace)?;
+    openapi::install(workspace)
 }
 
 fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {

@@ -86,6 +86,24 @@ fn connections_are_listed_in_pages_and_one_is_ended_with_a_code_and_a_reason() {
     assert_eq!(change(&server, "DELETE", "/connections/x", &Value::Null).0, 404);
 }
 
+/// A node remembers 256 reasons. Connections that are not there take none of them.
+#[test]
+fn reasons_for_connections_that_are_gone_keep_no_other_from_being_told() {
+    let server = Setup::new(1000, 1).start();
+    let mut client = server.client_v2();
+    let id = id(&list(&page(&server, ""))[0]);
+    let (node, _) = id.split_once('-').expect("the node and a number");
+    for number in 0..300 {
+        for (node, wanted) in [(node, 404), ("00000000", 202)] {
+            let path = format!("/connections/{node}-9999?reason=reason%20{number}");
+            assert_eq!(change(&server, "DELETE", &path, &Value::Null).0, wanted);
+        }
+    }
+    let path = format!("/connections/{id}?reason=come%20back%20at%20noon");
+    assert_eq!(change(&server, "DELETE", &path, &Value::Null).0, 200);
+    assert_eq!(client.closed(), (1008, "come back at noon".to_owned()));
+}
+
 #[test]
 fn a_command_lists_more_than_fits_into_a_short_answer() {
     let server = Setup::new(1000, 1).start();
