@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 use super::{
     audit, backup, blocks, connections, health, limits, metrics, notices, read_only, routes,
-    settings, stats,
+    settings, stats, trace,
 };
 use crate::problem::{self, Problem};
 
@@ -25,7 +25,7 @@ static FILE: LazyLock<String> =
     info(
         title = "Billion Checkboxes: operators' API",
         description = "What the listener at `admin.address` serves.\n\n\
-            Every `GET` but that of `/export` answers `HEAD`, too. `OPTIONS` is answered with 204 and `Allow` at every path, and \
+            Every `GET` answers `HEAD`, too, but those of `/export` and `/trace`, which are streams. `OPTIONS` is answered with 204 and `Allow` at every path, and \
             any other method with 405 and `Allow`. A path that is not here is answered with 404.\n\n\
             Errors are problem details (RFC 9457).",
     ),
@@ -58,6 +58,7 @@ static FILE: LazyLock<String> =
         notices::say,
         connections::list,
         connections::end,
+        trace::trace,
         backup::export,
         backup::import,
         openapi,

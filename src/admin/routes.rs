@@ -12,7 +12,7 @@ use actix_web::{
 
 use super::{
     audit, backup, blocks, connections, health, limits, metrics, notices, openapi, read_only,
-    settings, stats,
+    settings, stats, trace,
 };
 use crate::{problem::problem, traffic::Route};
 
@@ -50,6 +50,7 @@ pub fn for_operators() -> Vec<Served> {
         at("/ws/message").post(notices::say),
         at("/connections").get(connections::list),
         at("/connections/{id}").delete(connections::end),
+        at("/trace/{connection}").get_only(trace::trace),
         at("/export").get_only(backup::export),
         at("/import").post(backup::import),
         at("/openapi.json").get(openapi::openapi),

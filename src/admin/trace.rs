@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
 use super::{
-    change::Change,
+    change::{Change, Unmade},
     door::{Caller, Door},
     tokens::Role,
 };
@@ -40,8 +40,26 @@ struct Tracing {
     silent: u32,
 }
 
-/// `GET /trace/{connection}?for_s=`: server-sent events (WHATWG HTML, section 9.2), one for each thing that happens, and
-/// an `end` with the reason. For operators: it shows what a player does.
+/// Follows one connection.
+///
+/// Server-sent events (WHATWG HTML, section 9.2), one for each thing that happens, and an `end` with the reason. For
+/// operators, since it shows what a player does.
+#[utoipa::path(
+    get, path = "/trace/{connection}", tag = "players", operation_id = "followConnection",
+    params(
+        ("connection" = String, Path, description = "As `GET /connections` has it", example = "5e1f09ab-17"),
+        ("for_s" = Option<u32>, Query, description = "For how many seconds; without it 600", minimum = 1, maximum = 600, example = 60),
+    ),
+    responses(
+        (status = 200, description = "What happens, as it happens.", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "The query is not understood."),
+        (status = 404, description = "There is no such connection now."),
+        (status = 409, description = "Somebody follows it already."),
+        (status = 429, description = "As many connections as can be are followed already."),
+        (status = 504, description = "The node of the connection does not answer."),
+        Unmade,
+    ),
+)]
 pub async fn trace(
     caller: Caller,
     connection: web::Path<String>,
