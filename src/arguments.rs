@@ -26,15 +26,14 @@ Settings, later places win:
   3. .env in the working directory: variables as in 4 and 5, one NAME=value a line
   4. the environment, the older server's names: REDIS_ADDRESSES (a Redis Cluster keeps
      the board), REDIS_ADDRESSES_REMAP, SERVER_ADDRESS, ALLOWED_ORIGINS, LIMITER_LIMIT,
-     LIMITER_BURST, ME_URL, BUY_ME_A_COFFEE_URL and WEBSOCKET_*
+     LIMITER_BURST, ME_URL, BUY_ME_A_COFFEE_URL, RUST_LOG (log.level) and WEBSOCKET_*
   5. the environment, BILLION__SECTION__KEY, as in BILLION__SERVER__ADDRESS=:9000
   6. flags: first --set, then the others
 
 SIGHUP has a server read 2 and 3 again and take over what is live (--print-settings says what is).
 One that was started from a terminal ends instead, as on SIGTERM.
 
-RUST_LOG chooses what is logged (error, warn, info, debug), info by default. --check looks at
-the settings and the files they name; it tries no port and looks no name up.
+--check looks at the settings and the files they name; it tries no port and looks no name up.
 
 Examples:
   billion --address :9000 --data /var/lib/billion

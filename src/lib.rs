@@ -52,7 +52,8 @@ use arguments::{Arguments, Command};
 /// Parses the command line and does what was asked for.
 pub fn run() -> ExitCode {
     let arguments = Arguments::read();
-    logging::start();
+    // Dropped at the end, whatever that is.
+    let _ending = logging::start();
     if arguments.check {
         return commands::check::run(&arguments.settings);
     }

@@ -9,7 +9,7 @@ use crate::{
     admission::Rules,
     limits::{self, Counts, blocks::Blocks},
     room::Room,
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 /// All of them.
@@ -19,6 +19,8 @@ pub struct Live {
     pub rules: Rules,
     /// How much they may do.
     pub limits: limits::rules::Rules,
+    /// What is logged, and how it looks.
+    pub log: settings::Log,
     /// Whether connections may be compressed.
     pub compression: bool,
     /// `admin.hosts`.
@@ -41,6 +43,7 @@ impl Live {
             kept_max: room.kept_max(rules.connections_max()),
             rules,
             limits: limits::rules::Rules::new(settings, counts, blocks),
+            log: settings.log.clone(),
             compression: settings.session.compression != "off",
             hosts: settings.admin.hosts.clone(),
             drain_delay: Duration::from_secs(server.drain_delay_s),

@@ -22,7 +22,7 @@ use crate::{
     commands::check,
     limits::{Counts, blocks::Blocks},
     live::Live,
-    logging::fatal,
+    logging::{self, fatal},
     room::Room,
     settings::{InForce, Settings, Sources},
     signals::Hangups,
@@ -98,7 +98,8 @@ impl Reload {
             self.apply(settings);
         }
         for change in &changes.live {
-            info!("{change}");
+            // All of them, and also where the change is that nothing of this is logged any more.
+            logging::always(change);
         }
         if !changes.restart.is_empty() {
             warn!("left as they are, because they need a restart: {}", changes.restart.join(", "));
@@ -112,6 +113,7 @@ impl Reload {
 
     fn apply(&self, settings: &Settings) {
         let live = Live::new(settings, &self.room, &Counts::of(&self.node.limits), &self.blocks);
+        logging::follow(&live.log.format, &live.log.level);
         self.connections_max.set(gauge_of(live.rules.connections_max()));
         self.live.send_replace(Arc::new(live));
         self.node.live.send_replace(settings.live());

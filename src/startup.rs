@@ -306,6 +306,7 @@ impl Application {
         actix_rt::spawn(async move {
             let (signal, _) = signals.next().await;
             warn!("{signal} again: exiting at once");
+            logging::end();
             std::process::exit(1);
         });
         let live = live.now();

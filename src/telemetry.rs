@@ -26,6 +26,8 @@ pub fn count_panics(metrics: Arc<Metrics>) {
         let thread = std::thread::current();
         let name = thread.name().unwrap_or("unnamed");
         logging::fatal(format_args!("panic in thread {name} at {place}: {message}"));
+        // A second one while the stack is unwound aborts.
+        logging::settle();
     }));
 }
 
@@ -118,6 +120,11 @@ pub fn registry(
         "http_connections",
         "Connections of players' listener that are no sessions, or not yet",
         http_connections.clone(),
+    );
+    r.register(
+        "log_lines_dropped",
+        "Lines of the log that were given up because stderr did not take them",
+        logging::dropped(),
     );
     store.register(r);
     registry

@@ -265,7 +265,7 @@ impl Door<'_> {
                 return response;
             }
         };
-        debug!("session {} of {} is let in", player.session, visitor.ip);
+        debug!(connection:% = player.session; "{} is let in", visitor.ip);
         // What actix-http and actix-web-actors check of a handshake was checked above, and more.
         let mut accepted = actix_http::ws::handshake_response(request.head());
         let offers = request.headers().get_all(header::SEC_WEBSOCKET_EXTENSIONS);
@@ -368,7 +368,8 @@ pub async fn upgrade(
     let parts = h1::SendResponse::new(framed, head).await?.into_parts();
     let (stream, unread) = (parts.io, parts.read_buf.to_vec());
     if let Err(error) = prepare_socket(&stream, &worker) {
-        debug!("session {}: the client was gone before it began: {error}", player.session);
+        let ip = player.ip;
+        debug!(connection:% = player.session; "{ip} was gone before it began: {error}");
         return Ok(());
     }
     match purpose {

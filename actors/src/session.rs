@@ -21,6 +21,7 @@ mod turns;
 pub mod view;
 
 use std::{
+    fmt,
     rc::Rc,
     sync::Arc,
     task::{Context as TaskContext, Poll},
@@ -29,6 +30,7 @@ use std::{
 
 use actix::{ActorContext, AsyncContext, Context};
 use bytes::{Bytes, BytesMut};
+use log::debug;
 use tokio::net::TcpStream;
 
 use self::{
@@ -317,8 +319,15 @@ impl Session {
     fn close_now(&mut self, close: Close) {
         if self.downlink.is_playing() {
             self.stats().closed(close.label());
+            self.log_end(format_args!("is sent away: {} {}", close.code, close.reason));
             self.end_with(close.frame());
         }
+    }
+
+    /// Logs how the connection ends, for who follows such things.
+    fn log_end(&self, how: fmt::Arguments<'_>) {
+        let player = self.link.player();
+        debug!(connection:% = player.session; "{} {how}", player.ip);
     }
 
     fn end_with(&mut self, close: Bytes) {
@@ -350,6 +359,7 @@ impl Session {
     fn closed_by_client(&mut self, code: Option<u16>) {
         if self.downlink.is_open() {
             self.stats().closed("client");
+            self.log_end(format_args!("has left"));
             self.end_with(close_frame(code.map(|code| (code, &[][..]))));
         }
     }

@@ -26,7 +26,11 @@ use std::{
 
 use log::warn;
 
-use crate::{arguments::SettingsArguments, logging::fatal, settings::Settings};
+use crate::{
+    arguments::SettingsArguments,
+    logging::{self, fatal},
+    settings::Settings,
+};
 
 /// Exit code for settings that cannot be used.
 pub const BAD_SETTINGS: u8 = 2;
@@ -34,6 +38,7 @@ pub const BAD_SETTINGS: u8 = 2;
 /// Loads the settings. What is wrong with them is logged, and the exit code is given instead.
 pub fn load(arguments: &SettingsArguments) -> Result<Settings, ExitCode> {
     let loaded = Settings::load(&arguments.sources());
+    logging::follow(&loaded.log.format, &loaded.log.level);
     for notice in loaded.notices {
         warn!("{notice}");
     }

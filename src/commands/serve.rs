@@ -7,7 +7,7 @@ use log::warn;
 use super::{BAD_SETTINGS, check};
 use crate::{
     arguments::SettingsArguments,
-    logging::fatal,
+    logging::{self, fatal},
     settings::{InForce, Settings},
     signals::Signals,
     startup::{Application, Stopped},
@@ -17,6 +17,7 @@ use crate::{
 pub fn run(arguments: &SettingsArguments) -> ExitCode {
     // First: SIGHUP, which asks for settings to be read again, ends a process that does not listen for it yet.
     let system = actix_rt::System::new();
+    logging::hand_over();
     let signals = match system.block_on(async { Signals::new() }) {
         Ok(signals) => signals,
         Err(failure) => {
@@ -26,6 +27,7 @@ pub fn run(arguments: &SettingsArguments) -> ExitCode {
     };
     let sources = arguments.sources();
     let loaded = Settings::load(&sources);
+    logging::follow(&loaded.log.format, &loaded.log.level);
     for notice in check::notices(&loaded) {
         warn!("{notice}");
     }

@@ -4,6 +4,8 @@
 use config::{Value, ValueKind};
 use strsim::osa_distance;
 
+use crate::logging;
+
 use super::{
     catalogue::{Form, find, nearest},
     layers::{Findings, Given},
@@ -14,6 +16,9 @@ use super::{
 
 /// What names may begin with that are not ours and yet meant for us.
 const PREFIXES: [&str; 2] = ["WEBSOCKET_", "REDIS_"];
+
+/// What all programs with this kind of log read.
+pub const LOG: &str = "RUST_LOG";
 
 /// What a variable means here.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +33,9 @@ pub enum Meaning {
     Milliseconds(&'static str),
     /// This setting, which has words: the first for `true`, the second for `false`.
     Switch(&'static str, [&'static str; 2]),
+    /// This setting, without words that mean nothing: others read the variable, too, and what it has for them keeps
+    /// nobody from starting.
+    Directives(&'static str),
     /// Nothing, for this reason.
     Nothing(&'static str),
 }
@@ -40,7 +48,8 @@ impl Meaning {
             | Self::Bytes(key)
             | Self::Seconds(key)
             | Self::Milliseconds(key)
-            | Self::Switch(key, _) => Some(key),
+            | Self::Switch(key, _)
+            | Self::Directives(key) => Some(key),
             Self::Nothing(_) => None,
         }
     }
@@ -67,6 +76,7 @@ pub const ALIASES: &[(&str, Meaning)] = &[
     ("WEBSOCKET_WRITE_BUFFER_SIZE", Meaning::Bytes("session.send_buffer_bytes")),
     ("WEBSOCKET_MAX_MESSAGE_SIZE", Meaning::Bytes("session.message_bytes")),
     ("WEBSOCKET_ENABLE_COMPRESSION", Meaning::Switch("session.compression", ["ranges", "off"])),
+    (LOG, Meaning::Directives("log.level")),
     ("WEBSOCKET_COMPRESSION_LEVEL", Meaning::Setting("session.compression_level")),
     (
         "WEBSOCKET_BROADCAST_WORKERS",
@@ -154,7 +164,7 @@ fn interpret(variable: &Variable, meaning: Meaning, findings: &mut Findings) -> 
     let Variable { place, value, .. } = variable;
     if let Some(key) = meaning.key()
         && let Some(why) = unprintable(value).or_else(|| wrapped(value))
-        && !matches!(meaning, Meaning::Setting(_))
+        && !matches!(meaning, Meaning::Setting(_) | Meaning::Directives(_))
     {
         let told = masked(value);
         findings.problems.push(format!("{place}: {key} = {told:?}: {why}"));
@@ -186,6 +196,12 @@ fn interpret(variable: &Variable, meaning: Meaning, findings: &mut Findings) -> 
                 return None;
             };
             (key, ValueKind::String(if is_on { on } else { off }.to_owned()))
+        }
+        Meaning::Directives(key) => {
+            if let Some(problem) = logging::problem(value) {
+                findings.notices.push(format!("{place}: {problem}"));
+            }
+            (key, ValueKind::String(logging::known(value)?))
         }
         Meaning::Nothing(reason) => {
             findings.notices.push(format!("{place}: ignored: {reason}"));

@@ -13,6 +13,7 @@ use crate::limits::{
     rules::{self, Route},
     written::Written,
 };
+use crate::logging;
 
 use super::{
     redis,
@@ -67,6 +68,8 @@ pub enum Form {
     Secret,
     /// `"10-S"` and the like.
     Pace,
+    /// What `RUST_LOG` may have: levels, and modules with levels.
+    Directives,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of paths in which `*` stands for anything.
@@ -224,6 +227,8 @@ pub const CATALOGUE: &[Entry] = &[
     entry("redis.start_timeout_s", "s", Restart, Form::Whole(1, DAY_S)),
     entry("store.path", "–", Restart, Form::Folder),
     entry("store.log_mib", "MiB", Restart, Form::Whole(1, 1 << 20)),
+    entry("log.format", "–", Live, Form::Word(&["text", "json"])),
+    entry("log.level", "–", Live, Form::Directives),
 ];
 
 const fn entry(key: &'static str, unit: &'static str, change: Change, form: Form) -> Entry {
@@ -403,6 +408,7 @@ impl Entry {
             (Form::Link, ValueKind::String(text)) => validate::link(text).err(),
             (Form::Socket, ValueKind::String(text)) => validate::socket(text).err(),
             (Form::Name, ValueKind::String(text)) => validate::name(text).err(),
+            (Form::Directives, ValueKind::String(text)) => logging::problem(text),
             (Form::Pace, ValueKind::String(text)) => Written::parse(text, None).err(),
             (Form::Word(words), ValueKind::String(text)) if !words.contains(&&**text) => {
                 let words: Vec<_> = words.iter().map(|word| format!("{word:?}")).collect();

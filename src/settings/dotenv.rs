@@ -50,9 +50,6 @@ pub fn read(
                          counts as empty: write \\$ or single quotes for a $ itself"
                     ));
                 }
-                if name == "RUST_LOG" {
-                    findings.notices.push(format!("{place}: ignored: set it in the environment"));
-                }
                 known.insert(name.to_owned(), value.text.clone());
                 variables.push(Variable { place, name: name.to_owned(), value: value.text });
                 taken

@@ -160,7 +160,8 @@ impl Findings {
 /// What is set by variables: the older server's names first, so that ours win.
 fn given_by(variables: &[Variable], findings: &mut Findings) -> Vec<Given> {
     for Variable { place, name, value } in variables {
-        if value.contains(char::REPLACEMENT_CHARACTER) && variables::is_read(name) {
+        let is_ours = variables::is_read(name) && name != aliases::LOG;
+        if value.contains(char::REPLACEMENT_CHARACTER) && is_ours {
             findings.problems.push(format!("{place}: is not text in UTF-8"));
         }
     }

@@ -64,6 +64,7 @@ pub struct Settings {
     pub hub: Hub,
     pub redis: Redis,
     pub store: Store,
+    pub log: Log,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -212,6 +213,13 @@ pub struct Store {
     pub log_mib: u64,
 }
 
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    pub format: String,
+    pub level: String,
+}
+
 /// Everything that is wrong with the settings, one line each.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Problems(pub Vec<String>);
@@ -231,6 +239,8 @@ pub struct Loaded {
     pub settings: Result<Settings, Problems>,
     /// What was ignored or is hardly meant, and why; one line each.
     pub notices: Vec<String>,
+    /// How to log, as far as that is known: also of wrong settings.
+    pub log: Log,
     /// What was read, and how many settings each has.
     pub read: Vec<(String, usize)>,
     values: Vec<Value>,
@@ -264,6 +274,7 @@ impl Settings {
             }
         }
         let settings = layered.try_deserialize::<Self>().map_err(|error| error.to_string());
+        let log = settings.as_ref().map(|settings| settings.log.clone()).unwrap_or_default();
         match &settings {
             Ok(settings) => {
                 // One of them alone is wrong and told already: the other may be right.
@@ -296,7 +307,7 @@ impl Settings {
             .map_err(|_| ())
             .and_then(|settings| if problems.is_empty() { Ok(settings) } else { Err(()) });
         let settings = settings.map_err(|()| Problems(problems));
-        Loaded { settings, notices, read, values, defaults }
+        Loaded { settings, notices, log, read, values, defaults }
     }
 
     /// The defaults, whoever builds it.

@@ -24,6 +24,7 @@ mod limits;
 mod live_settings;
 mod lost_store;
 mod listening;
+mod logs;
 mod manual;
 mod moving;
 mod nginx;

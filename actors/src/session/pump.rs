@@ -308,6 +308,7 @@ impl Drop for Session {
         if self.downlink.is_playing() {
             self.downlink.trace.note(|| What::Cut);
             self.stats().closed("none");
+            self.log_end(format_args!("is gone without a Close"));
         }
     }
 }

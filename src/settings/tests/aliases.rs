@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     super::aliases::{ALIASES, seconds},
-    environment,
+    Case, environment,
 };
 
 #[test]
@@ -88,6 +88,41 @@ fn an_environment_of_the_older_server_is_understood() {
     assert_eq!(
         remap,
         ["172.28.0.101:6379 is 127.0.0.1:6371", "172.28.0.102:6379 is example.org:6372"]
+    );
+}
+
+#[test]
+fn rust_log_means_what_it_means_elsewhere_and_keeps_nobody_from_starting() {
+    let level = |written: &str, file: &'static str| {
+        let case = Case { file, environment: &[("RUST_LOG", written)], ..Case::default() };
+        let loaded = case.load();
+        (loaded.settings.expect("nothing is wrong").log.level, loaded.notices)
+    };
+    let file = "[log]\nlevel = \"warn\"\n";
+    for (written, expected) in [("", "warn"), ("debug", "debug"), ("off/x", "off/x")] {
+        assert_eq!(level(written, file), (expected.to_owned(), vec![]), "{written}");
+    }
+    for (written, expected) in [
+        ("warning", "warn"),
+        ("warning,debug", "debug"),
+        ("\"debug\"", "warn"),
+        ("\u{FFFD}", "warn"),
+    ] {
+        let (level, notices) = level(written, file);
+        assert_eq!(level, expected, "{written}");
+        let [told] = &notices[..] else { panic!("{notices:?}") };
+        assert!(told.starts_with("environment RUST_LOG: "), "{told}");
+        assert!(told.contains(" is no level: write error, "), "{told}");
+    }
+    let dotenv = "RUST_LOG=debug";
+    assert_eq!(Case { dotenv, ..Case::default() }.settings().log.level, "debug");
+    let flags: &[_] = &[("--set", "log.level", "trace")];
+    let both = Case { flags, environment: &[("RUST_LOG", "debug")], ..Case::default() };
+    assert_eq!(both.settings().log.level, "trace");
+    let said = super::file("[log]\nlevel = \"warning\"\n").problem();
+    assert!(
+        said.starts_with("settings.toml:2: log.level = \"warning\": \"warning\" is no"),
+        "{said}"
     );
 }
 

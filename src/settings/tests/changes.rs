@@ -83,6 +83,7 @@ fn another(entry: &Entry, default: &ValueKind) -> String {
         (Form::Between(least, _), ValueKind::I64(number)) => {
             (if number > &least { number - 1 } else { least + 1 }).to_string()
         }
+        (Form::Directives, _) => "debug".into(),
         (Form::Pace, _) => "7-S burst 9".into(),
         (Form::Word(words), ValueKind::String(word)) => {
             let other = words.iter().find(|other| *other != word);

@@ -351,7 +351,7 @@ impl Server {
             let log = self.log.lock().expect("unpoisoned");
             let line = log.iter().find_map(|line| line.split_once(prefix))?.1;
             // Every interface is told as what one can click on.
-            let reached = line.split(['/', ' ']).next()?.replace("localhost", "127.0.0.1");
+            let reached = line.split(['/', ' ', '"']).next()?.replace("localhost", "127.0.0.1");
             reached.parse().ok()
         })
     }

@@ -70,23 +70,45 @@ fn ask(server: &Server, odd: &str) {
     }
 }
 
-#[test]
-fn nothing_that_a_stranger_sends_stands_raw_in_the_log() {
+/// Whether a character does something instead of being shown.
+fn is_odd(c: char) -> bool {
+    c.is_control() && c != '\n' || "\u{2028}\u{202e}".contains(c)
+}
+
+/// All that a server that speaks `format` logs of strangers.
+fn log_of_strangers(format: &str) -> String {
     // All that can be logged; and every other request refused, which logs its path.
-    let setup = Setup::new(1000, 1).with_variable("RUST_LOG", "trace");
+    let setup = Setup::new(1000, 1).with_variable("RUST_LOG", "trace").with("LOG__FORMAT", format);
     let rule = "[[limits.route]]\npath = \"/o*\"\nrate = \"1-D\"\nby = \"route\"\n";
     let server = setup.with_file("settings.toml", rule).start();
     ODD.iter().for_each(|odd| ask(&server, odd));
     // Whatever was logged before stands before it.
     say_all(server.address, "GET /o-the-end HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     eventually("the last line", || server.log().contains("/o-the-end: 429").then_some(()));
-    let log = server.log();
+    assert_eq!(server.metric("billion_log_lines_dropped_total"), 0.0);
+    server.log()
+}
+
+#[test]
+fn nothing_that_a_stranger_sends_stands_raw_in_a_log_of_json() {
+    let log = log_of_strangers("json");
+    assert!(log.contains("may not connect"), "what was sent was logged");
+    for line in log.lines() {
+        assert!(!line.contains(is_odd), "{line:?}");
+        let read: serde_json::Value = serde_json::from_str(line).expect("an object");
+        let time = read["time"].as_str().expect("text");
+        assert!(!time.starts_with("2026-01-01"), "{line}");
+    }
+}
+
+#[test]
+fn nothing_that_a_stranger_sends_stands_raw_in_the_log() {
+    let log = log_of_strangers("text");
     for told in ["may not connect", "/overview: 429", "Host Some("] {
         assert!(log.contains(told), "{told:?} was logged");
     }
-    let odd = |c: char| c.is_control() && c != '\n' || "\u{2028}\u{202e}".contains(c);
     for line in log.lines() {
-        assert!(!line.contains(odd), "{line:?}");
+        assert!(!line.contains(is_odd), "{line:?}");
         // Each begins with its time, the year of which is this one or later, or belongs to the one before.
         let own = line.starts_with("20") && !line.starts_with("2026-01-01T00:00:00.000Z");
         assert!(own || line.starts_with("    "), "{line:?}");
