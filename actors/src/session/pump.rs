@@ -114,6 +114,10 @@ impl Session {
 
     /// Lets held and repeated requests go on if they can.
     fn go_on(&mut self, task: &mut TaskContext<'_>) {
+        // What the board accepts from here on may come too late to be told before the Close.
+        if self.desk.table.is_draining() {
+            return self.timer.disarm();
+        }
         loop {
             let now_ns = self.now_ns();
             match self.conversation.next(now_ns) {

@@ -121,6 +121,36 @@ fn a_board_is_closed_while_the_other_one_is_played() {
     });
 }
 
+/// It used to find room when the others were answered, and its answer to come behind the Close.
+#[test]
+fn a_check_that_waits_for_room_when_its_board_is_closed_is_not_taken() {
+    let small = TestStore::new(SMALL, 1, FREELY);
+    run_node(settings(), &small, async |worker| {
+        let node: Arc<Node> = worker.node.clone();
+        for version in [Version::Plain, Version::V2] {
+            let store = TestStore::named("sale", SMALL, 1, 0);
+            let table = node.open(store.clone(), Arc::new(Free)).await.expect("it opens");
+            let mut buyer = Client::connect(&worker.desk(&table), version).await;
+            for id in 1..=5 {
+                buyer.send(&[id]).await;
+            }
+            let stats = table.stats.clone();
+            let waits = || stats.shard_queue.get() == 4 && stats.sessions_paused.get() == 1;
+            eventually("four have their places, and the fifth has none", waits).await;
+            let closing = actix::spawn({
+                let node = node.clone();
+                async move { node.close("sale", Close::GOING_AWAY).await }
+            });
+            eventually("nobody is read any more", || table.is_draining()).await;
+            store.permits.add_permits(FREELY);
+            assert_eq!(buyer.ids(4).await, [1, 2, 3, 4]);
+            assert_eq!(buyer.frame().await[..2], 1001_u16.to_be_bytes());
+            assert!(closing.await.expect("it goes on").expect("all is saved"));
+            assert_eq!(store.asked.load(Ordering::SeqCst), 4);
+        }
+    });
+}
+
 #[test]
 fn boards_come_and_go_under_load_and_leave_nothing_behind() {
     let small = TestStore::new(SMALL, 1, FREELY);
