@@ -50,6 +50,8 @@ use crate::{
 /// A batch on its way through the hubs.
 struct Flight {
     began: Instant,
+    /// When a shard took in the oldest of its checks.
+    since: Option<Instant>,
     handed_out: Pin<Box<dyn Future<Output = ()>>>,
     /// Whom to tell when it was.
     waiters: Waiters,
@@ -64,6 +66,8 @@ pub struct Broadcaster {
     total: u32,
     waiting: Vec<u32>,
     already: Vec<(BoxId, Arc<SessionLink>)>,
+    /// When a shard took in the oldest check of those in `waiting`.
+    since: Option<Instant>,
     /// Whom to tell when what is in `waiting` was handed out.
     waiters: Waiters,
     flight: Option<Flight>,
@@ -103,6 +107,7 @@ impl Broadcaster {
             total,
             waiting: Vec::new(),
             already: Vec::new(),
+            since: None,
             waiters: Waiters::default(),
             flight: None,
             pace: Pace::new(settings.interval, Instant::now()),
@@ -140,6 +145,7 @@ impl Broadcaster {
             session.tell(ToSession::AlreadyChecked(ids));
         }
         self.stats.broadcast_queue.set(0);
+        let since = self.since.take();
         if batch.is_empty() {
             return;
         }
@@ -151,6 +157,7 @@ impl Broadcaster {
             join_all(self.hubs.iter().map(|hub| hub.batches.send(FlushBatch(batch.clone()))));
         self.flight = Some(Flight {
             began,
+            since,
             handed_out: Box::pin(async move {
                 hubs.await;
             }),
@@ -191,6 +198,9 @@ impl Broadcaster {
         let Some(flight) = &mut self.flight else { return Poll::Ready(()) };
         std::task::ready!(flight.handed_out.as_mut().poll(task));
         self.stats.flush_seconds.observe(flight.began.elapsed().as_secs_f64());
+        if let Some(since) = flight.since {
+            self.stats.to_screens.observe(since.elapsed());
+        }
         flight.waiters.tell();
         self.flight = None;
         Poll::Ready(())
@@ -294,6 +304,7 @@ impl Handler<BoxesChecked> for Broadcaster {
         self.waiting.extend(checked.flipped.iter().map(|id| id.get()));
         self.already.append(&mut checked.already);
         self.waiters.append(&mut checked.handed_out);
+        self.since = [self.since, checked.since].into_iter().flatten().min();
         self.stats.broadcast_queue.set(self.gathered() as i64);
         if self.gathered() >= self.settings.batch_updates {
             ctx.wait(FlightLanded);

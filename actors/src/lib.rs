@@ -44,6 +44,7 @@ pub mod bus;
 pub mod broadcaster;
 pub mod worker;
 pub mod stats;
+pub mod recent;
 pub mod clock;
 pub mod vital;
 pub mod table;

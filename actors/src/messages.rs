@@ -5,7 +5,7 @@
 //! broadcaster → hub → session; the one answer that is waited for there is the hub's "handed out",
 //! which paces the flushes.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 use bytes::{Bytes, BytesMut};
@@ -109,6 +109,8 @@ pub struct BoxesChecked {
     pub already: Vec<(BoxId, Arc<SessionLink>)>,
     /// Whom to tell when every hub has handed out what flipped.
     pub handed_out: Waiters,
+    /// When the shard took in the oldest of these checks; `None` if all are of other nodes.
+    pub since: Option<Instant>,
 }
 
 /// broadcaster → hub: hand this to every session; the answer says that it was.

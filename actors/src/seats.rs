@@ -2,7 +2,8 @@
 //! when it ends.
 
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -67,6 +68,20 @@ impl Seats {
         self.by_address().get(&address).copied().unwrap_or(0)
     }
 
+    /// The addresses that most are taken from, at most `most`, those with the most first.
+    pub fn top(&self, most: usize) -> Vec<(Address, usize)> {
+        // One look at each, and no copy of all: there may be as many addresses as seats.
+        let mut top = BinaryHeap::with_capacity(most + 1);
+        for (address, count) in &*self.by_address() {
+            top.push(Reverse((*count, Reverse(*address))));
+            if top.len() > most {
+                top.pop();
+            }
+        }
+        let sorted = top.into_sorted_vec().into_iter();
+        sorted.map(|Reverse((count, Reverse(address)))| (address, count)).collect()
+    }
+
     fn by_address(&self) -> MutexGuard<'_, HashMap<Address, usize>> {
         // Nothing panics under this lock.
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
@@ -112,6 +127,16 @@ mod tests {
         drop((first, second));
         assert!(seats.by_address().is_empty(), "nothing is kept of those who have gone");
         assert!(seats.take(address(1), limits).is_ok());
+    }
+
+    #[test]
+    fn the_addresses_with_the_most_seats_come_first() {
+        let (seats, limits) = (Arc::<Seats>::default(), SeatLimits { all: 99, per_address: 0 });
+        let from = [1, 2, 2, 3, 3, 3, 4, 4, 5];
+        let _taken: Vec<_> = from.map(|last| seats.take(address(last), limits)).into();
+        let top = [(address(3), 3), (address(2), 2), (address(4), 2)];
+        assert_eq!(seats.top(3), top);
+        assert_eq!((seats.top(99).len(), seats.top(0)), (5, vec![]));
     }
 
     #[test]

@@ -53,6 +53,8 @@ use crate::{
 /// A batch with the store.
 struct Committing {
     began: Instant,
+    /// When the oldest of its checks came.
+    since: Instant,
     batch: OpenBatch,
     answer: BoxFuture<Result<(), StoreError>>,
 }
@@ -78,6 +80,10 @@ pub struct Shard {
     ledger: Ledger<Arc<SessionLink>>,
     packed: Packed,
     committing: Option<Committing>,
+    /// When the oldest of the checks that wait for a commit came, while any do.
+    waiting_since: Instant,
+    /// The same of those that the broadcaster is to be told of.
+    news_since: Option<Instant>,
     /// Whom to tell when the broadcaster has taken the ledger's news over.
     news_taken: Waiters,
     /// Whom to tell when every hub has handed them out.
@@ -130,6 +136,8 @@ impl Shard {
             gate: parts.gate,
             read_only: parts.read_only,
             committing: None,
+            waiting_since: Instant::now(),
+            news_since: None,
             news_taken: Waiters::default(),
             handed_out: Waiters::default(),
             handing_over: None,
@@ -153,16 +161,21 @@ impl Shard {
         }
         let batch = OpenBatch::new(offsets);
         let answer = self.store.commit(self.index, batch.clone());
-        self.committing = Some(Committing { began: Instant::now(), batch, answer });
+        let (began, since) = (Instant::now(), self.waiting_since);
+        self.committing = Some(Committing { began, since, batch, answer });
         true
     }
 
-    fn finish_commit(&mut self, began: Instant, result: Result<(), StoreError>) {
+    fn finish_commit(&mut self, began: Instant, since: Instant, result: Result<(), StoreError>) {
         self.stats.committed(began.elapsed(), result.is_ok());
         // What is durable on a board that is being forgotten is not of the next one.
         let durable = result.is_ok() && self.forgetting.is_empty();
         for asker in self.ledger.finish(durable, &self.stats) {
             asker.session.refuse(self.ledger.id(asker.offset), Refusal::StorageUnavailable);
+        }
+        // Other nodes' news of the same boxes may have come before the store's answer, and be told by now.
+        if !self.ledger.has_no_news() {
+            self.news_since.get_or_insert(since);
         }
     }
 
@@ -173,7 +186,11 @@ impl Shard {
         }
         let Some(News { flipped, already, places }) = self.ledger.take_news() else { return false };
         let handed_out = std::mem::take(&mut self.handed_out);
-        let news = BoxesChecked { flipped, already, handed_out };
+        let news_since = self.news_since.take();
+        let with_store = self.committing.as_ref().map(|with_store| with_store.since);
+        // Only checks of this node's players hold places.
+        let since = news_since.or(with_store).filter(|_| !places.is_empty());
+        let news = BoxesChecked { flipped, already, handed_out, since };
         let taken = std::mem::take(&mut self.news_taken);
         match self.broadcaster.news.try_send(news) {
             // If it is gone the node is going down, and nothing more can be told.
@@ -203,9 +220,9 @@ impl Shard {
         if let Some(committing) = &mut self.committing
             && let Poll::Ready(result) = committing.answer.as_mut().poll(task)
         {
-            let began = committing.began;
+            let (began, since) = (committing.began, committing.since);
             self.committing = None;
-            self.finish_commit(began, result);
+            self.finish_commit(began, since, result);
             moved = true;
         }
         moved |= self.hand_over();
@@ -296,6 +313,9 @@ impl Handler<CheckBoxes> for Shard {
                 check.session.refuse(self.ledger.id(check.offset), Refusal::ReadOnly);
             }
             return;
+        }
+        if self.ledger.nothing_waits() {
+            self.waiting_since = Instant::now();
         }
         let open = self.committing.as_ref().filter(|_| self.forgetting.is_empty());
         let most = self.settings.commit_checks;

@@ -13,6 +13,8 @@ use prometheus_client::metrics::{
     counter::Counter, family::Family, gauge::Gauge, histogram::Histogram,
 };
 
+use crate::recent::Recent;
+
 /// Which board a count is of.
 pub type OfBoard = [(&'static str, Arc<str>); 1];
 
@@ -65,6 +67,13 @@ impl ByReason {
         let counters = self.counters();
         let mut known = counters.iter().flatten();
         known.find(|(known, _)| *known == reason).map_or(0, |(_, counter)| counter.get())
+    }
+
+    /// All that there were, by reason.
+    pub fn all(&self) -> Vec<(&'static str, u64)> {
+        let counters = self.counters();
+        let known = counters.iter().flatten();
+        known.map(|(reason, counter)| (*reason, counter.get())).collect()
     }
 
     fn forget(&self) {
@@ -148,6 +157,9 @@ macro_rules! counts {
         pub struct Stats {
             metrics: Arc<Metrics>,
             board: Arc<str>,
+            /// No metric: times from a shard's taking in the oldest check of a batch until every hub has handed the batch
+            /// to its sessions, for whoever shows them.
+            pub to_screens: Recent,
             $($(#[doc = $doc])+ pub $name: of_one_board!($($kind)+),)+
         }
 
@@ -157,6 +169,7 @@ macro_rules! counts {
                 let board: Arc<str> = name.into();
                 Stats {
                     metrics: self.clone(),
+                    to_screens: Recent::default(),
                     $($name: take!(self.$name, &board, $($kind)+),)+
                     board,
                 }

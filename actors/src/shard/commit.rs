@@ -46,6 +46,11 @@ impl<S> CommitQueue<S> {
         self.waiting.is_empty() && self.with_store.is_empty()
     }
 
+    /// Whether nothing waits for the next batch.
+    pub fn nothing_waits(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Makes up to `most` waiting checks the batch with the store; `None` if there is one, or nothing waits.
     pub fn begin(&mut self, most: usize) -> Option<Vec<Offset>> {
         if self.is_out || self.waiting.is_empty() {

@@ -200,6 +200,11 @@ impl<S> Ledger<S> {
         self.queue.is_idle()
     }
 
+    /// Whether no check waits for the next batch.
+    pub fn nothing_waits(&self) -> bool {
+        self.queue.nothing_waits()
+    }
+
     /// Unchecks every box. Checks that wait go on: they are of the new board.
     pub fn forget(&mut self) {
         debug_assert!(self.news.is_empty(), "the last flips of the old board were told");

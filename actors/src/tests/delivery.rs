@@ -165,6 +165,38 @@ fn a_v2_client_that_lagged_is_told_the_total_of_now() {
     });
 }
 
+#[test]
+fn the_time_to_screens_is_that_of_checks_of_this_node_and_holds_the_whole_commit() {
+    let store = TestStore::new(1_000, 1, 0);
+    run(settings(), &store, async |desk| {
+        let mut client = Client::connect(&desk, Version::Plain).await;
+        let times = &desk.table.stats.to_screens;
+        // One flush begins when the one before has landed.
+        for id in [1, 2, 3] {
+            learn(&store, [id].into_iter()).await;
+            assert_eq!(client.ids(1).await, [id]);
+        }
+        assert_eq!(times.take(), None, "other nodes time theirs");
+        client.send(&[4]).await;
+        eventually("the commit has begun", || store.commits.load(Ordering::Acquire) == 1).await;
+        let committing = Instant::now();
+        // An answer to something else is on its way meanwhile.
+        client.send(&[1, 40]).await;
+        client.frame().await;
+        let held = committing.elapsed();
+        store.permits.add_permits(1);
+        assert_eq!(client.ids(1).await, [4]);
+        let taken = std::cell::Cell::new(None);
+        eventually("the flush has landed", || {
+            taken.set(times.take());
+            taken.get().is_some()
+        })
+        .await;
+        let (median, slowest) = taken.get().expect("it has landed");
+        assert!(held <= median && median == slowest, "{held:?} {median:?} {slowest:?}");
+    });
+}
+
 /// What the hub tells it itself makes room for more checks, and has to have the session look.
 #[test]
 fn a_client_is_read_again_when_its_checks_are_answered() {
