@@ -6,8 +6,8 @@
 
 use std::{env, path::Path, process::Command};
 
-/// The page, which is compiled in.
-const PAGE: [&str; 2] = ["templates", "static"];
+/// The page and the dashboard, which are compiled in.
+const PAGE: [&str; 3] = ["templates", "static", "dashboard"];
 
 /// What the server is built from besides; `-modified` is about all of these.
 const SOURCES: [&str; 6] =

@@ -11,7 +11,7 @@ use std::{
 
 use actix_web::http::header::HeaderValue;
 use actors::{
-    player::Player,
+    player::{Address, Player},
     seats::{Full, Seat, SeatLimits, Seats},
 };
 
@@ -159,6 +159,11 @@ impl Admission {
         }
     }
 
+    /// The addresses that have most connections, at most `most`, and how many each has.
+    pub fn top_addresses(&self, most: usize) -> Vec<(Address, usize)> {
+        self.seats.top(most)
+    }
+
     /// Connections that are open now from the address of a visitor.
     pub fn connections_of(&self, visitor: &Visitor) -> usize {
         self.seats.of(visitor.address)
@@ -201,7 +206,7 @@ fn shortened(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use actors::player::{Address, IPV6_PREFIX};
+    use actors::player::IPV6_PREFIX;
 
     use super::*;
     use crate::limits::visitor::Standing;

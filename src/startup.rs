@@ -280,7 +280,9 @@ impl Application {
         let (shown, from) = reached(self.address);
         info!("listening on http://{shown}{from}");
         let (shown, from) = reached(self.admin_address);
-        info!("metrics on http://{shown}/metrics{from}; /export and /import are there, too");
+        info!(
+            "metrics on http://{shown}/metrics{from}; the dashboard, /export and /import are there, too"
+        );
         let is_local = self.admin_address.ip().to_canonical().is_loopback();
         match (is_local, has_tokens) {
             (true, _) => {}

@@ -38,7 +38,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::tokens::{Role, Tokens};
+use super::tokens::{Role, Token, Tokens};
 use crate::{live::Following, problem::problem};
 
 /// How late the answer to a wrong token is. With [`WRONG_PER_SECOND`] an address tries 86,400 tokens a day, of 2^256.
@@ -111,13 +111,6 @@ impl Door {
         }
     }
 
-    /// Whether a caller that was let in would be let in again now: tokens are revoked while streams are open.
-    pub fn still_knows(&self, caller: &Caller) -> bool {
-        self.tokens.as_ref().is_none_or(|tokens| {
-            tokens.borrow().of(&caller.name).is_some_and(|token| token.role >= caller.role)
-        })
-    }
-
     /// Adds its counter to `registry`, with every reason.
     pub fn register(&self, registry: &mut Registry) {
         for reason in ["host", "page", "no_token", "wrong_token", "role", "not_local"] {
@@ -128,6 +121,14 @@ impl Door {
             "Requests on the operators' listener that were refused, by reason",
             self.refused.clone(),
         );
+    }
+
+    /// For a stream to a caller who was let in with these headers.
+    pub fn pass(&self, headers: &HeaderMap) -> Pass {
+        Pass(self.tokens.clone().map(|tokens| {
+            let token = presented(headers).and_then(|secret| tokens.borrow().find(secret).cloned());
+            (tokens, token)
+        }))
     }
 
     fn count(&self, reason: &'static str) {
@@ -158,9 +159,9 @@ impl Door {
                 "send a token, as Authorization: Bearer TOKEN or X-API-Key: TOKEN",
             ));
         };
-        let found = tokens.borrow().find(secret).map(|token| (token.name.clone(), token.role));
+        let found = tokens.borrow().find(secret).cloned();
         match found {
-            Some((name, role)) => Ok(Caller { name, role, ip }),
+            Some(Token { name, role, .. }) => Ok(Caller { name, role, ip }),
             None => Err(self.wrong_token(node, ip).await),
         }
     }
@@ -188,6 +189,18 @@ impl Door {
         let seconds = crate::limits::answer::seconds_up(wait).max(1);
         refusal.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         refusal
+    }
+}
+
+/// Tells a stream whether its caller would still be let in, in the same role. Without tokens it would.
+pub struct Pass(Option<(watch::Receiver<Arc<Tokens>>, Option<Token>)>);
+
+impl Pass {
+    /// Whether its token is as it was.
+    pub fn is_valid(&self) -> bool {
+        self.0.as_ref().is_none_or(|(tokens, token)| {
+            token.as_ref().is_some_and(|token| tokens.borrow().contains(token))
+        })
     }
 }
 

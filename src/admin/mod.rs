@@ -1,13 +1,15 @@
 //! The operators' listener: metrics, health, copies of the board, boxes merged into it.
 //!
-//! Metrics and health answer whoever gets here, by whatever name: load balancers and scrapers use all kinds. All
-//! else stands behind the guard of [`door`], also a handler that is added to [`routes::for_operators`].
+//! Metrics and health answer whoever gets here, by whatever name: load balancers and scrapers use all kinds. So do the
+//! files of the dashboard, which hold nothing of the board. All else stands behind the guard of [`door`], also a handler
+//! that is added to [`routes::for_operators`].
 
 mod audit;
 pub mod backup;
 mod blocks;
 pub mod change;
 mod connections;
+mod dashboard;
 pub mod door;
 mod health;
 mod notices;
@@ -16,6 +18,7 @@ mod read_only;
 mod routes;
 mod settings;
 mod stats;
+mod stream;
 mod trace;
 pub mod tokens;
 mod limits;
@@ -29,26 +32,26 @@ use std::{
 
 use actix_server::Server;
 use actix_web::{
-    App, HttpRequest, HttpResponse, HttpServer, Scope, dev::Service as _, error::JsonPayloadError,
-    guard, http::StatusCode, middleware::from_fn, web,
+    App, HttpResponse, HttpServer, Scope, dev::Service as _, error::JsonPayloadError,
+    http::StatusCode, middleware::from_fn, web,
 };
 use actors::node::Node;
 use anyhow::Result;
 use prometheus_client::registry::Registry;
+use socket2::SockRef;
+use tokio::net::TcpStream;
 
-use self::{change::Change, door::Door};
+use self::{change::Change, dashboard::Dashboard, door::Door, stream::Places};
 use crate::{
-    admission::Admission,
-    live::Following,
-    operators::Operators,
-    problem::problem,
-    routes::headers,
-    settings::InForce,
-    traffic::{Route, Traffic},
+    admission::Admission, live::Following, operators::Operators, problem::problem, routes::headers,
+    settings::InForce, traffic::Traffic,
 };
 
 /// Most bytes of a body of JSON.
 const JSON_BYTES_MAX: usize = 16 * 1024;
+
+/// Longest time for which a client may take nothing of an answer.
+const UNREAD_MAX: Duration = Duration::from_secs(300);
 
 /// What the listener serves, and to whom.
 pub struct Admin {
@@ -99,6 +102,7 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
     let (registry, door) = (web::Data::new(registry), web::Data::new(door));
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
+    let (dashboard, places) = (web::Data::<Dashboard>::default(), web::Data::<Places>::default());
     let server = HttpServer::new(move || {
         let traffic = traffic.of("operators");
         let app = App::new()
@@ -111,17 +115,23 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(operators.clone())
             .app_data(settings.clone())
             .app_data(change.clone())
+            .app_data(dashboard.clone())
+            .app_data(places.clone())
             .app_data(json())
             .app_data(query())
             .app_data(path());
-        let app =
-            routes::for_all().into_iter().fold(app, |app, served| app.service(served.resource()));
-        app.service(web::resource("/").app_data(Route("/")).guard(guard::Options()).to(is_there))
-            .service(door::guarded(for_operators()))
-            .wrap(from_fn(headers::protected))
-            .wrap_fn(move |request, app| {
-                traffic.counting(request.method().into(), app.call(request))
-            })
+        let open = routes::for_all().into_iter().chain(routes::dashboard());
+        let app = open.fold(app, |app, served| app.service(served.resource()));
+        app.service(door::guarded(for_operators())).wrap(from_fn(headers::protected)).wrap_fn(
+            move |request, app| traffic.counting(request.method().into(), app.call(request)),
+        )
+    });
+    let server = server.on_connect(|stream, _| {
+        // Whoever takes nothing for so long, an export too, gives its place back.
+        if let Some(stream) = stream.downcast_ref::<TcpStream>() {
+            // Fails only for a socket that is gone.
+            let _ = SockRef::from(stream).set_tcp_user_timeout(Some(UNREAD_MAX));
+        }
     });
     Ok(server.keep_alive(keep_alive).workers(1).disable_signals().listen(listener)?.run())
 }
@@ -166,11 +176,6 @@ fn path() -> web::PathConfig {
         let refusal = problem(StatusCode::NOT_FOUND, &error.to_string());
         actix_web::error::InternalError::from_response(error, refusal).into()
     })
-}
-
-/// `OPTIONS /`, by which HAProxy's plainest check asks whether anybody is there.
-async fn is_there(request: HttpRequest) -> HttpResponse {
-    routes::other_method(request.method(), "GET, HEAD, OPTIONS")
 }
 
 /// Most characters of a reason.

@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 use super::{
     audit, backup, blocks, connections, health, limits, metrics, notices, read_only, routes,
-    settings, stats, trace,
+    settings, stats, stream, trace,
 };
 use crate::problem::{self, Problem};
 
@@ -25,7 +25,7 @@ static FILE: LazyLock<String> =
     info(
         title = "Billion Checkboxes: operators' API",
         description = "What the listener at `admin.address` serves.\n\n\
-            Every `GET` answers `HEAD`, too, but those of `/export` and `/trace`, which are streams. `OPTIONS` is answered with 204 and `Allow` at every path, and \
+            Every `GET` answers `HEAD`, too, but those of `/export`, `/trace` and `/ws/stats/stream`, which are streams. `OPTIONS` is answered with 204 and `Allow` at every path, and \
             any other method with 405 and `Allow`. A path that is not here is answered with 404.\n\n\
             Errors are problem details (RFC 9457).",
     ),
@@ -45,6 +45,7 @@ static FILE: LazyLock<String> =
         audit::audit,
         settings::settings,
         stats::stats,
+        stream::stream,
         stats::health,
         read_only::show,
         read_only::begin,

@@ -11,8 +11,8 @@ use actix_web::{
 };
 
 use super::{
-    audit, backup, blocks, connections, health, limits, metrics, notices, openapi, read_only,
-    settings, stats, trace,
+    audit, backup, blocks, connections, dashboard, health, limits, metrics, notices, openapi,
+    read_only, settings, stats, stream, trace,
 };
 use crate::{problem::problem, traffic::Route};
 
@@ -35,6 +35,11 @@ pub fn for_all() -> Vec<Served> {
     ]
 }
 
+/// The dashboard's files, which are for everybody, too, and no part of the API.
+pub fn dashboard() -> Vec<Served> {
+    vec![at("/").get(dashboard::document), at("/dashboard/{file}").get(dashboard::file)]
+}
+
 /// What stands behind the guard of [`door`](super::door).
 pub fn for_operators() -> Vec<Served> {
     vec![
@@ -43,6 +48,7 @@ pub fn for_operators() -> Vec<Served> {
         at("/audit").get(audit::audit),
         at("/settings").get(settings::settings),
         at("/ws/stats").get(stats::stats),
+        at("/ws/stats/stream").get_only(stream::stream),
         at("/ws/health").get(stats::health),
         at("/board/read-only").get(read_only::show).post(read_only::begin).delete(read_only::end),
         at("/blocks").get(blocks::show).post(blocks::block).delete(blocks::unblock),

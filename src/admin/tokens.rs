@@ -135,9 +135,14 @@ impl Tokens {
         found
     }
 
-    /// The one of this name.
-    pub fn of(&self, name: &str) -> Option<&Token> {
-        self.0.iter().find(|token| token.name == name)
+    /// Whether one of them is just like `token`.
+    pub fn contains(&self, token: &Token) -> bool {
+        self.0.contains(token)
+    }
+
+    /// Whether one of them has this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|token| token.name == name)
     }
 
     /// How many there are.

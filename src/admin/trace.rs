@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     change::{Change, Unmade},
-    door::{Caller, Door},
+    door::{Caller, Door, Pass},
     tokens::Role,
 };
 use crate::{
@@ -33,8 +33,7 @@ const SILENT_LOOKS: u32 = 10;
 struct Tracing {
     follower: Follower,
     until: Instant,
-    caller: Caller,
-    door: web::Data<Door>,
+    pass: Pass,
     admission: web::Data<Admission>,
     /// Looks since the last event.
     silent: u32,
@@ -88,7 +87,8 @@ pub async fn trace(
         Err(refused) => return refusal(&refused),
     };
     let until = Instant::now() + time;
-    let tracing = Tracing { follower, until, caller, door, admission, silent: 0 };
+    let pass = door.pass(request.headers());
+    let tracing = Tracing { follower, until, pass, admission, silent: 0 };
     let begin = json!({ "connection": *connection, "for_s": time.as_secs() });
     let begun = stream::once(std::future::ready(Ok(event("begin", &begin))));
     let rest = stream::unfold(Some(tracing), async |tracing| {
@@ -165,9 +165,9 @@ impl Tracing {
         if left.is_zero() {
             return Some("the time is over");
         }
-        if self.admission.is_ending() {
+        if self.admission.is_closed() {
             return Some("the node is stopping");
         }
-        (!self.door.still_knows(&self.caller)).then_some("the token was revoked")
+        (!self.pass.is_valid()).then_some("the token was revoked")
     }
 }

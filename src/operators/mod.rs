@@ -8,11 +8,15 @@ pub mod audit;
 pub mod envelope;
 pub mod model;
 pub mod nodes;
+mod snapshot;
 pub mod talk;
 pub mod traces;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -24,12 +28,13 @@ use actors::{
     store::StoreError,
 };
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use ipnet::IpNet;
 use log::{info, warn};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{Mutex, broadcast::error::RecvError, watch},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use self::{
@@ -74,6 +79,10 @@ pub struct Operators {
     /// Who is never blocked.
     live: Following,
     decisions: watch::Sender<Arc<Decisions>>,
+    /// How often the blocks in force have changed.
+    blocks_version: AtomicU64,
+    /// The last second, for all who watch.
+    snapshots: watch::Sender<Bytes>,
     /// What all nodes do.
     pub nodes: Nodes,
     traces: Traces,
@@ -99,6 +108,8 @@ impl Operators {
             blocks,
             live,
             decisions,
+            blocks_version: AtomicU64::default(),
+            snapshots: watch::Sender::default(),
             nodes: Nodes::default(),
             traces: Traces::default(),
             applying,
@@ -167,16 +178,35 @@ impl Operators {
     /// Counts what this node does and publishes it, once a second, for as long as the process lives.
     pub async fn observe(self: Arc<Self>, admission: Arc<Admission>) {
         let mut watch = Watch::begin();
+        let mut tick = tokio::time::interval(nodes::INTERVAL);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let stats = watch.look(&self.node, &admission);
+            tick.tick().await;
+            let stats = watch.look(&self.node, &admission, &self.live.now().rules);
             let told = model::written(&stats);
             self.nodes.heard(stats);
-            // Where nobody is reached this node knows of itself alone.
-            if let Err(error) = self.bus.publish(STATS.to_owned(), told.into()).await {
-                log::debug!("operators: {STATS}: {error}");
+            if self.snapshots.receiver_count() > 0 {
+                self.snapshots.send_replace(self.snapshot(&admission));
             }
-            sleep(nodes::INTERVAL).await;
+            // Where nobody is reached this node knows of itself alone, and goes on to count.
+            let published = self.bus.publish(STATS.to_owned(), told.into());
+            match timeout(nodes::INTERVAL, published).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log::debug!("operators: {STATS}: {error}"),
+                Err(_) => log::debug!("operators: {STATS}: not published in time"),
+            }
         }
+    }
+
+    fn snapshot(&self, admission: &Admission) -> Bytes {
+        let version = self.blocks_version.load(Ordering::Acquire);
+        snapshot::event(&self.node, self.nodes.now(), admission, &self.decisions(), version)
+    }
+
+    /// What is sent to dashboards, from the next second on; a second is skipped by who is not ready for it. Made while
+    /// anybody has this.
+    pub fn watch(&self) -> watch::Receiver<Bytes> {
+        self.snapshots.subscribe()
     }
 
     /// The decisions in force on this node.
@@ -249,7 +279,8 @@ impl Operators {
         let _one_after_the_other = self.applying.lock().await;
         let decided = Arc::new(Decisions::read(&self.bus.kept().await?));
         let before = self.decisions();
-        if before.blocks != decided.blocks {
+        let has_new_blocks = before.blocks != decided.blocks;
+        if has_new_blocks {
             let ends = decided
                 .blocks
                 .iter()
@@ -279,6 +310,10 @@ impl Operators {
         }
         // Last: a caller that hangs up before leaves it to whoever reads next to apply all of it.
         self.decisions.send_replace(decided);
+        if has_new_blocks {
+            // Who sees another number finds other blocks.
+            self.blocks_version.fetch_add(1, Ordering::Release);
+        }
         Ok(())
     }
 }

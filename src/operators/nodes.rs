@@ -11,7 +11,12 @@ use actors::{node::Node, player::SessionId, store::StoreState, table::Table};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::{admission::Admission, telemetry::VERSION, wall::now_ms};
+use crate::{
+    admission::{Admission, Rules},
+    telemetry::VERSION,
+    usage,
+    wall::now_ms,
+};
 
 /// Time between two counts.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +48,19 @@ pub struct NodeStats {
     pub updates_per_s: f64,
     /// Whether newcomers should be sent elsewhere, because it stops.
     pub draining: bool,
+    /// WebSocket connections that may be open at once; 0 for a node of an earlier version.
+    #[serde(default)]
+    pub connections_max: u64,
+    /// Resident memory, where the system says how much.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// From a shard's taking in a check until every thread has handed it to its sessions: the median of the last second's
+    /// batches, each by its oldest check. `None` if there were none.
+    #[serde(default)]
+    pub to_screens_ms: Option<f64>,
+    /// The slowest of them.
+    #[serde(default)]
+    pub to_screens_max_ms: Option<f64>,
     /// By board.
     pub boards: Vec<BoardStats>,
 }
@@ -88,11 +106,12 @@ impl Watch {
     }
 
     /// What `node` does, with rates since the last look.
-    pub fn look(&mut self, node: &Node, admission: &Admission) -> NodeStats {
+    pub fn look(&mut self, node: &Node, admission: &Admission, rules: &Rules) -> NodeStats {
         let seconds = self.at.elapsed().as_secs_f64().max(0.001);
         self.at = Instant::now();
         let mut before = std::mem::take(&mut self.before);
         let (mut boards, mut updates_per_s) = (Vec::new(), 0.0);
+        let (mut to_screens, mut to_screens_max) = (None, None);
         let tables = node.tables();
         for table in &tables {
             let name = table.board.name();
@@ -106,6 +125,11 @@ impl Watch {
                 StoreState::Up => None,
                 StoreState::Down(reason) => Some(reason.to_string()),
             };
+            if let Some((median, slowest)) = table.stats.to_screens.take() {
+                // Of several boards the slower one.
+                to_screens = to_screens.max(Some(median));
+                to_screens_max = to_screens_max.max(Some(slowest));
+            }
             boards.push(BoardStats {
                 name: name.to_owned(),
                 boxes: table.board.boxes(),
@@ -127,9 +151,17 @@ impl Watch {
             checks_per_s: boards.iter().flat_map(|board| &board.shards).sum(),
             updates_per_s,
             draining: admission.is_ending(),
+            connections_max: rules.connections_max() as u64,
+            memory_bytes: usage::resident_bytes(),
+            to_screens_ms: to_screens.map(in_ms),
+            to_screens_max_ms: to_screens_max.map(in_ms),
             boards,
         }
     }
+}
+
+fn in_ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 fn counted(table: &Table) -> Before {

@@ -98,7 +98,7 @@ impl Assets {
 }
 
 /// Text is UTF-8, which a media type has to say.
-fn content_type(name: &str) -> String {
+pub fn content_type(name: &str) -> String {
     let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
     let mime = actix_files::file_extension_to_mime(extension.unwrap_or_default());
     if mime.type_() == "text" { format!("{mime}; charset=utf-8") } else { mime.to_string() }

@@ -78,6 +78,11 @@ impl Files {
     }
 }
 
+/// One of the files that are compiled in.
+pub fn compiled_in(name: &str) -> Option<Bytes> {
+    COMPILED_IN_STATIC.get_file(name).map(|file| Bytes::from_static(file.contents()))
+}
+
 /// Where the files other than the template are in a folder of the page.
 pub fn static_folder(folder: &Path) -> PathBuf {
     folder.join(STATIC)

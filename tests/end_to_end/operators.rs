@@ -12,9 +12,11 @@ use crate::harness::{
 mod api;
 mod blocks;
 mod connections;
+mod dashboard;
 mod notices;
 mod read_only;
 mod stats;
+mod stream;
 mod traces;
 
 /// A server with a token file, and the tokens in it.
@@ -29,6 +31,14 @@ impl Guarded {
         let file = setup.folder().join("tokens");
         let setup = setup.with("ADMIN__TOKEN_FILE", file.display());
         Self { setup, file }
+    }
+
+    /// Has the file say this from one moment to the next.
+    fn replace(&self, text: &str) {
+        let new = self.setup.folder().join("tokens.new");
+        fs::write(&new, text).expect("room");
+        fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("its own file");
+        fs::rename(new, &self.file).expect("in the same folder");
     }
 
     /// Makes a token as operators do.

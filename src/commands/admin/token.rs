@@ -60,7 +60,7 @@ fn add(file: &Path, token: &Token) -> Result<()> {
         before = Tokens::read(file).map_err(anyhow::Error::msg)?;
         is_unended = std::fs::read(file)?.last().is_some_and(|last| *last != b'\n');
     }
-    if before.of(&token.name).is_some() {
+    if before.has(&token.name) {
         let (file, name) = (file.display(), &token.name);
         let text =
             format!("{file} has a token named {name}: choose another name, or delete its line");

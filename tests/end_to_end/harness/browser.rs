@@ -330,6 +330,16 @@ impl Window<'_> {
         });
     }
 
+    /// Types into what `selector` finds.
+    pub fn type_into(&self, selector: &str, text: &str) {
+        self.run(async { self.client().find(Locator::Css(selector)).await?.send_keys(text).await });
+    }
+
+    /// The whole address.
+    pub fn url(&self) -> String {
+        self.text("return location.href", Value::Null)
+    }
+
     /// Presses a key where the focus is.
     pub fn press(&self, key: impl Into<char>) {
         // A keyboard asks no element whether it may be typed into.

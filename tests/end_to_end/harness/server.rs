@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -409,6 +410,14 @@ impl Server {
         let lines = response.body.lines().map(without_board);
         let value = lines.filter_map(|line| line.strip_prefix(name).map(ToOwned::to_owned)).next();
         value.map_or(0.0, |value| value.trim().parse().expect("a metric is a number"))
+    }
+
+    /// CPU time that it has used so far, in steps of 10 ms.
+    pub fn cpu_time(&self) -> Duration {
+        let process = procfs::process::Process::new(self.pid().cast_signed());
+        let stat = process.and_then(|process| process.stat()).expect("the process is there");
+        let ticks = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+        Duration::from_secs_f64(ticks)
     }
 
     /// Resident memory in bytes.
