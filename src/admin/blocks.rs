@@ -10,6 +10,7 @@ use super::{
     change::{Change, Unmade},
     door::Caller,
     judge_reason,
+    lasting::Lasting,
 };
 use crate::{
     operators::{Operators, model::Block},
@@ -35,8 +36,8 @@ pub struct Wanted {
     #[schema(max_length = 200, pattern = r"^[^\x00-\x1f\x7f-\x9f]*$", examples("a bot"))]
     reason: String,
     /// Seconds until it ends by itself. Without them it lasts until an operator ends it.
-    #[schema(minimum = 0, maximum = 18446744073709551615u64, examples(3600))]
-    for_s: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 315_360_000, examples(3600))]
+    for_s: Option<Lasting>,
 }
 
 /// The blocks in force.
@@ -96,7 +97,7 @@ pub async fn block(
         );
         return problem(StatusCode::CONFLICT, &text);
     }
-    let until_ms = for_s.map(|seconds| now_ms.saturating_add(seconds.saturating_mul(1000)));
+    let until_ms = for_s.map(|lasting| lasting.until_ms(now_ms));
     let what = json!({ "network": network, "reason": reason, "until_ms": until_ms });
     let block = Block { network, reason, until_ms, since_ms: now_ms, by: caller.name.clone() };
     let done = change.make(&caller, "block", what, async || operators.block(&block).await);

@@ -172,6 +172,9 @@ pub async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
     })
 }
 
+/// What is said of a connection whose node is none that was heard lately.
+pub const UNKNOWN_NODE: &str = "this connection is of a node that is not there: see GET /ws/stats";
+
 /// Ends a connection, on whichever node it is.
 #[utoipa::path(
     delete, path = "/connections/{id}", tag = "players", operation_id = "endConnection",
@@ -184,7 +187,7 @@ pub async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
         (status = 200, description = "It was of this node, and has been told to end.", body = Ended),
         (status = 202, description = "It is of another node, which has been asked to end it.", body = AskedToEnd),
         (status = 400, description = "The query is not understood."),
-        (status = 404, description = "This is no id of a connection, or the connection has ended."),
+        (status = 404, description = "This is no id of a connection of a node that is there, or the connection has ended."),
         Unmade,
     ),
 )]
@@ -207,6 +210,9 @@ pub async fn end(
         );
     };
     let is_ours = process == SessionId::process();
+    if !is_ours && !operators.nodes.knows(process) {
+        return problem(StatusCode::NOT_FOUND, UNKNOWN_NODE);
+    }
     if is_ours && node.sessions(move |player| player.session == session, 1).await.is_empty() {
         return problem(StatusCode::NOT_FOUND, "this connection has ended");
     }

@@ -12,6 +12,7 @@ mod connections;
 mod dashboard;
 pub mod door;
 mod health;
+mod lasting;
 mod notices;
 mod openapi;
 mod read_only;

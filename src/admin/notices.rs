@@ -8,7 +8,9 @@ use utoipa::ToSchema;
 
 use super::{
     change::{Change, Unmade},
+    connections::UNKNOWN_NODE,
     door::Caller,
+    lasting::Lasting,
 };
 use crate::{
     operators::{
@@ -36,8 +38,8 @@ pub struct Wanted {
     #[serde(default)]
     severity: Severity,
     /// Seconds until it ends by itself. Without them it lasts until an operator takes it back.
-    #[schema(minimum = 0, maximum = 18446744073709551615u64, examples(3600))]
-    for_s: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 315_360_000, examples(3600))]
+    for_s: Option<Lasting>,
 }
 
 /// What one page is to show.
@@ -116,7 +118,7 @@ pub async fn put_up(
         return refusal;
     }
     let since_ms = now_ms();
-    let until_ms = for_s.map(|seconds| since_ms.saturating_add(seconds.saturating_mul(1000)));
+    let until_ms = for_s.map(|lasting| lasting.until_ms(since_ms));
     let what = json!({ "text": text, "severity": severity, "until_ms": until_ms });
     let notice = Notice { id: ulid(), text, severity, until_ms, since_ms, by: caller.name.clone() };
     let done =
@@ -152,7 +154,7 @@ pub async fn take_back(
     responses(
         (status = 200, description = "The connection is of this node, and was sent it.", body = Sent),
         (status = 202, description = "The connection is of another node, which has been asked to send it.", body = Sent),
-        (status = 404, description = "This is no id of a connection, or it has ended, or its client shows no messages."),
+        (status = 404, description = "This is no id of a connection of a node that is there, or it has ended, or its client shows no messages."),
         Unmade,
     ),
 )]
@@ -173,6 +175,9 @@ pub async fn say(
         );
     };
     let is_ours = process == SessionId::process();
+    if !is_ours && !operators.nodes.knows(process) {
+        return problem(StatusCode::NOT_FOUND, UNKNOWN_NODE);
+    }
     let what = json!({ "connection": connection, "text": text, "severity": severity });
     let message = Message { connection, id: ulid(), text, severity };
     let mut was_sent = false;

@@ -7,7 +7,11 @@ use clap::{Args, Subcommand, ValueHint};
 use hyper::Method;
 use serde_json::Value;
 
-use super::{print, remote::Remote, with_settings};
+use super::{
+    print,
+    remote::{Asked, Remote},
+    with_settings,
+};
 use crate::arguments::SettingsArguments;
 
 /// Longest time a server may take to answer.
@@ -27,9 +31,8 @@ enum Question {
         /// The address of a player, as in 203.0.113.7 or 2001:db8::7
         #[arg(value_hint = ValueHint::Other)]
         address: IpAddr,
-        /// The admin listener of the server, http://host:port [default: admin.address of the settings]
-        #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-        from: Option<String>,
+        #[command(flatten)]
+        asked: Asked,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -38,9 +41,9 @@ enum Question {
 
 /// Asks. 0: answered; 1: no answer; 2: the settings or an argument are wrong.
 pub fn run(arguments: &Arguments, settings: &SettingsArguments) -> ExitCode {
-    let Question::Why { address, from, json } = &arguments.question;
+    let Question::Why { address, asked, json } = &arguments.question;
     with_settings(settings, |settings| {
-        let remote = Remote::named(from.as_deref(), settings)?;
+        let remote = asked.remote(settings)?;
         let answer = ask(&remote, *address)?;
         if *json {
             return print(format!("{}\n", serde_json::to_string_pretty(&answer)?).as_bytes());

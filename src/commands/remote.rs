@@ -21,6 +21,7 @@ use std::{
 
 use anyhow::{Context, Error, Result, anyhow, bail};
 use bytes::{Buf, Bytes};
+use clap::{Args, ValueHint};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Body, Frame, Incoming, SizeHint},
@@ -59,6 +60,24 @@ const JSON_BYTES: usize = 8 * 1024 * 1024;
 
 /// The variable that holds the token for a server that asks for one. No flag: other users of a machine see those.
 const TOKEN: &str = "BILLION_TOKEN";
+
+/// Which server a command asks.
+#[derive(Debug, Args)]
+pub struct Asked {
+    /// The admin listener of a server of the board, http://host:port [default: admin.address of the settings]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    from: Option<String>,
+}
+
+impl Asked {
+    /// Its listener.
+    pub fn remote(&self, settings: &Settings) -> Result<Remote> {
+        match &self.from {
+            Some(url) => Remote::at(url),
+            None => Remote::to(local_address(&settings.admin.address)?),
+        }
+    }
+}
 
 /// A running server's admin listener.
 pub struct Remote {
@@ -103,14 +122,6 @@ impl Remote {
     /// The listener that is bound to `address`, whichever store its server runs on.
     pub fn to(address: SocketAddr) -> Result<Self> {
         Self::new(reachable(address).to_string(), None)
-    }
-
-    /// The listener at `url`, or else the one that the settings name.
-    pub fn named(url: Option<&str>, settings: &Settings) -> Result<Self> {
-        match url {
-            Some(url) => Self::at(url),
-            None => Self::to(local_address(&settings.admin.address)?),
-        }
     }
 
     /// The listener that `admin.address` describes, on this machine.

@@ -187,6 +187,11 @@ impl Nodes {
         }
     }
 
+    /// Whether a node of this id was heard lately.
+    pub fn knows(&self, id: &str) -> bool {
+        self.lock().get(id).is_some_and(|(at, _)| at.elapsed() < SILENCE_MAX)
+    }
+
     /// Those that were heard lately, by their ids.
     pub fn now(&self) -> Vec<NodeStats> {
         let nodes = self.lock();

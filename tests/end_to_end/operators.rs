@@ -212,6 +212,16 @@ pub fn change(server: &Server, method: &str, path: &str, body: &Value) -> (u16, 
     (answer.status, serde_json::from_str(&answer.body).unwrap_or(Value::Null))
 }
 
+/// Waits until two nodes of a board know each other, each of which speaks once a second.
+fn await_each_other(one: &Server, other: &Server) {
+    for node in [one, other] {
+        eventually("the nodes to know each other", || {
+            let (_, answer) = change(node, "GET", "/ws/stats", &Value::Null);
+            answer["nodes"].as_array().is_some_and(|nodes| nodes.len() >= 2).then_some(())
+        });
+    }
+}
+
 /// The actions in a server's audit, oldest first.
 fn audit(server: &Server) -> Vec<String> {
     let answer = request(server.admin, "GET", "/audit", &[]);

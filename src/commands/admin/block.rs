@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::seconds;
 use crate::{
-    commands::{print, remote::Remote},
+    commands::{print, remote::Asked},
     settings::Settings,
     wall::now_ms,
 };
@@ -35,15 +35,14 @@ pub struct Arguments {
     /// How long, as in 90s, 30m, 12h or 7d [default: until it is ended]
     #[arg(long = "for", id = "for", value_name = "TIME", requires = "network", value_parser = seconds)]
     for_s: Option<u64>,
-    /// The admin listener of a server of the board, http://host:port [default: admin.address of the settings]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    from: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Asks the server.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let Arguments { network, end, reason, for_s, from } = arguments;
-    let remote = Remote::named(from.as_deref(), settings)?;
+    let Arguments { network, end, reason, for_s, asked } = arguments;
+    let remote = asked.remote(settings)?;
     match network {
         Some(network) if *end => {
             let network = utf8_percent_encode(network, NON_ALPHANUMERIC);

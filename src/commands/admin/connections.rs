@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use crate::{
-    commands::{print, remote::Remote},
+    commands::{print, remote::Asked},
     settings::Settings,
 };
 
@@ -34,14 +34,13 @@ pub struct Arguments {
     /// As JSON, one connection a line
     #[arg(long)]
     json: bool,
-    /// The admin listener of the node, http://host:port [default: admin.address of the settings]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    from: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Asks the server.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let remote = Remote::named(arguments.from.as_deref(), settings)?;
+    let remote = arguments.asked.remote(settings)?;
     let quoted = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     if let Some(id) = &arguments.end {
         let code = arguments.code.map(|code| format!("code={code}"));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::seconds;
 use crate::{
-    commands::{print, remote::Remote},
+    commands::{print, remote::Asked},
     operators::model::Severity,
     settings::Settings,
     wall::now_ms,
@@ -38,15 +38,14 @@ pub struct Arguments {
     /// Take the notice back
     #[arg(long, conflicts_with = "text")]
     end: bool,
-    /// The admin listener of a server of the board, http://host:port [default: admin.address of the settings]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    from: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Asks the server.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let Arguments { text, severity, for_s, to, end, from } = arguments;
-    let remote = Remote::named(from.as_deref(), settings)?;
+    let Arguments { text, severity, for_s, to, end, asked } = arguments;
+    let remote = asked.remote(settings)?;
     match (text, to) {
         (Some(text), Some(to)) => {
             let body = json!({ "connection": to, "text": text, "severity": severity });

@@ -8,7 +8,7 @@ use hyper::Method;
 use serde_json::json;
 
 use crate::{
-    commands::{print, remote::Remote},
+    commands::{print, remote::Asked},
     settings::Settings,
 };
 
@@ -28,9 +28,8 @@ pub struct Arguments {
     /// Why, for other operators
     #[arg(long, value_name = "TEXT", default_value = "", value_hint = ValueHint::Other)]
     reason: String,
-    /// The admin listener of a server of the board, http://host:port [default: admin.address of the settings]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    from: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -45,7 +44,7 @@ enum Task {
 
 /// Asks the server.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let remote = Remote::named(arguments.from.as_deref(), settings)?;
+    let remote = arguments.asked.remote(settings)?;
     let body = json!({ "reason": arguments.reason });
     let answer = match arguments.task {
         Task::Show => remote.call(Method::GET, PATH, None, PATIENCE)?,

@@ -3,12 +3,12 @@
 use std::{fmt::Write as _, time::Duration};
 
 use anyhow::Result;
-use clap::{Args, ValueHint};
+use clap::Args;
 use hyper::Method;
 use serde_json::Value;
 
 use crate::{
-    commands::{print, remote::Remote},
+    commands::{print, remote::Asked},
     settings::Settings,
 };
 
@@ -21,14 +21,13 @@ pub struct Arguments {
     /// As JSON
     #[arg(long)]
     json: bool,
-    /// The admin listener of a node, http://host:port [default: admin.address of the settings]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    from: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Asks the server.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let remote = Remote::named(arguments.from.as_deref(), settings)?;
+    let remote = arguments.asked.remote(settings)?;
     let answer = remote.call(Method::GET, "/ws/stats", None, PATIENCE)?;
     if arguments.json {
         return print(format!("{}\n", serde_json::to_string_pretty(&answer)?).as_bytes());

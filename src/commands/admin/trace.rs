@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::seconds;
 use crate::{
-    commands::{print, remote::Remote},
+    commands::{print, remote::Asked},
     settings::Settings,
 };
 
@@ -27,14 +27,13 @@ pub struct Arguments {
     /// One JSON object a line, for programs
     #[arg(long)]
     json: bool,
-    /// The admin listener of a server of the board, http://host:port [default: admin.address of the settings]
-    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
-    from: Option<String>,
+    #[command(flatten)]
+    asked: Asked,
 }
 
 /// Prints what comes until it ends.
 pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
-    let remote = Remote::named(arguments.from.as_deref(), settings)?;
+    let remote = arguments.asked.remote(settings)?;
     let connection = utf8_percent_encode(&arguments.connection, NON_ALPHANUMERIC);
     let time = arguments.for_s.map_or_else(String::new, |seconds| format!("?for_s={seconds}"));
     let stream = remote.get(&format!("/trace/{connection}{time}"))?;

@@ -166,7 +166,7 @@ impl Operators {
                 {}
             });
         } else {
-            if !self.nodes.now().iter().any(|node| node.id == process) {
+            if !self.nodes.knows(process) {
                 return Err(Refused::Unknown);
             }
             self.follow_abroad(connection, sender).await?;

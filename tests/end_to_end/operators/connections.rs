@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{audit, change};
+use super::{audit, await_each_other, change};
 use crate::harness::{
     cluster, eventually,
     server::{Server, Setup},
@@ -83,7 +83,10 @@ fn connections_are_listed_in_pages_and_one_is_ended_with_a_code_and_a_reason() {
         let path = format!("/connections/{}{query}", ids[1]);
         assert_eq!(change(&server, "DELETE", &path, &Value::Null).0, wanted, "{query}");
     }
-    assert_eq!(change(&server, "DELETE", "/connections/x", &Value::Null).0, 404);
+    for id in ["x", "00000000-1"] {
+        let path = format!("/connections/{id}");
+        assert_eq!(change(&server, "DELETE", &path, &Value::Null).0, 404, "{id}");
+    }
 }
 
 /// A node remembers 256 reasons. Connections that are not there take none of them.
@@ -122,6 +125,7 @@ fn a_connection_of_another_node_is_ended_there() {
     let mut there = second.client_v2();
     let mut neighbour = second.client_v2();
     let id = id(&list(&page(&second, ""))[0]);
+    await_each_other(&first, &second);
     let (status, answer) = change(&first, "DELETE", &format!("/connections/{id}"), &Value::Null);
     assert_eq!((status, &answer["asked_to_end"]), (202, &json!(id)));
     assert_eq!(there.closed(), (1008, "ended by an operator".to_owned()));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{audit, change};
+use super::{audit, await_each_other, change};
 use crate::harness::{
     client::{Client, Told},
     cluster, eventually,
@@ -101,6 +101,8 @@ fn what_is_no_notice_is_refused() {
         json!({"text": "a\u{1b}[2J"}),
         json!({"text": "a", "severity": "loud"}),
         json!({"text": "a", "for_s": -1}),
+        json!({"text": "a", "for_s": 0}),
+        json!({"text": "a", "for_s": 315_360_001}),
         json!({"text": "a", "until": 7}),
     ] {
         let (status, problem) = change(&server, "POST", PATH, &body);
@@ -128,6 +130,7 @@ fn a_message_reaches_one_connection_on_whichever_node_it_is() {
     let mut neighbour = second.client_v2();
     let mut meant = second.client_v2();
     let connection = newest(&second);
+    await_each_other(&first, &second);
     let body = json!({"connection": connection, "text": "Slow down", "severity": "critical"});
     for (asked, status) in [(&second, 200), (&first, 202)] {
         let (got, answer) = change(asked, "POST", "/ws/message", &body);
@@ -144,7 +147,7 @@ fn a_message_reaches_one_connection_on_whichever_node_it_is() {
     let plain = second.client();
     let gone = newest(&second);
     drop(plain);
-    for id in [gone.as_str(), "nobody"] {
+    for id in [gone.as_str(), "nobody", "00000000-1"] {
         let (status, problem) =
             change(&second, "POST", "/ws/message", &json!({"connection": id, "text": "x"}));
         assert_eq!((status, &problem["status"]), (404, &json!(404)), "{id}: {problem}");

@@ -8,11 +8,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Guarded, audit, change, with_token};
+use super::{Guarded, audit, await_each_other, change, with_token};
 use crate::harness::{
     PATIENCE,
     client::{Client, Told},
-    cluster, eventually,
+    cluster,
     server::{Server, Setup, request},
 };
 
@@ -152,11 +152,7 @@ fn a_connection_of_another_node_is_followed_from_here() {
     let (first, second) = (node(), node());
     let mut client = second.client_v2();
     let connection = newest(&second);
-    // A node is known once it has spoken.
-    eventually("the nodes to know each other", || {
-        let (_, answer) = change(&first, "GET", "/ws/stats", &Value::Null);
-        (answer["nodes"].as_array().is_some_and(|nodes| nodes.len() == 2)).then_some(())
-    });
+    await_each_other(&first, &second);
     let mut stream = Stream::open(first.admin, &connection, "");
     follows(&mut stream, &mut client);
     let (status, _) = change(&second, "GET", &format!("/trace/{connection}"), &Value::Null);
