@@ -10,6 +10,7 @@ use crate::harness::{
 };
 
 mod api;
+mod audits;
 mod blocks;
 mod connections;
 mod dashboard;
