@@ -86,6 +86,8 @@ pub struct Operators {
     /// What all nodes do.
     pub nodes: Nodes,
     traces: Traces,
+    /// The id of the notice that the pages of this node show.
+    shown: std::sync::Mutex<Option<String>>,
     /// One change is applied after the other.
     applying: Mutex<()>,
 }
@@ -112,6 +114,7 @@ impl Operators {
             snapshots: watch::Sender::default(),
             nodes: Nodes::default(),
             traces: Traces::default(),
+            shown: std::sync::Mutex::default(),
             applying,
         });
         let began = Instant::now();
@@ -297,7 +300,7 @@ impl Operators {
         if before.notice != decided.notice {
             let now_ms = now_ms();
             let lasting = |notice: &&Notice| !notice.is_over(now_ms);
-            self.show(before.notice.as_ref(), decided.notice.as_ref().filter(lasting)).await;
+            self.show(decided.notice.as_ref().filter(lasting)).await;
         }
         if before.read_only != decided.read_only {
             match &decided.read_only {

@@ -1,6 +1,6 @@
 //! What operators say to players: a notice on all pages, a message to one of them.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use actors::{player::SessionId, store::StoreError};
 use serde::{Deserialize, Serialize};
@@ -40,15 +40,16 @@ impl Operators {
         self.refresh().await
     }
 
-    /// Waits until the notice that pages show ends by itself.
+    /// Waits until the notice that the pages of this node show is over, however long it has been so.
     pub(super) async fn notice_is_over(&self) {
-        let until_ms = self.notice().and_then(|notice| notice.until_ms);
-        match until_ms {
+        let shown = self.shown_id();
+        let notice = self.decisions.borrow().notice.clone();
+        match notice.filter(|notice| Some(&notice.id) == shown.as_ref()) {
             // A millisecond later it is over by any clock.
-            Some(until_ms) => {
-                sleep(Duration::from_millis(until_ms.saturating_sub(now_ms()) + 1)).await
+            Some(Notice { until_ms: Some(until_ms), .. }) => {
+                sleep(Duration::from_millis(until_ms.saturating_sub(now_ms()) + 1)).await;
             }
-            None => std::future::pending().await,
+            _ => std::future::pending().await,
         }
     }
 
@@ -56,8 +57,8 @@ impl Operators {
     pub(super) async fn end_notice(&self) {
         let _one_after_the_other = self.applying.lock().await;
         let notice = self.decisions.borrow().notice.clone();
-        if let Some(over) = notice.filter(|notice| notice.is_over(now_ms())) {
-            self.show(Some(&over), None).await;
+        if notice.is_some_and(|notice| notice.is_over(now_ms())) {
+            self.show(None).await;
         }
     }
 
@@ -67,21 +68,24 @@ impl Operators {
     }
 
     /// Has the pages of this node show a notice, in place of the one before, or none any more.
-    pub(super) async fn show(&self, before: Option<&Notice>, notice: Option<&Notice>) {
-        let table = self.node.main();
-        match (notice, before) {
-            (Some(notice), _) => {
-                let Notice { id, text, severity, until_ms, .. } = notice;
-                let data = json!({ "text": text, "severity": severity, "until": until_ms });
-                let frame = envelope::frame("notice", id, "*", &data);
-                table.set_notice(frame, true).await;
+    pub(super) async fn show(&self, notice: Option<&Notice>) {
+        let before = std::mem::replace(
+            &mut *self.shown.lock().unwrap_or_else(PoisonError::into_inner),
+            notice.map(|notice| notice.id.clone()),
+        );
+        let (id, data) = match (notice, before) {
+            (Some(Notice { id, text, severity, until_ms, .. }), _) => {
+                (id.clone(), json!({ "text": text, "severity": severity, "until": until_ms }))
             }
-            (None, Some(before)) => {
-                let frame = envelope::frame("notice", &before.id, "*", &Value::Null);
-                table.set_notice(frame, false).await;
-            }
-            (None, None) => {}
-        }
+            (None, Some(id)) => (id, Value::Null),
+            (None, None) => return,
+        };
+        let frame = envelope::frame("notice", &id, "*", &data);
+        self.node.main().set_notice(frame, notice.is_some()).await;
+    }
+
+    fn shown_id(&self) -> Option<String> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says something to one connection, on whichever node it is; whether it is of this one and was sent it.

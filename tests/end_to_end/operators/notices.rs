@@ -76,9 +76,9 @@ fn a_notice_ends_by_itself() {
     let setup = Setup::new(1000, 2);
     let server = setup.start();
     let mut page = server.client_v2();
-    let up = put_up(&server, &json!({"text": "For a moment", "for_s": 1}));
+    let up = put_up(&server, &json!({"text": "For a moment", "for_s": 3}));
     let until_ms = up["until_ms"].as_u64().expect("a time");
-    assert_eq!(until_ms - up["since_ms"].as_u64().expect("a time"), 1000);
+    assert_eq!(until_ms - up["since_ms"].as_u64().expect("a time"), 3000);
     assert_eq!(envelope(&mut page)["data"]["until"], json!(until_ms));
     let told = envelope(&mut page);
     assert_eq!((&told["id"], &told["data"]), (&up["id"], &Value::Null));
