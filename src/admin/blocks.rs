@@ -11,6 +11,7 @@ use super::{
     door::Caller,
     judge_reason,
     lasting::Lasting,
+    object::Object,
 };
 use crate::{
     operators::{Operators, model::Block},
@@ -19,6 +20,9 @@ use crate::{
     settings::network,
     wall::now_ms,
 };
+
+/// Shortest prefixes of IPv4 and IPv6 that are blocked: what the largest providers have, and a mistyped 0 is nobody's.
+const PREFIX_MIN: (u8, u8) = (8, 16);
 
 /// Most blocks at once: some 150 bytes each, which every node reads whenever one changes.
 const BLOCKS_MAX: usize = 5000;
@@ -78,15 +82,22 @@ pub async fn show(operators: web::Data<Operators>) -> HttpResponse {
 )]
 pub async fn block(
     caller: Caller,
-    wanted: web::Json<Wanted>,
+    wanted: web::Json<Object<Wanted>>,
     operators: web::Data<Operators>,
     change: web::Data<Change>,
 ) -> HttpResponse {
-    let Wanted { network: text, reason, for_s } = wanted.into_inner();
+    let Wanted { network: text, reason, for_s } = wanted.into_inner().0;
     let network = match network(&text).and_then(|network| judge_reason(&reason).map(|()| network)) {
         Ok(network) => network,
         Err(why) => return problem(StatusCode::UNPROCESSABLE_ENTITY, &why),
     };
+    let least = if network.addr().is_ipv4() { PREFIX_MIN.0 } else { PREFIX_MIN.1 };
+    if network.prefix_len() < least {
+        let text = format!(
+            "a network of at least /{least}: who wants nobody to play makes the board read-only"
+        );
+        return problem(StatusCode::UNPROCESSABLE_ENTITY, &text);
+    }
     let now_ms = now_ms();
     let decisions = operators.decisions();
     let others =

@@ -56,6 +56,7 @@ impl Change {
     ) -> Result<(), HttpResponse> {
         self.note(caller, action, what).await?;
         let Err(error) = make().await else { return Ok(()) };
+        log::warn!("{} ({}): {action} failed: {error}", caller.name, caller.ip);
         let failed = json!({ "failed": error.to_string() });
         if let Err(error) = self.0.write(caller, action, failed).await {
             log::error!("the audit {} cannot be written: {error}", self.0.path().display());

@@ -14,6 +14,7 @@ pub mod door;
 mod health;
 mod lasting;
 mod notices;
+mod object;
 mod openapi;
 mod read_only;
 mod routes;
@@ -158,7 +159,12 @@ fn json() -> web::JsonConfig {
             }
             _ => StatusCode::BAD_REQUEST,
         };
-        let refusal = problem(status, &error.to_string());
+        let refusal = match &error {
+            JsonPayloadError::ContentType => {
+                problem(status, "send JSON, with Content-Type: application/json")
+            }
+            error => problem(status, &error.to_string()),
+        };
         actix_web::error::InternalError::from_response(error, refusal).into()
     })
 }

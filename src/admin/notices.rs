@@ -11,6 +11,7 @@ use super::{
     connections::UNKNOWN_NODE,
     door::Caller,
     lasting::Lasting,
+    object::Object,
 };
 use crate::{
     operators::{
@@ -83,6 +84,8 @@ pub struct Sent {
     /// Tells it from every other one.
     #[schema(examples("01KB6XGZ7V3T9QZ4R1M5H2C8DE"))]
     id: String,
+    /// Whether another node was asked to send it, and it is not known here what came of that.
+    asked: bool,
 }
 
 fn shown(operators: &Operators) -> Shown {
@@ -109,11 +112,11 @@ pub async fn show(operators: web::Data<Operators>) -> HttpResponse {
 )]
 pub async fn put_up(
     caller: Caller,
-    wanted: web::Json<Wanted>,
+    wanted: web::Json<Object<Wanted>>,
     operators: web::Data<Operators>,
     change: web::Data<Change>,
 ) -> HttpResponse {
-    let Wanted { text, severity, for_s } = wanted.into_inner();
+    let Wanted { text, severity, for_s } = wanted.into_inner().0;
     if let Err(refusal) = judge(&text) {
         return refusal;
     }
@@ -160,11 +163,11 @@ pub async fn take_back(
 )]
 pub async fn say(
     caller: Caller,
-    said: web::Json<Said>,
+    said: web::Json<Object<Said>>,
     operators: web::Data<Operators>,
     change: web::Data<Change>,
 ) -> HttpResponse {
-    let Said { connection, text, severity } = said.into_inner();
+    let Said { connection, text, severity } = said.into_inner().0;
     if let Err(refusal) = judge(&text) {
         return refusal;
     }
@@ -186,12 +189,12 @@ pub async fn say(
         Ok(())
     });
     match done.await {
-        Ok(()) if was_sent => HttpResponse::Ok().json(Sent { id: message.id }),
+        Ok(()) if was_sent => HttpResponse::Ok().json(Sent { id: message.id, asked: false }),
         Ok(()) if is_ours => {
             let text = "this connection has ended, or its client does not speak v=2, which messages are for";
             problem(StatusCode::NOT_FOUND, text)
         }
-        Ok(()) => HttpResponse::Accepted().json(Sent { id: message.id }),
+        Ok(()) => HttpResponse::Accepted().json(Sent { id: message.id, asked: true }),
         Err(refusal) => refusal,
     }
 }

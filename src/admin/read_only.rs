@@ -9,6 +9,7 @@ use super::{
     change::{Change, Unmade},
     door::Caller,
     judge_reason,
+    object::Object,
 };
 use crate::{
     operators::{Operators, model::ReadOnly},
@@ -66,11 +67,11 @@ pub async fn show(operators: web::Data<Operators>) -> HttpResponse {
 )]
 pub async fn begin(
     caller: Caller,
-    wanted: web::Json<Wanted>,
+    wanted: web::Json<Object<Wanted>>,
     operators: web::Data<Operators>,
     change: web::Data<Change>,
 ) -> HttpResponse {
-    let reason = wanted.into_inner().reason;
+    let reason = wanted.into_inner().0.reason;
     if let Err(why) = judge_reason(&reason) {
         return problem(StatusCode::UNPROCESSABLE_ENTITY, &why);
     }

@@ -1,6 +1,6 @@
 //! `GET /trace/{connection}`: a stream of what happens to one connection.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use bytes::Bytes;
@@ -23,11 +23,8 @@ use crate::{
     routes::query::{expect_only, number},
 };
 
-/// Time between two looks whether the stream may go on.
+/// Time between two looks whether the stream may go on. After each without an event a word is sent, so that both notice when the other is gone.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Looks after which a word is sent to a reader that hears of nothing else, so that both notice when the other is gone.
-const SILENT_LOOKS: u32 = 10;
 
 /// A stream on its way.
 struct Tracing {
@@ -35,8 +32,7 @@ struct Tracing {
     until: Instant,
     pass: Pass,
     admission: web::Data<Admission>,
-    /// Looks since the last event.
-    silent: u32,
+    operators: Arc<Operators>,
 }
 
 /// Follows one connection.
@@ -82,13 +78,14 @@ pub async fn trace(
     if let Err(refusal) = change.note(&caller, "trace", what).await {
         return refusal;
     }
-    let follower = match operators.into_inner().follow_connection(&connection).await {
+    let operators = operators.into_inner();
+    let follower = match operators.follow_connection(&connection).await {
         Ok(follower) => follower,
         Err(refused) => return refusal(&refused),
     };
     let until = Instant::now() + time;
     let pass = door.pass(request.headers());
-    let tracing = Tracing { follower, until, pass, admission, silent: 0 };
+    let tracing = Tracing { follower, until, pass, admission, operators };
     let begin = json!({ "connection": *connection, "for_s": time.as_secs() });
     let begun = stream::once(std::future::ready(Ok(event("begin", &begin))));
     let rest = stream::unfold(Some(tracing), async |tracing| {
@@ -138,26 +135,19 @@ fn event(name: &str, data: &Value) -> Bytes {
 impl Tracing {
     /// The next piece of the stream, and what comes after it.
     async fn step(mut self) -> (Bytes, Option<Self>) {
-        loop {
-            let left = self.until.saturating_duration_since(Instant::now());
-            if let Some(reason) = self.is_over(left) {
-                return (event("end", &json!({ "reason": reason })), None);
+        let left = self.until.saturating_duration_since(Instant::now());
+        if let Some(reason) = self.is_over(left) {
+            return (event("end", &json!({ "reason": reason })), None);
+        }
+        match timeout(LOOK_INTERVAL.min(left), self.follower.next()).await {
+            Ok(Some(events)) => {
+                let lines = events.iter().map(|event| format!("data: {event}\n\n"));
+                return (lines.collect::<String>().into(), Some(self));
             }
-            match timeout(LOOK_INTERVAL.min(left), self.follower.next()).await {
-                Ok(Some(events)) => {
-                    self.silent = 0;
-                    let lines = events.iter().map(|event| format!("data: {event}\n\n"));
-                    return (lines.collect::<String>().into(), Some(self));
-                }
-                Ok(None) => {
-                    return (event("end", &json!({ "reason": "the connection has ended" })), None);
-                }
-                Err(_) => self.silent += 1,
+            Ok(None) => {
+                return (event("end", &json!({ "reason": "the connection has ended" })), None);
             }
-            if self.silent == SILENT_LOOKS {
-                self.silent = 0;
-                return (Bytes::from_static(b":\n\n"), Some(self));
-            }
+            Err(_) => return (Bytes::from_static(b":\n\n"), Some(self)),
         }
     }
 
@@ -167,6 +157,9 @@ impl Tracing {
         }
         if self.admission.is_closed() {
             return Some("the node is stopping");
+        }
+        if !self.follower.is_heard(&self.operators) {
+            return Some("the node of this connection is not heard any more");
         }
         (!self.pass.is_valid()).then_some("the token was revoked")
     }

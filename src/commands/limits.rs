@@ -106,7 +106,7 @@ fn shown(answer: &Value) -> String {
 fn standing(label: &str) -> &str {
     match label {
         "allowed" => "in limits.allow, so without limits",
-        "blocked" => "in limits.block, so refused",
+        "blocked" => "in limits.block, or blocked by an operator (billion admin block), so refused",
         "trusted proxy" => "in server.trusted_proxies, so without limits of its own",
         _ => "like everybody",
     }

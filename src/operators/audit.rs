@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -98,7 +99,9 @@ fn append(path: &Path, line: &Line) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+    // It has addresses, and what was said to whom: for its owner, who may give others access.
+    let mut file =
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     let end = if is_unended(&mut file)? { "\n" } else { "" };
     let line = serde_json::to_string(line).map_err(io::Error::other)?;
     file.write_all(format!("{end}{line}\n").as_bytes())?;

@@ -14,14 +14,14 @@ pub mod traces;
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use actors::{
-    bus::{Bus, Heard},
+    bus::{Bus, Heard, Kept},
     node::Node,
     player::{Player, SessionId},
     protocol::Close,
@@ -52,6 +52,9 @@ const LATE_JOIN: Duration = Duration::from_secs(1);
 
 /// Longest time to read it for the first time.
 const START_TIME: Duration = Duration::from_secs(10);
+
+/// The key of an entry that is there as soon as any is, and never removed.
+const MARK: &str = "mark";
 
 /// The topic of [`NodeStats`](nodes::NodeStats).
 const STATS: &str = "node.stats";
@@ -86,6 +89,8 @@ pub struct Operators {
     /// What all nodes do.
     pub nodes: Nodes,
     traces: Traces,
+    /// All entries as they were last kept.
+    known: std::sync::Mutex<Kept>,
     /// The id of the notice that the pages of this node show.
     shown: std::sync::Mutex<Option<String>>,
     /// One change is applied after the other.
@@ -114,6 +119,7 @@ impl Operators {
             snapshots: watch::Sender::default(),
             nodes: Nodes::default(),
             traces: Traces::default(),
+            known: std::sync::Mutex::default(),
             shown: std::sync::Mutex::default(),
             applying,
         });
@@ -223,7 +229,7 @@ impl Operators {
     /// If that could not be kept: nothing has changed, or every node follows when what keeps it is back.
     pub async fn set_read_only(&self, read_only: Option<ReadOnly>) -> Result<(), StoreError> {
         let value = read_only.map(|read_only| model::written(&read_only));
-        self.bus.keep(READ_ONLY.to_owned(), value).await?;
+        self.keep(READ_ONLY.to_owned(), value).await?;
         self.refresh().await
     }
 
@@ -233,7 +239,7 @@ impl Operators {
     /// As [`set_read_only`](Self::set_read_only).
     pub async fn block(&self, block: &Block) -> Result<(), StoreError> {
         self.forget_what_is_over().await;
-        self.bus.keep(Block::key(block.network), Some(model::written(block))).await?;
+        self.keep(Block::key(block.network), Some(model::written(block))).await?;
         self.refresh().await
     }
 
@@ -242,7 +248,7 @@ impl Operators {
     /// # Errors
     /// As [`set_read_only`](Self::set_read_only).
     pub async fn unblock(&self, network: IpNet) -> Result<(), StoreError> {
-        self.bus.keep(Block::key(network), None).await?;
+        self.keep(Block::key(network), None).await?;
         self.refresh().await
     }
 
@@ -273,14 +279,44 @@ impl Operators {
         let (decisions, now_ms) = (self.decisions(), now_ms());
         for block in decisions.blocks.iter().filter(|block| block.is_over(now_ms)) {
             // If it fails, the next time will do.
-            let _ = self.bus.keep(Block::key(block.network), None).await;
+            let _ = self.keep(Block::key(block.network), None).await;
         }
+    }
+
+    /// What is kept. If that was lost, by a Redis that came back empty, this node writes down again what it knows.
+    async fn kept(&self) -> Result<Kept, StoreError> {
+        let kept = self.bus.kept().await?;
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !known.contains_key(MARK) || kept.contains_key(MARK) {
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&kept);
+            return Ok(kept);
+        }
+        warn!(
+            "what operators have decided was lost where it is kept: this node writes down again what it knows"
+        );
+        // What was decided since then wins.
+        for (key, value) in known.iter().filter(|(key, _)| !kept.contains_key(*key)) {
+            self.bus.keep(key.clone(), Some(value.clone())).await?;
+        }
+        let kept = self.bus.kept().await?;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&kept);
+        Ok(kept)
+    }
+
+    /// Keeps an entry, or removes it; and first the mark by which all nodes see that entries were not lost.
+    async fn keep(&self, key: String, value: Option<String>) -> Result<(), StoreError> {
+        let is_marked =
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).contains_key(MARK);
+        if !is_marked {
+            self.bus.keep(MARK.to_owned(), Some("1".to_owned())).await?;
+        }
+        self.bus.keep(key, value).await
     }
 
     /// Reads what is kept and applies what has changed. Ready when it is in force on this node.
     async fn refresh(&self) -> Result<(), StoreError> {
         let _one_after_the_other = self.applying.lock().await;
-        let decided = Arc::new(Decisions::read(&self.bus.kept().await?));
+        let decided = Arc::new(Decisions::read(&self.kept().await?));
         let before = self.decisions();
         let has_new_blocks = before.blocks != decided.blocks;
         if has_new_blocks {

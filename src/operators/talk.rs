@@ -36,7 +36,7 @@ impl Operators {
     /// # Errors
     /// As [`set_read_only`](Self::set_read_only).
     pub async fn set_notice(&self, notice: Option<Notice>) -> Result<(), StoreError> {
-        self.bus.keep(NOTICE.to_owned(), notice.map(|notice| model::written(&notice))).await?;
+        self.keep(NOTICE.to_owned(), notice.map(|notice| model::written(&notice))).await?;
         self.refresh().await
     }
 

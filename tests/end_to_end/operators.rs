@@ -242,6 +242,8 @@ fn bad_bodies_are_refused_with_the_reason() {
     for body in [
         json!({"raeson": "x"}),
         json!({"reason": 7}),
+        json!([]),
+        json!(["upgrade"]),
         json!({"reason": "x".repeat(201)}),
         json!({"reason": "a\u{7}"}),
     ] {

@@ -49,8 +49,12 @@ pub fn run(arguments: &Arguments, settings: &Settings) -> Result<()> {
     match (text, to) {
         (Some(text), Some(to)) => {
             let body = json!({ "connection": to, "text": text, "severity": severity });
-            remote.call(Method::POST, "/ws/message", Some(&body), PATIENCE)?;
-            print(b"sent\n")
+            let answer = remote.call(Method::POST, "/ws/message", Some(&body), PATIENCE)?;
+            let said: &[u8] = match answer["asked"].as_bool() {
+                Some(true) => b"the node of the connection was asked to send it\n",
+                _ => b"sent\n",
+            };
+            print(said)
         }
         (Some(text), None) => {
             let body = json!({ "text": text, "severity": severity, "for_s": for_s });

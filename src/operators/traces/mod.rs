@@ -19,7 +19,7 @@ use actors::{
 };
 use log::debug;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, sleep, timeout},
@@ -27,6 +27,7 @@ use tokio::{
 
 use self::describe::describe;
 use super::{Operators, envelope::ulid, model};
+use crate::wall::now_ms;
 
 /// Longest time that one connection is followed without asking again.
 pub const LONGEST: Duration = Duration::from_secs(600);
@@ -87,6 +88,8 @@ pub(super) struct Asked {
 pub(super) struct Told {
     trace: String,
     state: State,
+    /// How many batches were sent before this one.
+    number: u64,
     events: Vec<Value>,
 }
 
@@ -104,6 +107,8 @@ enum State {
 #[derive(Debug)]
 pub struct Follower {
     batches: mpsc::Receiver<Vec<Value>>,
+    /// Of another node: its id.
+    abroad: Option<String>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -111,6 +116,11 @@ impl Follower {
     /// What happened next, one event at least; `None` once the connection has ended.
     pub async fn next(&mut self) -> Option<Vec<Value>> {
         self.batches.recv().await
+    }
+
+    /// Whether the node of the connection is there.
+    pub fn is_heard(&self, operators: &Operators) -> bool {
+        self.abroad.as_ref().is_none_or(|node| operators.nodes.knows(node))
     }
 }
 
@@ -129,6 +139,8 @@ struct Abroad {
     /// Until it has answered.
     answer: Option<oneshot::Sender<State>>,
     batches: mpsc::Sender<Vec<Value>>,
+    /// The number of the last batch that was passed on.
+    last: u64,
 }
 
 impl Default for Traces {
@@ -158,7 +170,8 @@ impl Operators {
         let place = self.traces.places.clone().try_acquire_owned();
         let place = place.map_err(|_| Refused::TooMany)?;
         let (sender, batches) = mpsc::channel(BATCHES);
-        if process == SessionId::process() {
+        let abroad = (process != SessionId::process()).then(|| process.to_owned());
+        if abroad.is_none() {
             let mut events = self.events_of(session).await?;
             actix_rt::spawn(async move {
                 while let Some(batch) = batch(&mut events).await
@@ -171,7 +184,7 @@ impl Operators {
             }
             self.follow_abroad(connection, sender).await?;
         }
-        Ok(Follower { batches, _place: place })
+        Ok(Follower { batches, abroad, _place: place })
     }
 
     async fn events_of(&self, session: SessionId) -> Result<Events, Refused> {
@@ -191,7 +204,7 @@ impl Operators {
     ) -> Result<(), Refused> {
         let asked = Asked { trace: ulid(), connection: connection.to_owned() };
         let (answer, answered) = oneshot::channel();
-        let abroad = Abroad { answer: Some(answer), batches: batches.clone() };
+        let abroad = Abroad { answer: Some(answer), batches: batches.clone(), last: 0 };
         self.traces.abroad().insert(asked.trace.clone(), abroad);
         let state = match self.bus.publish(ASK.to_owned(), model::written(&asked).into()).await {
             Err(error) => Err(Refused::Bus(error)),
@@ -234,25 +247,29 @@ impl Operators {
             return;
         }
         let Ok(place) = self.traces.places.clone().try_acquire_owned() else {
-            return self.tell(&asked.trace, State::TooMany, Vec::new()).await;
+            return self.tell(&asked.trace, State::TooMany, 0, Vec::new()).await;
         };
         let mut events = match self.events_of(session).await {
             Ok(events) => events,
             Err(Refused::Followed) => {
-                return self.tell(&asked.trace, State::Followed, Vec::new()).await;
+                return self.tell(&asked.trace, State::Followed, 0, Vec::new()).await;
             }
-            Err(_) => return self.tell(&asked.trace, State::Unknown, Vec::new()).await,
+            Err(_) => return self.tell(&asked.trace, State::Unknown, 0, Vec::new()).await,
         };
         self.traces.lent().insert(asked.trace.clone(), Instant::now());
         let operators = self.clone();
         actix_rt::spawn(async move {
             let _place = place;
-            operators.tell(&asked.trace, State::Runs, Vec::new()).await;
+            operators.tell(&asked.trace, State::Runs, 0, Vec::new()).await;
+            let mut number = 0;
             while operators.traces.is_wanted(&asked.trace) {
                 match timeout(GO_ON_INTERVAL, batch(&mut events)).await {
-                    Ok(Some(batch)) => operators.tell(&asked.trace, State::Runs, batch).await,
+                    Ok(Some(batch)) => {
+                        number += 1;
+                        operators.tell(&asked.trace, State::Runs, number, batch).await;
+                    }
                     Ok(None) => {
-                        operators.tell(&asked.trace, State::Ended, Vec::new()).await;
+                        operators.tell(&asked.trace, State::Ended, number + 1, Vec::new()).await;
                         break;
                     }
                     Err(_) => {}
@@ -263,8 +280,8 @@ impl Operators {
         });
     }
 
-    async fn tell(&self, trace: &str, state: State, events: Vec<Value>) {
-        let told = Told { trace: trace.to_owned(), state, events };
+    async fn tell(&self, trace: &str, state: State, number: u64, events: Vec<Value>) {
+        let told = Told { trace: trace.to_owned(), state, number, events };
         if let Err(error) = self.bus.publish(TELL.to_owned(), model::written(&told).into()).await {
             debug!("operators: {TELL}: {error}");
         }
@@ -272,15 +289,19 @@ impl Operators {
 
     /// Another node has sent what happened to a connection, which may be followed from here.
     pub(super) fn told_of_trace(&self, told: Told) {
-        let Told { trace, state, events } = told;
+        let Told { trace, state, number, mut events } = told;
         let mut abroad = self.traces.abroad();
         let Some(following) = abroad.get_mut(&trace) else { return };
         if let Some(answer) = following.answer.take() {
             // Who asked may have given up.
             let _ = answer.send(state);
         }
-        if !events.is_empty() && following.batches.try_send(events).is_err() {
-            debug!("operators: a batch of a trace found no room");
+        if number > following.last + 1 {
+            // Batches in between did not come, or found no room here.
+            events.insert(0, json!({ "at_ms": now_ms(), "what": "lost", "events": null }));
+        }
+        if events.is_empty() || following.batches.try_send(events).is_ok() {
+            following.last = number;
         }
         if state != State::Runs {
             abroad.remove(&trace);

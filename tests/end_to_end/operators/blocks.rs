@@ -131,3 +131,35 @@ fn a_handshake_that_a_page_asks_about_is_told_that_it_is_blocked() {
     assert_eq!(answer.status, 403, "{}", answer.body);
     assert!(answer.body.contains("blocked"), "{}", answer.body);
 }
+
+/// A Redis without persistence comes back empty; the nodes have not forgotten.
+#[test]
+fn decisions_that_redis_lost_are_written_down_again() {
+    let cluster = cluster::shared();
+    let node = || Setup::on(cluster, "lost", 1000, 2).start();
+    let (first, second) = (node(), node());
+    assert_eq!(change(&first, "POST", "/blocks", &json!({"network": "192.0.2.1"})).0, 200);
+    eventually("the other node to follow", || (blocked(&second).len() == 1).then_some(()));
+    let key = "billion:{lost:operators}:kept";
+    cluster.command_on(key, &["DEL", key]);
+    assert_eq!(change(&second, "POST", "/blocks", &json!({"network": "192.0.2.2"})).0, 200);
+    let both = ["192.0.2.1/32", "192.0.2.2/32"];
+    assert_eq!(blocked(&second), both);
+    eventually("the first node to follow", || (blocked(&first) == both).then_some(()));
+    assert_eq!(blocked(&node()), both, "one that starts later");
+    // Nothing that was ended comes back.
+    assert_eq!(change(&first, "DELETE", "/blocks?network=192.0.2.1", &Value::Null).0, 200);
+    eventually("the other node to follow", || (blocked(&second) == both[1..]).then_some(()));
+}
+
+#[test]
+fn nobody_blocks_everybody_by_mistake() {
+    let server = Setup::new(1000, 1).start();
+    for network in ["0.0.0.0/0", "128.0.0.0/7", "::/0", "2000::/15"] {
+        let (status, problem) = change(&server, "POST", "/blocks", &json!({"network": network}));
+        assert_eq!((status, &problem["status"]), (422, &json!(422)), "{network}: {problem}");
+    }
+    for network in ["10.0.0.0/8", "2001::/16"] {
+        assert_eq!(change(&server, "POST", "/blocks", &json!({"network": network})).0, 200);
+    }
+}

@@ -23,6 +23,7 @@ fn envelope(client: &mut Client) -> Value {
 fn hears_nothing(client: &mut Client) {
     let mut before = Vec::new();
     client.range(1, 8, &mut before);
+    before.retain(|told| !matches!(told, Told::Pulse { .. }));
     assert_eq!(before, []);
 }
 
