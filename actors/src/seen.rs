@@ -36,4 +36,8 @@ pub struct Seen {
     pub tiles: Vec<u32>,
     /// Own checks of a `v=2` client that have no answer yet.
     pub unanswered: usize,
+    /// Checks that its own rate lets through now; `None`: any number.
+    pub checks_left: Option<u64>,
+    /// The same of range requests.
+    pub ranges_left: Option<u64>,
 }

@@ -59,6 +59,10 @@ pub struct Connection {
     tiles: Vec<u32>,
     /// Own checks of a client of protocol 2 that have no answer yet.
     unanswered_checks: usize,
+    /// Checks that its own rate (`limiter.limit`) lets through now; without one any number.
+    checks_left: Option<u64>,
+    /// Range requests that its own rate (`limiter.range_limit`) lets through now; without one any number.
+    ranges_left: Option<u64>,
 }
 
 impl From<&Seen> for Connection {
@@ -80,6 +84,8 @@ impl From<&Seen> for Connection {
             lagging: seen.is_lagging,
             tiles: seen.tiles.clone(),
             unanswered_checks: seen.unanswered,
+            checks_left: seen.checks_left,
+            ranges_left: seen.ranges_left,
         }
     }
 }

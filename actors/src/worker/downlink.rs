@@ -36,7 +36,10 @@ use tokio::net::TcpStream;
 use super::pulses::Rider;
 use crate::{
     broadcaster::batch::Batch,
+    clock::Clock,
+    limits::{bucket::TokenBucket, rate::Rate},
     link::{SessionLink, ToSession},
+    live::LiveSettings,
     protocol::{Close, Version, total_frame},
     seen::Seen,
     session::{
@@ -153,8 +156,12 @@ impl Downlink {
         self.pulse.replace(sequence) != sequence
     }
 
-    /// As operators see it at second `now_s`.
-    pub(crate) fn seen(&self, now_s: u32) -> Seen {
+    /// As operators see it now.
+    pub(crate) fn seen(&self, clock: Clock, live: &LiveSettings) -> Seen {
+        let (now_s, now_ns) = (clock.now_s(), clock.now_ns());
+        let left = |bucket: &TokenBucket, rate: Rate| {
+            (!rate.is_unlimited()).then(|| rate.left(bucket.full_in_ns(now_ns)))
+        };
         let (link, view) = (&self.link, self.view.as_ref().map(RefCell::borrow));
         let ranges = view.as_ref().map_or(&[][..], |view| view.ranges());
         let tiles: BTreeSet<u32> = ranges.iter().flat_map(|range| range.tiles()).collect();
@@ -173,6 +180,8 @@ impl Downlink {
             is_lagging: self.is_lagging(),
             tiles: tiles.into_iter().collect(),
             unanswered: view.as_ref().map_or(0, |view| view.unanswered().len()),
+            checks_left: left(&player.buckets.checks, live.checks),
+            ranges_left: left(&player.buckets.ranges, live.ranges),
         }
     }
 

@@ -378,11 +378,11 @@ impl Handler<ReadSessions> for Hub {
 
     fn handle(&mut self, read: ReadSessions, _: &mut Self::Context) -> Self::Result {
         let ReadSessions { are_meant, most } = read;
-        let now_s = self.clock.now_s();
+        let (clock, live) = (self.clock, self.live.now());
         let mut meant: Vec<_> =
             self.members().filter_map(|member| member.of(&*are_meant)).collect();
         meant.sort_unstable_by_key(|downlink| downlink.link.id());
-        MessageResult(meant.iter().take(most).map(|downlink| downlink.seen(now_s)).collect())
+        MessageResult(meant.iter().take(most).map(|downlink| downlink.seen(clock, &live)).collect())
     }
 }
 

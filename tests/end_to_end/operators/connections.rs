@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{audit, await_each_other, change};
 use crate::harness::{
+    client::Told,
     cluster, eventually,
     server::{Server, Setup},
 };
@@ -130,5 +131,18 @@ fn a_connection_of_another_node_is_ended_there() {
     assert_eq!((status, &answer["asked_to_end"]), (202, &json!(id)));
     assert_eq!(there.closed(), (1008, "ended by an operator".to_owned()));
     neighbour.check(7);
-    assert!(matches!(neighbour.next(), crate::harness::client::Told::Update { id: 7, .. }));
+    assert!(matches!(neighbour.next(), Told::Update { id: 7, .. }));
+}
+
+#[test]
+fn what_is_left_of_a_connections_own_rate_is_seen() {
+    let setup = Setup::new(1000, 1).with("LIMITER__RANGE_LIMIT", 0);
+    let server = setup.with("LIMITER__LIMIT", 0.001).with("LIMITER__BURST", 5).start();
+    let mut client = server.client_v2();
+    for id in 1..=3 {
+        client.check(id);
+        assert!(matches!(client.next(), Told::Update { .. }));
+    }
+    let connection = list(&page(&server, ""))[0].clone();
+    assert_eq!((&connection["checks_left"], &connection["ranges_left"]), (&json!(2), &Value::Null));
 }
