@@ -142,12 +142,10 @@ impl Tracing {
         match timeout(LOOK_INTERVAL.min(left), self.follower.next()).await {
             Ok(Some(events)) => {
                 let lines = events.iter().map(|event| format!("data: {event}\n\n"));
-                return (lines.collect::<String>().into(), Some(self));
+                (lines.collect::<String>().into(), Some(self))
             }
-            Ok(None) => {
-                return (event("end", &json!({ "reason": "the connection has ended" })), None);
-            }
-            Err(_) => return (Bytes::from_static(b":\n\n"), Some(self)),
+            Ok(None) => (event("end", &json!({ "reason": "the connection has ended" })), None),
+            Err(_) => (Bytes::from_static(b":\n\n"), Some(self)),
         }
     }
 
