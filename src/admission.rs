@@ -145,8 +145,9 @@ impl Admission {
         let per_address = if visitor.is_counted() { per_address } else { 0 };
         let limits = SeatLimits { all: rules.connections_max, per_address };
         let seat = self.seats.take(visitor.address, limits)?;
-        let player = Player::anonymous(visitor.ip, visitor.address);
-        Ok((Player { is_counted: visitor.is_counted(), ..player }, seat))
+        let mut player = Player::anonymous(visitor.ip, visitor.address);
+        player.is_counted = visitor.is_counted();
+        Ok((player, seat))
     }
 
     /// Why there would be no seat for a visitor, if so.

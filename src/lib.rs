@@ -23,6 +23,7 @@ mod logging;
 mod numbers;
 mod operators;
 mod origin;
+mod people;
 mod places;
 mod problem;
 mod reading;

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actors::limits::rate::Rate;
 use tokio::sync::watch;
 
 use crate::{
@@ -25,6 +26,10 @@ pub struct Live {
     pub compression: bool,
     /// `admin.hosts`.
     pub hosts: Vec<String>,
+    /// Messages that one player may send.
+    pub messages: Rate,
+    /// Days after which a player without an account is forgotten.
+    pub anonymous_days: u32,
     /// Idle HTTP connections that a worker may keep.
     pub kept_max: usize,
     /// How long a node that was told to stop goes on serving.
@@ -46,6 +51,8 @@ impl Live {
             log: settings.log.clone(),
             compression: settings.session.compression != "off",
             hosts: settings.admin.hosts.clone(),
+            messages: settings.people.messages(),
+            anonymous_days: settings.people.anonymous_days,
             drain_delay: Duration::from_secs(server.drain_delay_s),
             shutdown_timeout: Duration::from_secs(server.shutdown_timeout_s),
         }

@@ -30,7 +30,7 @@ pub use self::{
     kinds::{Height, Kind, Rates},
     lease::TICK,
 };
-use crate::player::{Address, Who};
+use crate::player::{Address, UserId, Who};
 
 /// How long somebody waits for tokens that are not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -385,7 +385,7 @@ impl Limits {
 fn subject(who: Who, height: Height) -> Option<u64> {
     match height {
         Height::Address => who.address.map(Address::number),
-        Height::User => who.user.map(|user| user.0),
+        Height::User => who.user.map(UserId::get),
         Height::Node => Some(0),
     }
 }

@@ -4,6 +4,7 @@ use std::{
     fmt,
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    num::NonZeroU64,
     sync::{
         LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -92,9 +93,36 @@ impl fmt::Display for Address {
     }
 }
 
-/// Somebody who has made themselves known, on whatever session.
+/// Somebody who has made themselves known, on whatever session: 63 bits of chance and never 0, so that databases without
+/// unsigned numbers have room for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UserId(pub u64);
+pub struct UserId(NonZeroU64);
+
+impl UserId {
+    /// The user of that number; `None` if it is 0 or has more than 63 bits.
+    pub fn new(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).filter(|number| number.get() >> 63 == 0).map(Self)
+    }
+
+    /// Its number.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+
+    /// Reads what `Display` has written.
+    pub fn read(text: &str) -> Option<Self> {
+        let is_plain =
+            text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        u64::from_str_radix(text, 16).ok().filter(|_| is_plain).and_then(Self::new)
+    }
+}
+
+impl fmt::Display for UserId {
+    /// 16 hexadecimal digits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
 
 /// What somebody may do besides looking.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,8 +177,8 @@ pub struct Player {
     pub address: Address,
     /// Whether what others of its address do counts for it, and the other way round.
     pub is_counted: bool,
-    /// Who it is, if it has said so and proved it.
-    pub user: Option<UserId>,
+    /// Number of the user it has proved to be, 0 as long as it has not; it may do so in the middle of a session.
+    user: AtomicU64,
     /// What it may do.
     pub rights: Rights,
     /// How fast it may ask.
@@ -165,7 +193,7 @@ impl Player {
             ip,
             address,
             is_counted: true,
-            user: None,
+            user: AtomicU64::new(0),
             rights: Rights::default(),
             buckets: Buckets::default(),
         }
@@ -173,7 +201,17 @@ impl Player {
 
     /// As far as others are counted with it.
     pub fn who(&self) -> Who {
-        Who { address: self.is_counted.then_some(self.address), user: self.user }
+        Who { address: self.is_counted.then_some(self.address), user: self.user() }
+    }
+
+    /// Who it is, if it has said so and proved it.
+    pub fn user(&self) -> Option<UserId> {
+        UserId::new(self.user.load(Ordering::Relaxed))
+    }
+
+    /// It has proved to be `user`, or is nobody in particular any more.
+    pub fn set_user(&self, user: Option<UserId>) {
+        self.user.store(user.map_or(0, UserId::get), Ordering::Relaxed);
     }
 }
 
@@ -192,6 +230,23 @@ mod tests {
         assert_eq!((process, read.to_string()), (&*SessionId::process(), second.clone()));
         for wrong in ["", "1", "0123456-1", "01234567-", "01234567-+1", "01234567-x"] {
             assert_eq!(SessionId::read(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_read_as_it_is_written() {
+        let user = UserId::new(0x00ab_cdef_0123_4567).expect("not 0");
+        assert_eq!(user.to_string(), "00abcdef01234567");
+        assert_eq!(UserId::read(&user.to_string()), Some(user));
+        for wrong in [
+            "",
+            "1",
+            "0000000000000000",
+            "8000000000000000",
+            "00ABCDEF01234567",
+            "+0abcdef01234567",
+        ] {
+            assert_eq!(UserId::read(wrong), None, "{wrong}");
         }
     }
 

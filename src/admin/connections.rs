@@ -39,7 +39,7 @@ pub struct Connection {
     #[schema(examples("2001:db8::/64"))]
     counted_as: String,
     /// Who it is, if it has said so.
-    user: Option<u64>,
+    user: Option<String>,
     /// The name of its board.
     #[schema(examples("main"))]
     board: String,
@@ -71,7 +71,7 @@ impl From<&Seen> for Connection {
             id: seen.session.to_string(),
             address: seen.ip.to_string(),
             counted_as: seen.address.to_string(),
-            user: seen.user.map(|user| user.0),
+            user: seen.user.map(|user| user.to_string()),
             board: seen.board.clone(),
             protocol: match seen.version {
                 Version::Plain => 1,

@@ -4,7 +4,10 @@
 use std::{net::IpAddr, sync::Arc};
 
 use actix_web::http::{Method, StatusCode, header::HeaderName};
-use actors::limits::{Rates, RuleCounts, keyed::Key};
+use actors::{
+    limits::{Rates, RuleCounts, keyed::Key},
+    player::UserId,
+};
 use ipnet::IpNet;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -215,7 +218,7 @@ impl Rule {
         let address = || who.address.map(|address| address.number());
         let subject = match &self.by {
             By::Ip => address()?,
-            By::User => who.user.map(|user| user.0).or_else(address)?,
+            By::User => who.user.map(UserId::get).or_else(address)?,
             By::Header(name) => match (asked.header)(name) {
                 Some(value) => number_of(&[&value]),
                 None => address()?,

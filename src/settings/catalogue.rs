@@ -66,6 +66,8 @@ pub enum Form {
     Remap,
     /// Text that is never shown.
     Secret,
+    /// `sqlite://…`, `mysql://…` or `postgres://…`, or empty; never shown with its password.
+    Database,
     /// `"10-S"` and the like.
     Pace,
     /// What `RUST_LOG` may have: levels, and modules with levels.
@@ -227,6 +229,12 @@ pub const CATALOGUE: &[Entry] = &[
     entry("redis.start_timeout_s", "s", Restart, Form::Whole(1, DAY_S)),
     entry("store.path", "–", Restart, Form::Folder),
     entry("store.log_mib", "MiB", Restart, Form::Whole(1, 1 << 20)),
+    entry("database.url", "–", Restart, Form::Database),
+    entry("database.connections", "connections", Restart, Form::Whole(1, 1000)),
+    entry("people.keys_file", "–", Restart, Form::Text),
+    entry("people.anonymous_days", "days", Live, Form::Whole(1, 3650)),
+    entry("people.messages", "messages", Live, Form::Pace),
+    entry("people.chat", "–", Restart, Form::Switch),
     entry("log.format", "–", Live, Form::Word(&["text", "json"])),
     entry("log.level", "–", Live, Form::Directives),
 ];
@@ -406,6 +414,7 @@ impl Entry {
             (Form::Path, ValueKind::String(text)) => validate::base_path(text).err(),
             (Form::Folder, ValueKind::String(text)) => validate::folder(text).err(),
             (Form::Link, ValueKind::String(text)) => validate::link(text).err(),
+            (Form::Database, ValueKind::String(text)) => validate::database(text).err(),
             (Form::Socket, ValueKind::String(text)) => validate::socket(text).err(),
             (Form::Name, ValueKind::String(text)) => validate::name(text).err(),
             (Form::Directives, ValueKind::String(text)) => logging::problem(text),

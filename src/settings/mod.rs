@@ -41,6 +41,8 @@ use config::{Config, Source as _, Value};
 use layers::{Findings, Layer};
 use serde::Deserialize;
 
+use crate::limits::written::Written;
+
 pub use changes::InForce;
 pub use layers::{Flag, Sources};
 pub use limits::Limits;
@@ -64,6 +66,8 @@ pub struct Settings {
     pub hub: Hub,
     pub redis: Redis,
     pub store: Store,
+    pub database: Database,
+    pub people: People,
     pub log: Log,
 }
 
@@ -107,6 +111,39 @@ impl Settings {
             self.store.path.join("audit.jsonl")
         } else {
             named.clone()
+        }
+    }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    pub url: String,
+    pub connections: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct People {
+    pub keys_file: PathBuf,
+    pub anonymous_days: u32,
+    pub messages: String,
+    pub chat: bool,
+}
+
+impl People {
+    /// How fast one player may send messages.
+    pub fn messages(&self) -> Rate {
+        Written::parse(&self.messages, None).expect("judged when it was read").rate
+    }
+}
+
+impl Settings {
+    /// Where the database is.
+    pub fn database_url(&self) -> String {
+        match &*self.database.url {
+            "" => format!("sqlite://{}", self.store.path.join("billion.db").display()),
+            named => named.to_owned(),
         }
     }
 }

@@ -229,6 +229,24 @@ pub fn link(text: &str) -> Result<(), String> {
     .map(|_| ())
 }
 
+/// Where the database is: empty, or a URL of one of those there are.
+pub fn database(text: &str) -> Result<(), String> {
+    let wanted = "write sqlite:///path/to/file, mysql://user:password@host/name or postgres://user:password@host/name";
+    if text.is_empty() {
+        return Ok(());
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(wanted)?;
+    let is_named = match scheme {
+        // A path from here, which no URL is.
+        "sqlite" => !rest.is_empty() && !rest.contains(['?', '#']),
+        "mysql" | "postgres" => Url::parse(text).is_ok_and(|url| {
+            url.host_str().is_some_and(|host| !host.is_empty()) && url.path().len() > 1
+        }),
+        _ => false,
+    };
+    if is_named { Ok(()) } else { Err(wanted.to_owned()) }
+}
+
 /// Where the page finds its WebSocket: empty, an absolute path, or a `ws(s)://` URL.
 pub fn socket(text: &str) -> Result<(), String> {
     let wanted = "write a path as in /ws, or a ws:// or wss:// URL as in wss://play.example.org/ws";

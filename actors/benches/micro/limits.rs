@@ -84,7 +84,7 @@ pub fn group(criterion: &mut Criterion) {
         .with(Height::User, Kind::Checks, Rate::new(20.0, 40))
         .with(Height::Node, Kind::Checks, Rate::new(1e9, u32::MAX));
     let who =
-        |number: u32| Who { address: Some(address(number)), user: Some(UserId(number.into())) };
+        |number: u32| Who { address: Some(address(number)), user: UserId::new(number.into()) };
     let connection = TokenBucket::default();
     let decide = |number: u32| {
         let own = connection.take(Rate::new(1e9, u32::MAX), 1, LATER);

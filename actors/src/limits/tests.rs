@@ -9,7 +9,7 @@ const LATER: u64 = 1_000_000 * S;
 
 fn from(last: u8, user: Option<u64>) -> Who {
     let address = Address::of([192, 0, 2, last].into(), IPV6_PREFIX);
-    Who { address: Some(address), user: user.map(UserId) }
+    Who { address: Some(address), user: user.and_then(UserId::new) }
 }
 
 /// Of checks: 4 at once for a user, 6 for an address, 10 for the node.

@@ -170,7 +170,7 @@ impl Downlink {
             session: link.id(),
             ip: player.ip,
             address: player.address,
-            user: player.user,
+            user: player.user(),
             board: String::new(),
             version: link.version(),
             takes_compressed: link.takes_compressed(),

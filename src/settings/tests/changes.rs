@@ -76,6 +76,7 @@ fn another(entry: &Entry, default: &ValueKind) -> String {
         (Form::Rate, ValueKind::Float(number)) => (number + 1.0).to_string(),
         (Form::Switch, ValueKind::Boolean(switch)) => (!switch).to_string(),
         (Form::Address | Form::RedisNodes, _) => "127.0.0.1:7".into(),
+        (Form::Database, _) => "sqlite:///elsewhere".into(),
         (Form::Path | Form::Socket, _) => "/elsewhere".into(),
         (Form::Origins | Form::Link, _) => "https://a.example".into(),
         (Form::Networks | Form::Proxies, _) => "10.0.0.0/8".into(),
