@@ -13,6 +13,7 @@ mod commands;
 #[cfg(feature = "echo")]
 mod echo;
 mod extensions;
+mod followed;
 mod handshake;
 mod http;
 mod limits;

@@ -28,13 +28,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    admin::{
-        self, Admin, backup,
-        change::Change,
-        door::Door,
-        tokens::{TokenFile, Tokens},
-    },
+    admin::{self, Admin, backup, change::Change, door::Door, tokens::Tokens},
     admission::Admission,
+    followed::Followed,
     http,
     limits::{
         Counts,
@@ -86,7 +82,7 @@ pub struct Application {
     reload: Reload,
     hangups: Option<Hangups>,
     limits_shared: Option<Shared>,
-    token_file: Option<TokenFile>,
+    token_file: Option<Followed<Tokens>>,
 }
 
 /// Opens the store and loads the board.
@@ -116,12 +112,15 @@ async fn load_page(settings: &Settings) -> Result<page::Page> {
 }
 
 /// The token file, if there is one, and the tokens in it.
-fn token_file(settings: &Settings) -> Result<Option<(TokenFile, watch::Receiver<Arc<Tokens>>)>> {
+fn token_file(
+    settings: &Settings,
+) -> Result<Option<(Followed<Tokens>, watch::Receiver<Arc<Tokens>>)>> {
     let path = &settings.admin.token_file;
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
-    let opened = TokenFile::open(path).map_err(anyhow::Error::msg).context("admin.token_file")?;
+    let opened = Followed::open("admin.token_file", path, Tokens::parse);
+    let opened = opened.map_err(anyhow::Error::msg).context("admin.token_file")?;
     if opened.1.borrow().len() == 0 {
         warn!("admin.token_file has no token yet: `billion admin token NAME ROLE` makes one");
     }

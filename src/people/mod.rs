@@ -1,5 +1,7 @@
 //! People: who somebody is, and what belongs to it (`docs/PEOPLE.md`). The board owes nothing to any of this.
 
-pub mod cookie;
 pub mod keys;
+pub mod keyring;
 pub mod identity;
+pub mod cookie;
+pub mod revoked;
