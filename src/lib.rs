@@ -22,6 +22,7 @@ mod listen;
 mod live;
 mod logging;
 mod numbers;
+mod object;
 mod operators;
 mod origin;
 mod people;

@@ -42,6 +42,7 @@ use crate::{
     logging,
     numbers::counted,
     operators::{Operators, audit::Audit},
+    people::{People, keyring::Keyring},
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
     room::Room,
@@ -196,10 +197,13 @@ impl Application {
         let limits_shared = shared.transpose()?;
         let (sender, live) = Following::begin(live);
         // In force before anybody is served.
+        let bus = store.bus(settings)?;
         let decided =
-            Operators::start(store.bus(settings)?, node.clone(), blocks.clone(), live.clone())
-                .await?;
+            Operators::start(bus.clone(), node.clone(), blocks.clone(), live.clone()).await?;
         actix_rt::spawn(decided.clone().follow());
+        let (keyring, keys) = Keyring::open(settings, bus).await?;
+        actix_rt::spawn(keys.follow());
+        let people = web::Data::new(People::new(keyring));
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
         actix_rt::spawn(decided.clone().observe(admission.clone()));
@@ -215,6 +219,7 @@ impl Application {
             live: live.clone(),
             connections: http_connections,
             traffic: traffic.clone(),
+            people,
         };
         let players = Server::build()
             .workers(workers)

@@ -35,7 +35,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    admission::{Admission, Stranger},
+    admission::{Admission, Rules, Stranger},
     extensions,
     handshake::{Upgradable, check_handshake, header},
     limits::{
@@ -265,6 +265,10 @@ impl Door<'_> {
                 return response;
             }
         };
+        let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
+        if Rules::is_own(&origins, header(request, header::HOST)) {
+            player.set_user(visitor.user);
+        }
         debug!(connection:% = player.session; "{} is let in", visitor.ip);
         // What actix-http and actix-web-actors check of a handshake was checked above, and more.
         let mut accepted = actix_http::ws::handshake_response(request.head());
