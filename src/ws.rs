@@ -44,6 +44,7 @@ use crate::{
         visitor::{Standing, Visitor},
     },
     live::{Following, Live},
+    people::request::of,
     routes::query::table,
 };
 
@@ -266,8 +267,11 @@ impl Door<'_> {
             }
         };
         let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
-        if Rules::is_own(&origins, header(request, header::HOST)) {
-            player.set_user(visitor.user);
+        // Others may be allowed to play, and act for nobody.
+        if Rules::is_own(&origins, header(request, header::HOST))
+            && let Some(identity) = of(request).valid()
+        {
+            identity.take_over(&player);
         }
         debug!(connection:% = player.session; "{} is let in", visitor.ip);
         // What actix-http and actix-web-actors check of a handshake was checked above, and more.
