@@ -58,6 +58,14 @@ impl Rules {
         &self.trusted_proxies
     }
 
+    /// Whether a page that says to be of `origins` is this server's own, which it reached as `host`: others may be
+    /// allowed to play, and act for nobody whom the server knows.
+    pub fn is_own(origins: &[&HeaderValue], host: Option<&str>) -> bool {
+        let [origin] = origins else { return false };
+        let origin = origin.to_str().ok().and_then(Origin::parse);
+        origin.zip(host).is_some_and(|(origin, host)| origin.is_reached_as(host))
+    }
+
     /// Whether a page may connect that says to be of `origins`, which has to be one, to the server that
     /// it reached as `host`.
     ///
@@ -281,7 +289,7 @@ mod tests {
     /// Like everybody, or without limits.
     fn visitor(last: u8, standing: Standing) -> Visitor {
         let ip = [192, 0, 2, last].into();
-        Visitor { ip, address: Address::of(ip, IPV6_PREFIX), standing }
+        Visitor { ip, address: Address::of(ip, IPV6_PREFIX), user: None, standing }
     }
 
     #[test]

@@ -42,10 +42,11 @@ use crate::{
     limits::requests,
     line::Line,
     live::Following,
+    people::{self, People},
     places::{PLACES_MAX, Place, Places},
     routes::{assets, headers, health, methods::get_or_head, missing, overview, page},
     traffic::{Route, Traffic},
-    unread::holding,
+    unread::{self, holding},
     ws::{self, AppService},
 };
 
@@ -82,6 +83,8 @@ pub struct Shared {
     pub connections: Gauge,
     /// Where requests are counted.
     pub traffic: Traffic,
+    /// Who they are from.
+    pub people: web::Data<People>,
 }
 
 /// Connections that a worker may keep for their next request, if all workers together are to leave half
@@ -242,7 +245,7 @@ fn answer(
         place.asked();
         place.opened
     });
-    let unread = request.take_payload();
+    let unread = unread::take(&mut request);
     let (thread, answer) = (thread.clone(), app.call(request));
     async move {
         let mut response = answer.await?.map_body(|_, body| holding(body, unread));
@@ -283,6 +286,7 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
         .app_data(web::Data::new(shared.live.clone()))
         .app_data(shared.page.clone())
         .app_data(shared.overview.clone())
+        .app_data(shared.people.clone())
         // Resources, not routes: they answer another method with 405 instead of 404.
         .service(get_or_head("/ws", ws::connect))
         .service(get_or_head("/ws/why", ws::why))
@@ -296,6 +300,7 @@ fn build_app(shared: &Shared) -> impl Future<Output = Result<AppService, ()>> + 
         .service(get_or_head("/manifest.webmanifest", page::manifest))
         .service(get_or_head("/healthz", health::healthz))
         .service(get_or_head("/readyz", health::readyz));
+    let app = people::routes::all().into_iter().fold(app, App::service);
     #[cfg(feature = "echo")]
     let app = app.service(get_or_head("/echo", ws::echo));
     let files = files_by_name(shared.statics.as_deref());

@@ -13,6 +13,7 @@ mod commands;
 #[cfg(feature = "echo")]
 mod echo;
 mod extensions;
+mod followed;
 mod handshake;
 mod http;
 mod limits;
@@ -21,6 +22,7 @@ mod listen;
 mod live;
 mod logging;
 mod numbers;
+mod object;
 mod operators;
 mod origin;
 mod people;

@@ -34,6 +34,11 @@ impl Origin {
         Some(Self { scheme: url.scheme().to_owned(), host, port: url.port_or_known_default() })
     }
 
+    /// Whether its pages came by https.
+    pub fn is_https(&self) -> bool {
+        self.scheme == "https"
+    }
+
     /// Whether a server that was reached as `host`, a `Host` header, has served this page. What scheme
     /// that was, a proxy knows and we do not: it is taken to be the page's own.
     pub fn is_reached_as(&self, host: &str) -> bool {

@@ -28,13 +28,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use tokio::{sync::watch, time::timeout};
 
 use crate::{
-    admin::{
-        self, Admin, backup,
-        change::Change,
-        door::Door,
-        tokens::{TokenFile, Tokens},
-    },
+    admin::{self, Admin, backup, change::Change, door::Door, tokens::Tokens},
     admission::Admission,
+    followed::Followed,
     http,
     limits::{
         Counts,
@@ -46,7 +42,11 @@ use crate::{
     logging,
     numbers::counted,
     operators::{Operators, audit::Audit},
-    people::talk::{Talks, rights::NoGroups},
+    people::{
+        People,
+        keyring::Keyring,
+        talk::{Talks, rights::NoGroups},
+    },
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
     room::Room,
@@ -87,7 +87,7 @@ pub struct Application {
     reload: Reload,
     hangups: Option<Hangups>,
     limits_shared: Option<Shared>,
-    token_file: Option<TokenFile>,
+    token_file: Option<Followed<Tokens>>,
 }
 
 /// Opens the store and loads the board.
@@ -117,12 +117,15 @@ async fn load_page(settings: &Settings) -> Result<page::Page> {
 }
 
 /// The token file, if there is one, and the tokens in it.
-fn token_file(settings: &Settings) -> Result<Option<(TokenFile, watch::Receiver<Arc<Tokens>>)>> {
+fn token_file(
+    settings: &Settings,
+) -> Result<Option<(Followed<Tokens>, watch::Receiver<Arc<Tokens>>)>> {
     let path = &settings.admin.token_file;
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
-    let opened = TokenFile::open(path).map_err(anyhow::Error::msg).context("admin.token_file")?;
+    let opened = Followed::open("admin.token_file", path, Tokens::parse);
+    let opened = opened.map_err(anyhow::Error::msg).context("admin.token_file")?;
     if opened.1.borrow().len() == 0 {
         warn!("admin.token_file has no token yet: `billion admin token NAME ROLE` makes one");
     }
@@ -200,10 +203,13 @@ impl Application {
         Talks::start(&node, channels, Arc::new(NoGroups)).register(&mut registry);
         let (sender, live) = Following::begin(live);
         // In force before anybody is served.
+        let bus = store.bus(settings)?;
         let decided =
-            Operators::start(store.bus(settings)?, node.clone(), blocks.clone(), live.clone())
-                .await?;
+            Operators::start(bus.clone(), node.clone(), blocks.clone(), live.clone()).await?;
         actix_rt::spawn(decided.clone().follow());
+        let (keyring, keys) = Keyring::open(settings, bus).await?;
+        actix_rt::spawn(keys.follow());
+        let people = web::Data::new(People::new(keyring));
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
         actix_rt::spawn(decided.clone().observe(admission.clone()));
@@ -219,6 +225,7 @@ impl Application {
             live: live.clone(),
             connections: http_connections,
             traffic: traffic.clone(),
+            people,
         };
         let players = Server::build()
             .workers(workers)

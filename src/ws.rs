@@ -35,7 +35,7 @@ use socket2::SockRef;
 use tokio::net::TcpStream;
 
 use crate::{
-    admission::{Admission, Stranger},
+    admission::{Admission, Rules, Stranger},
     extensions,
     handshake::{Upgradable, check_handshake, header},
     limits::{
@@ -44,6 +44,7 @@ use crate::{
         visitor::{Standing, Visitor},
     },
     live::{Following, Live},
+    people::request::of,
     routes::query::table,
 };
 
@@ -265,6 +266,13 @@ impl Door<'_> {
                 return response;
             }
         };
+        let origins: Vec<_> = request.headers().get_all(header::ORIGIN).collect();
+        // Others may be allowed to play, and act for nobody.
+        if Rules::is_own(&origins, header(request, header::HOST))
+            && let Some(identity) = of(request).valid()
+        {
+            identity.take_over(&player);
+        }
         debug!(connection:% = player.session; "{} is let in", visitor.ip);
         // What actix-http and actix-web-actors check of a handshake was checked above, and more.
         let mut accepted = actix_http::ws::handshake_response(request.head());

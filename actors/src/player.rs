@@ -189,6 +189,8 @@ pub struct Player {
     pub is_counted: bool,
     /// Number of the user it has proved to be, 0 as long as it has not; it may do so in the middle of a session.
     user: AtomicU64,
+    /// What that was proved by, for whoever knows what it means: the game does not.
+    proof: AtomicU64,
     /// What it may do.
     pub rights: Rights,
     /// How fast it may ask.
@@ -204,6 +206,7 @@ impl Player {
             address,
             is_counted: true,
             user: AtomicU64::new(0),
+            proof: AtomicU64::new(0),
             rights: Rights::default(),
             buckets: Buckets::default(),
         }
@@ -222,6 +225,16 @@ impl Player {
     /// It has proved to be `user`, or is nobody in particular any more.
     pub fn set_user(&self, user: Option<UserId>) {
         self.user.store(user.map_or(0, UserId::get), Ordering::Relaxed);
+    }
+
+    /// What it has proved that by; of who is nobody in particular this means nothing.
+    pub fn proof(&self) -> u64 {
+        self.proof.load(Ordering::Relaxed)
+    }
+
+    /// What it proves by who it is, set before [`set_user`](Self::set_user).
+    pub fn set_proof(&self, proof: u64) {
+        self.proof.store(proof, Ordering::Relaxed);
     }
 }
 

@@ -169,6 +169,8 @@ impl Close {
     pub const RESERVED: Self = Self::new(1008, "reserved box");
     /// An operator has blocked its address.
     pub const BLOCKED: Self = Self::new(1008, "blocked");
+    /// The user has signed out, here or everywhere.
+    pub const SIGNED_OUT: Self = Self::new(1008, "signed out");
     /// An operator has ended this connection.
     pub const ENDED: Self = Self::new(1008, "ended by an operator");
     /// The connection would have to wait too long for its next token.

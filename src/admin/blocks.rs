@@ -11,9 +11,9 @@ use super::{
     door::Caller,
     judge_reason,
     lasting::Lasting,
-    object::Object,
 };
 use crate::{
+    object::Object,
     operators::{Operators, model::Block},
     problem::problem,
     routes::query::{expect_only, text},

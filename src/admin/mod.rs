@@ -14,7 +14,6 @@ pub mod door;
 mod health;
 mod lasting;
 mod notices;
-mod object;
 mod openapi;
 mod read_only;
 mod routes;

@@ -11,9 +11,9 @@ use super::{
     connections::UNKNOWN_NODE,
     door::Caller,
     lasting::Lasting,
-    object::Object,
 };
 use crate::{
+    object::Object,
     operators::{
         Operators,
         envelope::ulid,

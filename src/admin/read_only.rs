@@ -9,9 +9,9 @@ use super::{
     change::{Change, Unmade},
     door::Caller,
     judge_reason,
-    object::Object,
 };
 use crate::{
+    object::Object,
     operators::{Operators, model::ReadOnly},
     problem::problem,
     wall::now_ms,

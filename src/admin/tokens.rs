@@ -4,26 +4,12 @@
 //! file holds no token itself, so reading it lets nobody in. The file is read again when it changes: a file that
 //! cannot be used leaves the tokens as they are, and the log says so.
 
-use std::{
-    fmt, fs, io,
-    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fmt, path::Path};
 
-use actix_rt::task::spawn_blocking;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use tokio::{sync::watch, time::sleep};
 
-use crate::reading;
-
-/// Time between two looks at the file, each of which is one `stat`.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Permission bits that must not be set: anything for others, and writing for the group.
-const MODE_FORBIDDEN: u32 = 0o027;
+use crate::{followed::read_secret, numbers::counted};
 
 /// Most characters of a name, which stands in every line of the audit.
 const NAME_CHARS_MAX: usize = 64;
@@ -79,6 +65,12 @@ impl fmt::Display for Token {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tokens(Vec<Token>);
 
+impl fmt::Display for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&counted(self.len() as u64, "token", "tokens"))
+    }
+}
+
 impl Tokens {
     /// Reads the lines of a token file.
     ///
@@ -109,18 +101,8 @@ impl Tokens {
     /// # Errors
     /// If it cannot be read, others may read or change it, or a line is wrong.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let wrong = |why: String| format!("{}: {why}", path.display());
-        let mode =
-            fs::metadata(path).map_err(|error| wrong(error.to_string()))?.permissions().mode();
-        if mode & MODE_FORBIDDEN != 0 {
-            let mode = mode & 0o777;
-            return Err(wrong(format!(
-                "its mode is {mode:03o}: nobody else may read it (chmod 600)"
-            )));
-        }
-        let bytes = reading::found(path).map_err(|error| wrong(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))?;
-        Self::parse(&text).map_err(wrong)
+        let text = read_secret(path)?;
+        Self::parse(&text).map_err(|why| format!("{}: {why}", path.display()))
     }
 
     /// The token that somebody presents, if it is one. Takes the same time whichever it is, and for none.
@@ -196,61 +178,6 @@ fn from_hex(text: &str) -> Option<[u8; 32]> {
     Some(bytes)
 }
 
-/// Tells one state of the file from the next: its inode, change time and length.
-type Stamp = (u64, i64, i64, u64);
-
-fn stamp(path: &Path) -> io::Result<Stamp> {
-    let found = fs::metadata(path)?;
-    Ok((found.ino(), found.ctime(), found.ctime_nsec(), found.len()))
-}
-
-/// The token file, which is followed.
-pub struct TokenFile {
-    path: PathBuf,
-    /// Of the state that was read last, whether it could be used or not.
-    read: Option<Stamp>,
-    tokens: watch::Sender<Arc<Tokens>>,
-}
-
-impl TokenFile {
-    /// Reads the file for the first time.
-    ///
-    /// # Errors
-    /// As [`Tokens::read`].
-    pub fn open(path: &Path) -> Result<(Self, watch::Receiver<Arc<Tokens>>), String> {
-        let read = stamp(path).ok();
-        let (tokens, following) = watch::channel(Arc::new(Tokens::read(path)?));
-        Ok((Self { path: path.to_owned(), read, tokens }, following))
-    }
-
-    /// Follows the file for as long as the process lives.
-    pub async fn follow(mut self) {
-        loop {
-            sleep(LOOK_INTERVAL).await;
-            // A disk may take long; nobody waits for it.
-            let Ok(file) = spawn_blocking(move || self.look()).await else { return };
-            self = file;
-        }
-    }
-
-    fn look(mut self) -> Self {
-        let now = stamp(&self.path).ok();
-        if now == self.read {
-            return self;
-        }
-        self.read = now;
-        match Tokens::read(&self.path) {
-            Ok(tokens) => {
-                let (count, path) = (tokens.len(), self.path.display());
-                log::info!("admin.token_file: {count} tokens are valid now ({path})");
-                self.tokens.send_replace(Arc::new(tokens));
-            }
-            Err(why) => log::error!("admin.token_file: the tokens stay as they were: {why}"),
-        }
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,38 +214,5 @@ mod tests {
             assert!(refused.starts_with("line 2: ") && refused.contains(why), "{refused}");
             assert!(!refused.contains("secret"), "{refused}");
         }
-    }
-
-    #[test]
-    fn a_file_that_others_may_read_is_refused_and_one_that_changes_is_read_again() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("tokens");
-        let write = |text: &str, mode: u32| {
-            fs::write(&path, text).expect("written");
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("its own file");
-        };
-        assert!(Tokens::read(&path).is_err(), "it is not there");
-        for (mode, fits) in
-            [(0o644, false), (0o660, false), (0o604, false), (0o640, true), (0o400, true)]
-        {
-            fs::remove_file(&path).ok();
-            write("", mode);
-            assert_eq!(Tokens::read(&path).is_ok(), fits, "{mode:o}");
-        }
-        fs::remove_file(&path).ok();
-        write("", 0o600);
-        let (file, tokens) = TokenFile::open(&path).expect("nobody is in it");
-        write(&Token::of("alice", Role::Viewer, SECRET).to_string(), 0o600);
-        let file = file.look();
-        assert!(tokens.borrow().find(SECRET.as_bytes()).is_some());
-        write("nonsense", 0o600);
-        let file = file.look();
-        assert_eq!(tokens.borrow().len(), 1, "a mistake locks nobody out");
-        fs::remove_file(&path).expect("it was there");
-        let file = file.look();
-        assert_eq!(tokens.borrow().len(), 1);
-        write("", 0o600);
-        file.look();
-        assert_eq!(tokens.borrow().len(), 0, "all are revoked");
     }
 }

@@ -22,17 +22,25 @@ use super::{
     rules::{Asked, Rule, Rules},
     visitor::{Standing, Visitor},
 };
-use crate::live::{Following, Live};
+use crate::{
+    live::{Following, Live},
+    people::{People, request::presented},
+    wall::now_ms,
+};
 
 /// Decides about a request, and tells in its answer what is left.
 pub async fn limited<B: MessageBody + 'static>(
     node: web::Data<Node>,
     live: web::Data<Following>,
+    people: web::Data<People>,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse, Error> {
     let live = live.now();
-    let visitor = visitor(&request, &live);
+    let mut visitor = visitor(&request, &live);
+    let presented = presented(&people, request.headers(), now_ms());
+    visitor.user = presented.valid().map(|identity| identity.user);
+    request.extensions_mut().insert(presented);
     request.extensions_mut().insert(visitor);
     match decide(&node, &live.limits, &visitor, &request).await {
         Ok(met) => {

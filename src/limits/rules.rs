@@ -344,7 +344,7 @@ mod tests {
 
     fn visitor(last: u8, standing: Standing) -> Visitor {
         let ip = [192, 0, 2, last].into();
-        Visitor { ip, address: Address::of(ip, IPV6_PREFIX), standing }
+        Visitor { ip, address: Address::of(ip, IPV6_PREFIX), user: None, standing }
     }
 
     #[test]

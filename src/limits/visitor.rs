@@ -6,7 +6,7 @@ use std::{
 };
 
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
-use actors::player::{Address, Who};
+use actors::player::{Address, UserId, Who};
 use log::warn;
 
 use super::rules::Rules;
@@ -19,6 +19,8 @@ pub struct Visitor {
     pub ip: IpAddr,
     /// The same as far as it is counted.
     pub address: Address,
+    /// Who it is, if it has said so and proved it.
+    pub user: Option<UserId>,
     /// Why it is treated otherwise than others, if it is.
     pub standing: Standing,
 }
@@ -103,7 +105,7 @@ impl Visitor {
             () if trusted.trusts(ip) => Standing::TrustedProxy,
             () => Standing::Usual,
         };
-        Self { ip, address: Address::of(ip, rules.ipv6_prefix), standing }
+        Self { ip, address: Address::of(ip, rules.ipv6_prefix), user: None, standing }
     }
 
     /// Whether what it does counts for its address.
@@ -113,7 +115,7 @@ impl Visitor {
 
     /// Who it is to the limits.
     pub fn who(&self) -> Who {
-        Who { address: self.is_counted().then_some(self.address), user: None }
+        Who { address: self.is_counted().then_some(self.address), user: self.user }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use actors::player::{SessionId, UserId};
+use actors::player::{Player, SessionId, UserId};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 
 use super::keys::{Keys, Purpose};
@@ -61,6 +61,24 @@ impl Identity {
     /// The same, issued now.
     pub fn renewed(self, now_ms: u64) -> Self {
         Self { issued_s: seconds(now_ms), ..self }
+    }
+
+    /// What a connection of theirs keeps beside the user.
+    pub fn proof(&self) -> u64 {
+        u64::from(self.epoch) << 32 | u64::from(self.sign_in.0)
+    }
+
+    /// Whose connection this is, by what it keeps.
+    pub fn of(player: &Player) -> Option<Self> {
+        let proof = player.proof();
+        let (epoch, sign_in) = ((proof >> 32) as u32, SignIn(proof as u32));
+        player.user().map(|user| Self { user, issued_s: 0, epoch, sign_in })
+    }
+
+    /// Makes a connection theirs.
+    pub fn take_over(&self, player: &Player) {
+        player.set_proof(self.proof());
+        player.set_user(Some(self.user));
     }
 
     /// Whether it is to be renewed.

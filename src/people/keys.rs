@@ -12,6 +12,8 @@ use aes_gcm_siv::{
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use crate::numbers::counted;
+
 /// Bytes of a key in the file.
 pub const KEY_BYTES: usize = 32;
 
@@ -69,7 +71,14 @@ pub struct Keys(Vec<Key>);
 
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} keys", self.0.len())
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Keys {
+    /// How many there are: what they are is nobody's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&counted(self.len() as u64, "key", "keys"))
     }
 }
 

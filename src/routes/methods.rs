@@ -25,7 +25,7 @@ where
 
 /// A resource without routes yet, which tells whoever asks with another method that it takes `methods`. Its requests are
 /// counted under `path`, unless it is given another [`Route`].
-fn allowing(methods: &'static str, path: &'static str) -> Resource {
+pub fn allowing(methods: &'static str, path: &'static str) -> Resource {
     let tell = move |request: HttpRequest| async move { other_method(&request, methods) };
     web::resource(path).app_data(Route(path)).default_service(web::to(tell))
 }

@@ -132,18 +132,44 @@ impl Client {
     }
 
     fn shake_hands(stream: TcpStream, to: SocketAddr, path: &str) -> Result<Self, String> {
+        Self::shake_hands_with(stream, to, path, &[])
+    }
+
+    /// Connects as a page does that has a cookie, or says other things in headers of its own.
+    pub fn try_connect_with(
+        to: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let stream = TcpStream::connect(to).map_err(|error| error.to_string())?;
+        Self::shake_hands_with(stream, to, path, headers)
+    }
+
+    fn shake_hands_with(
+        stream: TcpStream,
+        to: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, String> {
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
         stream.set_nodelay(true).expect("an option can be set");
-        let request = Request::builder()
+        let (host, own) = (to.to_string(), format!("http://{to}"));
+        let given = |name: &str| {
+            let mut given = headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+            given.next().map(|(_, value)| *value)
+        };
+        let mut request = Request::builder()
             .uri(format!("ws://{to}{path}"))
-            .header("Host", to.to_string())
-            .header("Origin", format!("http://{to}"))
+            .header("Host", given("Host").unwrap_or(&host))
+            .header("Origin", given("Origin").unwrap_or(&own))
             .header("Upgrade", "websocket")
             .header("Connection", "Upgrade")
             .header("Sec-WebSocket-Version", "13")
-            .header("Sec-WebSocket-Key", KEY)
-            .body(())
-            .expect("a legal request");
+            .header("Sec-WebSocket-Key", KEY);
+        for (name, value) in headers.iter().filter(|(name, _)| !["Host", "Origin"].contains(name)) {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(()).expect("a legal request");
         let config = WebSocketConfig::default();
         let (socket, _) = client_with_config(request, Steady(stream), Some(config))
             .map_err(|error| error.to_string())?;

@@ -10,6 +10,7 @@ pub mod living;
 pub mod nginx;
 pub mod origin;
 pub mod painting;
+pub mod person;
 pub mod prometheus;
 pub mod proxy;
 pub mod server;

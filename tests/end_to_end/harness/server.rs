@@ -456,6 +456,8 @@ pub struct Response {
     pub status: u16,
     /// Status line and headers, lower-case.
     pub head: String,
+    /// Values of `Set-Cookie`, as they were sent.
+    pub cookies: Vec<String>,
     /// Body, as text where it is text.
     pub body: String,
     /// Body.
@@ -535,8 +537,16 @@ fn exchange(
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
     Response {
         status: status.expect("a status line"),
+        cookies: values(&head, "set-cookie"),
         head: head.to_lowercase(),
         body: String::from_utf8_lossy(&body).into_owned(),
         bytes: body,
     }
+}
+
+/// The values of all headers of that name.
+fn values(head: &str, name: &str) -> Vec<String> {
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    let ours = lines.filter(|(found, _)| found.eq_ignore_ascii_case(name));
+    ours.map(|(_, value)| value.to_owned()).collect()
 }

@@ -1,0 +1,3 @@
+//! People: who somebody is to the server, and what they may do with that.
+
+mod cookies;
