@@ -15,7 +15,7 @@ use tokio::{
 const LIMITS: FrameLimits = FrameLimits {
     message_bytes: 16 * 1024 * 1024,
     fragments: 1024 * 1024,
-    text: true,
+    text: Some(16 * 1024 * 1024),
     deflate: false,
 };
 

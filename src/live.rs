@@ -3,7 +3,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actors::limits::rate::Rate;
 use tokio::sync::watch;
 
 use crate::{
@@ -26,8 +25,6 @@ pub struct Live {
     pub compression: bool,
     /// `admin.hosts`.
     pub hosts: Vec<String>,
-    /// Messages that one player may send.
-    pub messages: Rate,
     /// Days after which a player without an account is forgotten.
     pub anonymous_days: u32,
     /// Idle HTTP connections that a worker may keep.
@@ -51,7 +48,6 @@ impl Live {
             log: settings.log.clone(),
             compression: settings.session.compression != "off",
             hosts: settings.admin.hosts.clone(),
-            messages: settings.people.messages(),
             anonymous_days: settings.people.anonymous_days,
             drain_delay: Duration::from_secs(server.drain_delay_s),
             shutdown_timeout: Duration::from_secs(server.shutdown_timeout_s),

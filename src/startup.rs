@@ -42,7 +42,11 @@ use crate::{
     logging,
     numbers::counted,
     operators::{Operators, audit::Audit},
-    people::{People, keyring::Keyring},
+    people::{
+        People,
+        keyring::Keyring,
+        talk::{Talks, rights::NoGroups},
+    },
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
     room::Room,
@@ -195,6 +199,8 @@ impl Application {
             })
         });
         let limits_shared = shared.transpose()?;
+        let channels = store.channels(settings, &mut registry)?;
+        Talks::start(&node, channels, Arc::new(NoGroups)).register(&mut registry);
         let (sender, live) = Following::begin(live);
         // In force before anybody is served.
         let bus = store.bus(settings)?;

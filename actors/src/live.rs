@@ -25,6 +25,8 @@ pub struct LiveSettings {
     pub ranges: Rate,
     /// Pings and Pongs a client may send.
     pub control_frames: Rate,
+    /// Text messages a client may send.
+    pub messages: Rate,
     /// Bytes a client may send.
     pub bytes_in: Rate,
     /// How fast what may happen that is counted for addresses, users and the node.

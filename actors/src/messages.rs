@@ -9,12 +9,15 @@ use std::{sync::Arc, time::Instant};
 
 use actix::Message;
 use bytes::{Bytes, BytesMut};
+use tokio::sync::oneshot;
 
 use crate::{
     board::{BoxId, BoxRange, Generation, Offset},
     broadcaster::{batch::Batch, census::Pulse},
+    channels::Group,
+    interest::Held,
     link::SessionLink,
-    player::{Player, SessionId},
+    player::{Player, SessionId, UserId},
     protocol::Close,
     seen::Seen,
     shard::commit::Asker,
@@ -173,3 +176,69 @@ pub struct TraceSession {
 #[derive(Message, Clone, Copy)]
 #[rtype(result = "()")]
 pub struct EndSessions(pub Close);
+
+/// Who of a group's members is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// All of them.
+    Members,
+    /// Those who want to hear who is present.
+    Observers,
+}
+
+/// outside → post: what concerns the members of groups on your thread, in the order in which it is sent.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum ToPost {
+    /// Send this to the members of a group.
+    Deliver {
+        /// Which.
+        group: Group,
+        /// Whom of them.
+        audience: Audience,
+        /// A complete frame.
+        frame: Bytes,
+    },
+    /// A session joins a group: send it this, then all that comes after it.
+    Admit {
+        /// Which.
+        group: Group,
+        /// Who.
+        session: SessionId,
+        /// Whether it wants to hear who is present.
+        wants_presence: bool,
+        /// Complete frames.
+        frames: Bytes,
+        /// The group is followed.
+        held: Held,
+        /// Answered when it is in.
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody leaves a group: all connections of a user, or one.
+    Dismiss {
+        /// Which.
+        group: Group,
+        /// Who.
+        who: Member,
+        /// A complete frame that is sent to it, if it was in.
+        frame: Bytes,
+        /// Answered when it is out.
+        done: Option<oneshot::Sender<()>>,
+    },
+    /// Which users are in a group, each once for each of its connections.
+    ReadUsers {
+        /// Which.
+        group: Group,
+        /// To be answered.
+        users: oneshot::Sender<Vec<UserId>>,
+    },
+}
+
+/// A member of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Member {
+    /// One connection.
+    Session(SessionId),
+    /// All connections of a user.
+    User(UserId),
+}

@@ -3,25 +3,30 @@
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use actix::Recipient;
 use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{
     clock::Clock,
+    interest::Interest,
     limits::Limits,
     live::LiveSettings,
+    messages::ToPost,
     protocol::Close,
     rules::{Free, Rules},
     settings::NodeSettings,
     stats::{Metrics, Stats},
     store::{Store, StoreError},
     table::{OpenError, Table, TableParts, Threads},
-    vital::Fatal,
+    talk::Talk,
+    vital::{Fatal, Vital},
+    wires::PostLink,
 };
 
 /// How far a board has come, from being loaded to being gone.
@@ -74,6 +79,11 @@ pub struct Node {
     pub clock: Clock,
     /// What must not end.
     pub fatal: Arc<Fatal>,
+    /// The groups with members here.
+    pub interest: Arc<Interest>,
+    talk: OnceLock<Arc<dyn Talk>>,
+    /// Of the worker threads, by their numbers.
+    posts: Mutex<Vec<Arc<PostLink>>>,
     threads: Threads,
     main: Arc<Table>,
     /// By the names of their boards, the main one among them.
@@ -108,6 +118,9 @@ impl Node {
             metrics,
             clock: Clock::start(),
             fatal,
+            interest: Arc::default(),
+            talk: OnceLock::new(),
+            posts: Mutex::default(),
             threads,
             main,
             tables,
@@ -119,6 +132,35 @@ impl Node {
     /// The board that is meant where none is named.
     pub fn main(&self) -> &Arc<Table> {
         &self.main
+    }
+
+    /// Has what clients say in text understood by `talk`, on all threads that begin after this. Once: whether there was
+    /// none before.
+    pub fn set_talk(&self, talk: Arc<dyn Talk>) -> bool {
+        self.talk.set(talk).is_ok()
+    }
+
+    /// Whoever understands what clients say in text.
+    pub(crate) fn talk(&self) -> Option<&Arc<dyn Talk>> {
+        self.talk.get()
+    }
+
+    /// The post of each worker thread that has one, by their numbers.
+    pub fn posts(&self) -> Vec<Arc<PostLink>> {
+        self.posts.lock().expect("nothing panics under this lock").clone()
+    }
+
+    /// A post must not end before the node does.
+    pub(crate) fn vital_post(&self) -> Vital {
+        Vital::new("a post", self.fatal.clone(), Arc::default())
+    }
+
+    /// A worker thread has a post now, which gets the next number.
+    pub(crate) fn add_post(&self, inbox: Recipient<ToPost>) -> Arc<PostLink> {
+        let mut posts = self.posts.lock().expect("nothing panics under this lock");
+        let post = Arc::new(PostLink { number: posts.len(), inbox });
+        posts.push(post.clone());
+        post
     }
 
     fn stages(&self) -> MutexGuard<'_, BTreeMap<String, Stage>> {

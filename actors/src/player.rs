@@ -27,9 +27,19 @@ impl SessionId {
 
     /// Tells this process from every other one.
     pub fn process() -> String {
+        format!("{:08x}", Self::process_number())
+    }
+
+    /// The same as a number.
+    pub fn process_number() -> u32 {
         // Chosen by chance at its start.
         static PROCESS: LazyLock<u32> = LazyLock::new(|| RandomState::new().hash_one(0) as u32);
-        format!("{:08x}", *PROCESS)
+        *PROCESS
+    }
+
+    /// Its number within its process.
+    pub fn number(self) -> u64 {
+        self.0
     }
 }
 

@@ -16,6 +16,7 @@ mod inbox;
 pub mod outbox;
 mod pump;
 mod socket;
+mod speech;
 mod timer;
 mod turns;
 pub mod view;

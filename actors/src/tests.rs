@@ -152,10 +152,11 @@ pub(crate) fn settings() -> NodeSettings {
         },
         hub: HubSettings { mailbox: 16 },
         live: LiveSettings {
-            frames: FrameLimits { message_bytes: 100, fragments: 4, text: false, deflate: false },
+            frames: FrameLimits { message_bytes: 100, fragments: 4, text: None, deflate: false },
             checks: Rate::UNLIMITED,
             ranges: Rate::UNLIMITED,
             control_frames: Rate::UNLIMITED,
+            messages: Rate::UNLIMITED,
             bytes_in: Rate::UNLIMITED,
             shared: Rates::default(),
             shard_wait_timeout: Duration::from_secs(20),

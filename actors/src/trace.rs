@@ -30,6 +30,8 @@ pub struct Event {
 pub enum What {
     /// The client has sent a message.
     Received(ClientMessage),
+    /// The client has sent text of so many bytes, whose content is nobody else's business.
+    ReceivedText(usize),
     /// The client has sent a Ping.
     ReceivedPing,
     /// The client has sent a Pong.

@@ -12,7 +12,7 @@ use crate::{
     messages::{
         BoardForgotten, BoxesChecked, CheckBoxes, Drain, EndPlayers, EndSessions, FlushBatch,
         ForgetBoard, ForgetBoxes, Join, LearnBoxes, Leave, MergeBoxes, PulseMade, ReadRange,
-        ReadSessions, ReadTile, ReadWords, SendFrame, TraceSession,
+        ReadSessions, ReadTile, ReadWords, SendFrame, ToPost, TraceSession,
     },
     shard::gate::Gate,
 };
@@ -169,6 +169,15 @@ impl HubLink {
             leave: addr.clone().recipient(),
         })
     }
+}
+
+/// How to reach the post of a worker thread.
+#[derive(Debug)]
+pub struct PostLink {
+    /// Its number on this node.
+    pub number: usize,
+    /// From outside; only ever tried.
+    pub inbox: Recipient<ToPost>,
 }
 
 /// hub → broadcaster: a worker has a hub now; the answer is the announced total.

@@ -1,18 +1,31 @@
 //! What lives on one HTTP worker thread: for each board in play a [`Desk`], and what all of them share.
 
+pub(crate) mod circle;
 pub(crate) mod courier;
 pub mod desk;
 pub(crate) mod downlink;
+pub mod groups;
 mod heartbeat;
 mod hub;
 mod member;
+mod post;
 mod pulses;
 pub(crate) mod roster;
 pub mod viewers;
+pub(crate) mod voice;
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
+use std::{
+    cell::{OnceCell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+    sync::Arc,
+};
 
-use self::desk::{Desk, DeskParts, Scratch};
+use self::{
+    circle::Circle,
+    desk::{Desk, DeskParts, Scratch},
+    post::Post,
+};
 use crate::{
     live::{LiveCopy, LiveSettings},
     node::Node,
@@ -28,6 +41,8 @@ pub struct Worker {
     /// The thread's copy of the settings that may change.
     live: Rc<LiveCopy>,
     scratch: Rc<Scratch>,
+    /// Begun with its first desk.
+    circle: OnceCell<Option<Rc<Circle>>>,
 }
 
 impl Worker {
@@ -35,12 +50,19 @@ impl Worker {
     pub fn start(node: Arc<Node>) -> Rc<Self> {
         let scratch = Rc::new(Scratch::new(node.settings.session.read_buffer_bytes));
         let live = LiveCopy::new(node.live.subscribe());
-        Rc::new(Self { node, desks: RefCell::default(), live, scratch })
+        let (desks, circle) = (RefCell::default(), OnceCell::new());
+        Rc::new(Self { node, desks, live, scratch, circle })
     }
 
     /// The settings that may change, as they are now.
     pub fn live(&self) -> Rc<LiveSettings> {
         self.live.now()
+    }
+
+    /// Who is in which group on this thread, if the node was given a [`Talk`](crate::talk::Talk).
+    fn circle(&self) -> Option<Rc<Circle>> {
+        let begin = || Some(Post::start_for(&self.node, self.node.talk()?.clone()));
+        self.circle.get_or_init(begin).clone()
     }
 
     /// This thread's desk for a board; opened for the first who asks, and given up when the board is closed.
@@ -55,6 +77,7 @@ impl Worker {
             table: table.clone(),
             live: self.live.clone(),
             scratch: self.scratch.clone(),
+            circle: self.circle(),
         });
         if table.is_closed() {
             // Not kept: another one of that name may be open by now. Whoever comes to it finds nobody there.

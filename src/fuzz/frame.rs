@@ -40,7 +40,8 @@ pub fn run(bytes: &[u8]) {
     let limits = FrameLimits {
         message_bytes: 8 * (1 + u64::from(length)),
         fragments: u32::from(fragments.max(1)),
-        text: options & 1 != 0,
+        // Another limit than that of binary messages.
+        text: (options & 1 != 0).then_some(4 * (1 + u64::from(length))),
         deflate: options & 2 != 0,
     };
     let stream = if options & 4 == 0 { input.0.to_vec() } else { composed(input.0) };
@@ -87,7 +88,8 @@ fn kept(event: Event<'_>, limits: FrameLimits) -> Said {
         Event::Message(kind, payload) => {
             assert!(payload.len() as u64 <= limits.message_bytes);
             if kind == MessageKind::Text {
-                assert!(limits.text && str::from_utf8(payload).is_ok());
+                assert!(limits.text.is_some_and(|longest| payload.len() as u64 <= longest));
+                assert!(str::from_utf8(payload).is_ok());
             }
             Said::Message(kind, payload.to_vec())
         }

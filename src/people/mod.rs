@@ -7,6 +7,7 @@ pub mod cookie;
 pub mod revoked;
 pub mod request;
 pub mod routes;
+pub mod talk;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 

@@ -404,13 +404,15 @@ impl Settings {
             frames: FrameLimits {
                 message_bytes: session.message_bytes,
                 fragments: session.fragments,
-                text: false,
+                // Of each connection: whether anybody understands it.
+                text: None,
                 // Of each connection, as was agreed upon.
                 deflate: false,
             },
             checks: Rate::new(limiter.limit, limiter.burst),
             ranges: Rate::new(limiter.range_limit, limiter.range_burst),
             control_frames: limits::control_frames(),
+            messages: self.people.messages(),
             bytes_in: self.bytes_in(),
             shared: self.rates(),
             shard_wait_timeout: Duration::from_millis(self.shards.wait_timeout_ms),

@@ -18,6 +18,7 @@
 pub mod access;
 pub mod admin;
 pub mod bus;
+pub mod channels;
 mod explanation;
 mod feed;
 mod follow;

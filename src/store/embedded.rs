@@ -19,6 +19,7 @@
 
 mod backend;
 pub mod bus;
+pub mod channels;
 mod checkpoint;
 pub mod disk;
 mod fault;

@@ -15,6 +15,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use actors::{
     board::{Board, Offset, ShardIndex},
     bus::Bus,
+    channels::Channels,
     store::{Store, StoreError, StoreState},
 };
 use anyhow::Result;
@@ -116,6 +117,28 @@ impl Opened {
                 let bus = cluster::bus::RedisBus::new(access, store.board().name());
                 actix_rt::spawn(bus.run());
                 Arc::new(bus)
+            }
+        })
+    }
+
+    /// The channels of the nodes that share this store, which are run on this thread and counted in `registry`.
+    ///
+    /// # Errors
+    /// If Redis cannot be reached as the settings say.
+    pub fn channels(
+        &self,
+        settings: &Settings,
+        registry: &mut Registry,
+    ) -> Result<Arc<dyn Channels>> {
+        Ok(match self {
+            Self::Embedded(_) => Arc::new(embedded::channels::LocalChannels::default()),
+            Self::Cluster(store) => {
+                let access = settings.redis.access()?;
+                let board = store.board().name();
+                let channels = cluster::channels::RedisChannels::new(access, board);
+                channels.register(registry.sub_registry_with_prefix("billion"));
+                actix_rt::spawn(channels.run());
+                Arc::new(channels)
             }
         })
     }

@@ -12,7 +12,7 @@ use criterion::{Criterion, Throughput};
 use crate::{board, scattered};
 
 const LIMITS: FrameLimits =
-    FrameLimits { message_bytes: 1024, fragments: 16, text: false, deflate: false };
+    FrameLimits { message_bytes: 1024, fragments: 16, text: None, deflate: false };
 
 const FRAMES: usize = 1000;
 

@@ -207,13 +207,18 @@ impl Conversation {
 
     /// A check over the rate is refused at once. Who is refused too often is read more slowly.
     fn too_fast(&mut self, id: BoxId, moment: &Moment<'_>) -> Effect {
+        self.was_refused(moment);
+        Effect::Refuse(id, Refusal::Rate)
+    }
+
+    /// Something of the client was refused because it is too fast, which may not happen too often.
+    pub fn was_refused(&mut self, moment: &Moment<'_>) {
         let rate = Rate::new(REFUSALS.0, REFUSALS.1);
         let wait = match moment.buckets.refusals.reserve(rate, 1, moment.now_ns) {
             Ok(taken) => Duration::from_nanos(taken.wait_ns),
             Err(wait) => wait,
         };
         self.slow(wait, moment);
-        Effect::Refuse(id, Refusal::Rate)
     }
 
     /// Nothing of the client is looked at for so long, unless something is held anyway.

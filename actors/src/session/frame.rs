@@ -15,10 +15,20 @@ pub struct FrameLimits {
     pub message_bytes: u64,
     /// Most fragments of one message.
     pub fragments: u32,
-    /// Whether text messages are accepted.
-    pub text: bool,
+    /// Largest text message, in bytes, not above `message_bytes`; `None`: text is refused.
+    pub text: Option<u64>,
     /// Whether messages may be compressed (RFC 7692), which was agreed upon.
     pub deflate: bool,
+}
+
+impl FrameLimits {
+    /// Largest message of a kind.
+    fn longest(&self, kind: MessageKind) -> u64 {
+        match kind {
+            MessageKind::Binary => self.message_bytes,
+            MessageKind::Text => self.text.unwrap_or(0).min(self.message_bytes),
+        }
+    }
 }
 
 /// Whether a message is binary or text.
@@ -152,7 +162,8 @@ impl Decoder {
             short => (u64::from(short), 2),
         };
         let before = self.partial.as_ref().map_or(0, |partial| partial.bytes.len() as u64);
-        if opcode < CLOSE && before.saturating_add(length) > limits.message_bytes {
+        let kind = self.kind_of(opcode);
+        if opcode < CLOSE && before.saturating_add(length) > limits.longest(kind) {
             return Err(Close::TOO_BIG);
         }
         let Some(mask) = buffer.get(at..at + 4) else { return Ok(None) };
@@ -173,12 +184,21 @@ impl Decoder {
             (CLOSE | PING | PONG, _) if fin => Ok(()),
             (CLOSE | PING | PONG, _) => Err(Close::FRAGMENTATION),
             (CONTINUATION, None) | (TEXT | BINARY, Some(_)) => Err(Close::FRAGMENTATION),
-            (TEXT, None) if !limits.text => Err(Close::TEXT),
+            (TEXT, None) if limits.text.is_none() => Err(Close::TEXT),
             (CONTINUATION, Some(partial)) if partial.fragments >= limits.fragments => {
                 Err(Close::TOO_MANY_FRAGMENTS)
             }
             (CONTINUATION | TEXT | BINARY, _) => Ok(()),
             _ => Err(Close::RESERVED_OPCODE),
+        }
+    }
+
+    /// The kind of the message that a frame with this opcode belongs to.
+    fn kind_of(&self, opcode: u8) -> MessageKind {
+        match (opcode, &self.partial) {
+            (CONTINUATION, Some(partial)) => partial.kind,
+            (TEXT, _) => MessageKind::Text,
+            _ => MessageKind::Binary,
         }
     }
 
@@ -188,7 +208,7 @@ impl Decoder {
         payload: &'a [u8],
         limits: FrameLimits,
     ) -> Result<Event<'a>, Close> {
-        let kind = if header.opcode == TEXT { MessageKind::Text } else { MessageKind::Binary };
+        let kind = self.kind_of(header.opcode);
         let is_compressed = header.is_compressed;
         let begun = || Box::new(Partial { kind, is_compressed, fragments: 0, bytes: Vec::new() });
         if header.opcode != CONTINUATION && header.fin {
@@ -196,7 +216,7 @@ impl Decoder {
                 return complete(kind, payload);
             }
             let finished = self.finished.insert(begun());
-            finished.bytes = inflate(payload, limits.message_bytes)?;
+            finished.bytes = inflate(payload, limits.longest(kind))?;
             return complete(kind, &finished.bytes);
         }
         let partial = self.partial.get_or_insert_with(begun);
@@ -208,7 +228,7 @@ impl Decoder {
         self.finished = self.partial.take();
         let finished = self.finished.as_mut().expect("it was just extended");
         if finished.is_compressed {
-            finished.bytes = inflate(&finished.bytes, limits.message_bytes)?;
+            finished.bytes = inflate(&finished.bytes, limits.longest(kind))?;
         }
         complete(finished.kind, &finished.bytes)
     }
@@ -258,8 +278,8 @@ mod tests {
     use super::*;
 
     const LIMITS: FrameLimits =
-        FrameLimits { message_bytes: 1000, fragments: 4, text: false, deflate: false };
-    const TEXT_TOO: FrameLimits = FrameLimits { text: true, ..LIMITS };
+        FrameLimits { message_bytes: 1000, fragments: 4, text: None, deflate: false };
+    const TEXT_TOO: FrameLimits = FrameLimits { text: Some(200), ..LIMITS };
     const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 
     fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
@@ -398,6 +418,20 @@ mod tests {
             assert_eq!(close(&code.to_be_bytes()), Err(Close::CLOSE_PAYLOAD), "{code}");
         }
         assert_eq!(close(&[0x03, 0xE8, 0xFF]), Err(Close::NOT_UTF8));
+    }
+
+    #[test]
+    fn text_has_a_limit_of_its_own() {
+        let text = |first, bytes| frame(first, &vec![b'a'; bytes]);
+        assert_eq!(violation(TEXT_TOO, &text(0x81, 200)), None);
+        assert_eq!(violation(TEXT_TOO, &text(0x81, 201)[..4]), Some(Close::TOO_BIG));
+        assert_eq!(violation(TEXT_TOO, &text(0x82, 201)), None, "binary is longer");
+        let split = [text(0x01, 150), frame(0x89, b"between"), text(0x80, 51)].concat();
+        assert_eq!(violation(TEXT_TOO, &split), Some(Close::TOO_BIG), "fragments are added up");
+        let both = [text(0x01, 10), text(0x80, 10), text(0x02, 150), text(0x80, 150)].concat();
+        assert_eq!(violation(TEXT_TOO, &both), None, "each by its own");
+        let short = FrameLimits { message_bytes: 50, ..TEXT_TOO };
+        assert_eq!(violation(short, &text(0x81, 51)), Some(Close::TOO_BIG));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::{
     limits::Kind,
     messages::Join,
     protocol::{ClientMessage, Close, pong_frame},
+    talk::TEXT_BYTES_MAX,
     trace::What,
     worker::downlink::{Gone, Phase},
 };
@@ -32,6 +33,7 @@ impl Actor for Session {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.desk.roster.announce(&self.downlink);
+        self.be_known();
         // Waiting here costs only this session; its first message is the Welcome.
         let joined = self.desk.hub.join.send(Join(self.link.clone())).into_actor(self);
         ctx.spawn(joined.map(|joined, _, ctx| {
@@ -97,6 +99,9 @@ impl Session {
                 if self.downlink.phase() == Phase::Closing {
                     self.downlink.discard();
                     self.set_deadline(Some(self.live().close_timeout));
+                    continue;
+                }
+                if self.tell_lost() {
                     continue;
                 }
             }
@@ -232,7 +237,9 @@ impl Session {
     /// Acts on whole frames until one must wait; how many bytes are done with.
     fn interpret(&mut self, bytes: &mut [u8]) -> usize {
         let deflate = self.link.takes_compressed();
-        let limits = FrameLimits { deflate, ..self.live().frames };
+        let frames = self.live().frames;
+        let text = if self.takes_text() { Some(TEXT_BYTES_MAX) } else { frames.text };
+        let limits = FrameLimits { deflate, text, ..frames };
         let mut decoder = std::mem::take(&mut self.decoder);
         let mut at = 0;
         while self.may_read() {
@@ -266,7 +273,10 @@ impl Session {
                     }
                 }
             }
-            Event::Message(MessageKind::Text, _) => unreachable!("the frame limits refuse text"),
+            Event::Message(MessageKind::Text, payload) => {
+                let text = str::from_utf8(payload).expect("the decoder verified it");
+                self.hear(text);
+            }
             Event::Ping(payload) => {
                 self.downlink.trace.note(|| What::ReceivedPing);
                 self.downlink.say(pong_frame(payload));
@@ -309,6 +319,9 @@ impl Drop for Session {
         // A batch that is on its way to it finds nobody.
         self.downlink.end(Close::GOING_AWAY);
         self.desk.roster.leave(&self.downlink, ranges);
+        if let Some(circle) = &self.desk.circle {
+            circle.forget(&self.downlink);
+        }
         if self.downlink.is_playing() {
             self.downlink.trace.note(|| What::Cut);
             self.stats().closed("none");

@@ -5,6 +5,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use actix::{Actor, AsyncContext};
 
 use super::{
+    circle::Circle,
     courier::Courier,
     hub::{Hub, HubParts},
     roster::Roster,
@@ -33,6 +34,7 @@ pub(crate) struct DeskParts {
     pub(crate) table: Arc<Table>,
     pub(crate) live: Rc<LiveCopy>,
     pub(crate) scratch: Rc<Scratch>,
+    pub(crate) circle: Option<Rc<Circle>>,
 }
 
 /// What the sessions of one board on one worker thread share.
@@ -50,12 +52,14 @@ pub struct Desk {
     /// Takes its sessions' checks to the shards.
     pub(crate) courier: Rc<Courier>,
     pub(crate) scratch: Rc<Scratch>,
+    /// Who is in which group on this thread, if its clients may speak.
+    pub(crate) circle: Option<Rc<Circle>>,
 }
 
 impl Desk {
     /// Starts the hub, which attaches itself to the board's broadcaster.
     pub(crate) fn open(parts: DeskParts) -> Rc<Self> {
-        let DeskParts { node, table, live, scratch } = parts;
+        let DeskParts { node, table, live, scratch, circle } = parts;
         let roster = Rc::<Roster>::default();
         let (settings, clock) = (node.settings, node.clock);
         let shards = table.directory().clone();
@@ -79,6 +83,9 @@ impl Desk {
         });
         let hub = link.expect("a context is made at once");
         table.add_hub(hub.clone());
-        Rc::new(Self { node, table, hub, roster, live, courier, scratch })
+        if let Some(circle) = circle.as_ref().filter(|_| Arc::ptr_eq(&table, node.main())) {
+            circle.watch(&roster);
+        }
+        Rc::new(Self { node, table, hub, roster, live, courier, scratch, circle })
     }
 }

@@ -6,10 +6,13 @@
 //! messages that wait, a client that lags or is not there yet), what is told takes its place behind that in the
 //! session's mailbox. Nothing here is held across an await.
 //!
+//! Messages of other players go beside all that ([`send_beside`]): they never wait in a mailbox, and are lost before a box is.
+//!
 //! Its fields change here and nowhere else, but for what an operator follows. The hub has [`tell`], and [`end`] when there is nothing more to tell; the
 //! session has [`open`], [`say`], [`lag`], [`caught_up`] and [`close`], and for what the hub has put into its mailbox
 //! [`heard`] and [`take`].
 //!
+//! [`send_beside`]: Downlink::send_beside
 //! [`tell`]: Downlink::tell
 //! [`end`]: Downlink::end
 //! [`heard`]: Downlink::heard
@@ -21,7 +24,7 @@
 //! [`close`]: Downlink::close
 
 use std::{
-    cell::{Cell, RefCell, RefMut},
+    cell::{Cell, OnceCell, RefCell, RefMut},
     collections::BTreeSet,
     io::{ErrorKind, IoSlice},
     net::Shutdown,
@@ -48,6 +51,7 @@ use crate::{
     },
     stats::{Counted, Stats, Tally},
     trace::{Trace, What},
+    worker::voice::Voice,
 };
 
 /// Pieces of output offered to the kernel in one `writev`.
@@ -105,6 +109,8 @@ pub(crate) struct Downlink {
     pulse: Cell<u32>,
     /// How it is to end: it hears of nothing any more.
     end: Cell<Option<Close>>,
+    /// Once its client has spoken, or if it is a user's.
+    voice: OnceCell<Box<Voice>>,
     /// An operator may follow it.
     pub(crate) trace: Trace,
 }
@@ -127,6 +133,7 @@ impl Downlink {
             found: Cell::new(0),
             pulse: Cell::new(0),
             end: Cell::new(None),
+            voice: OnceCell::new(),
             trace: Trace::default(),
         }
     }
@@ -139,6 +146,34 @@ impl Downlink {
     /// What a `v=2` client looks at; `None` for a plain one.
     pub(crate) fn view(&self) -> Option<RefMut<'_, View>> {
         self.view.as_ref().map(RefCell::borrow_mut)
+    }
+
+    /// Its part in what people say, if it has any.
+    pub(crate) fn voice(&self) -> Option<&Voice> {
+        self.voice.get().map(|voice| &**voice)
+    }
+
+    /// The same, from now on in any case.
+    pub(crate) fn own_voice(&self) -> &Voice {
+        self.voice.get_or_init(Box::default)
+    }
+
+    /// Sends frames that have no order among what the hub and the shards send: straight to the socket if nothing waits for
+    /// it, behind what waits if that weighs at most `room`. Otherwise not, nor to one that lags; whether it was sent, or
+    /// nobody is there to miss it.
+    pub(crate) fn send_beside(&self, frames: &Bytes, room: usize, tally: &mut Tally) -> bool {
+        if !self.is_open() || self.ending().is_some() {
+            return true;
+        }
+        if self.is_lagging() || self.link.has_overflowed() || self.load() > room {
+            return false;
+        }
+        match self.is_drained() {
+            true => self.write_or_keep(frames.clone(), tally),
+            // Its session waits for the socket already.
+            false => self.say(frames.clone()),
+        }
+        true
     }
 
     /// Whether own checks await their answer.

@@ -75,6 +75,11 @@ impl Roster {
         viewers.find(&tiles(), Downlink::is_asking, |downlink| downlink.find(number))
     }
 
+    /// The `v=2` sessions that look at `tile`.
+    pub(crate) fn looking_at(&self, tile: u32) -> Vec<Rc<Downlink>> {
+        self.viewers.borrow().of_tile(tile)
+    }
+
     /// The total before the batch that is on its way to the sessions, if one is.
     pub(crate) fn settled(&self) -> u32 {
         self.settled.get()

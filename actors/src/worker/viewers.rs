@@ -55,6 +55,12 @@ impl<K: Copy + Eq + Hash, V> Viewers<K, V> {
         self.by_tile.is_empty() && self.asking.is_empty()
     }
 
+    /// Everybody who looks at `tile`.
+    pub fn of_tile(&self, tile: u32) -> Vec<Rc<V>> {
+        let crowd = self.by_tile.get(&tile);
+        crowd.map_or_else(Vec::new, |crowd| crowd.values().cloned().collect())
+    }
+
     /// Everybody who looks at one of `tiles` or, according to `is_asking`, awaits an answer: those for
     /// whom `is_new` says so, which is asked whenever one is found.
     pub fn find(
@@ -118,6 +124,9 @@ mod tests {
         assert_eq!(scene.found(&[1, 2]), "ab");
         assert_eq!(scene.found(&[2]), "ab");
         assert_eq!(scene.found(&[3]), "");
+        let names =
+            |tile| scene.viewers.of_tile(tile).iter().map(|viewer| viewer.name).collect::<String>();
+        assert_eq!([names(2), names(3), names(9)], ["ab", "", "c"]);
         scene.viewers.unwatch(2, 'a');
         scene.viewers.unwatch(3, 'a');
         assert_eq!(scene.found(&[2]), "b");

@@ -72,10 +72,11 @@ pub fn settings() -> NodeSettings {
         },
         hub: HubSettings { mailbox: 1024 },
         live: LiveSettings {
-            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: false, deflate: false },
+            frames: FrameLimits { message_bytes: 1024, fragments: 16, text: None, deflate: false },
             checks: Rate::new(10.0, 20),
             ranges: Rate::new(50.0, 100),
             control_frames: Rate::new(10.0, 50),
+            messages: Rate::UNLIMITED,
             bytes_in: Rate::new(16_384.0, 65_536),
             shared: Rates::default(),
             shard_wait_timeout: Duration::from_secs(2),

@@ -33,6 +33,7 @@ pub(super) fn describe(event: &Event) -> Vec<Value> {
             let (first, last) = (range.first().get(), range.last().get());
             of("received", json!({ "kind": "range", "first": first, "last": last }))
         }
+        What::ReceivedText(bytes) => of("received", json!({ "kind": "text", "bytes": bytes })),
         What::ReceivedPing => of("received", json!({ "kind": "ping" })),
         What::ReceivedPong => of("received", json!({ "kind": "pong" })),
         What::ReceivedClose(code) => of("received", json!({ "kind": "close", "code": code })),

@@ -1,0 +1,369 @@
+//! What players say to each other: judged here, ordered and kept by the [`Channels`], delivered by posts.
+//!
+//! - [`envelope`] what is said, in JSON · [`rights`] who may say it where · [`Talks`] decides
+//! - [`relay`] from the channels to the members here: [`follow`] closes gaps, [`presence`] knows who is there
+//!
+//! Nobody is heard who has no identity, and nothing that a client says of itself is believed: `from` and `timestamp` are
+//! the server's.
+
+pub mod envelope;
+mod follow;
+mod presence;
+pub mod relay;
+pub mod rights;
+
+use std::{sync::Arc, time::Duration};
+
+use actors::{
+    channels::{Channels, Draft, Group, History, PAYLOAD_BYTES_MAX},
+    link::SessionLink,
+    messages::{Member, ToPost},
+    node::Node,
+    player::UserId,
+    store::StoreError,
+    talk::{ByWord, GROUPS_MAX, Reply, Said, Scene, Speaker, Talk, TalkStats, Unheard, count},
+};
+use bytes::Bytes;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value};
+use tokio::{sync::oneshot, time::timeout};
+
+use self::{
+    envelope::{After, Asked, Fault},
+    relay::{Join, Relay, RelayLink},
+    rights::Rights,
+};
+use crate::operators::envelope::ulid;
+
+/// Longest time that anything a client has asked for may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Decides about what clients say.
+pub struct Talks {
+    channels: Arc<dyn Channels>,
+    rights: Arc<dyn Rights>,
+    relay: RelayLink,
+    stats: TalkStats,
+}
+
+impl Talks {
+    /// Has the clients of `node` heard from now on, and starts the relay on this thread. Before the first worker begins.
+    pub fn start(
+        node: &Arc<Node>,
+        channels: Arc<dyn Channels>,
+        rights: Arc<dyn Rights>,
+    ) -> Arc<Self> {
+        let stats = TalkStats::default();
+        let (task, relay) = Relay::new(node.clone(), channels.clone(), stats.clone());
+        actix_rt::spawn(task.run());
+        let talks = Arc::new(Self { channels, rights, relay, stats });
+        node.set_talk(talks.clone());
+        talks
+    }
+
+    /// Adds what is counted to `registry`.
+    pub fn register(&self, registry: &mut Registry) {
+        register(&self.stats, registry);
+    }
+
+    /// Ends the membership of a user in a group on this node, which has lost the right to it. Other nodes have to be told
+    /// by whoever has told this one.
+    pub fn expel(&self, node: &Node, user: UserId, group: Group) {
+        let frame = envelope::frame("left", &group.to_string(), &Value::Null);
+        for post in node.posts() {
+            let who = Member::User(user);
+            let dismiss = ToPost::Dismiss { group, who, frame: frame.clone(), done: None };
+            if post.inbox.try_send(dismiss).is_err() {
+                log::warn!("a post is too busy to dismiss user {user} from {group}");
+            }
+        }
+    }
+
+    fn judge(&self, said: &Said<'_>, id: Option<String>, asked: Asked) -> Result<Reply, Fault> {
+        let link = &said.speaker.link;
+        if let Asked::Identify { .. } = asked {
+            // Identities are taken on elsewhere.
+            return Err(Fault::UnknownType);
+        }
+        let user = link.player().user().ok_or(Fault::NotIdentified)?;
+        match asked {
+            Asked::Message { to, data } => {
+                let right = may_write(to, said.scene)?;
+                let id = id.unwrap_or_else(ulid);
+                self.message(said.speaker, user, Post { to, id, data, right })
+            }
+            Asked::Join { to, presence, recover } => {
+                if !to.is_joined() {
+                    return Err(Fault::BadAddress);
+                }
+                if said.scene.groups() >= GROUPS_MAX && !said.scene.is_in(to) {
+                    return Err(Fault::TooManyGroups);
+                }
+                Ok(self.join(said.speaker, user, id, to, presence, recover))
+            }
+            Asked::Leave { to } => {
+                if !to.is_joined() {
+                    return Err(Fault::BadAddress);
+                }
+                Ok(leave(said.speaker, id, to))
+            }
+            Asked::Recover { to, after } => {
+                let right = may_read(to, user, said.scene)?;
+                Ok(self.recover(link, user, id, to, after, right))
+            }
+            Asked::Identify { .. } => unreachable!("answered above"),
+        }
+    }
+
+    fn message(&self, speaker: &Speaker, user: UserId, post: Post) -> Result<Reply, Fault> {
+        let Post { to, id, data, right } = post;
+        let payload = envelope::payload(&id, user, to, &data);
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(Fault::BadEnvelope("`data` is too large as the server writes it"));
+        }
+        let (link, published) = (speaker.link.clone(), self.stats.published.clone());
+        let draft = Draft { group: to, sender: user, id: id.clone(), payload };
+        let (channels, allowed) = (self.channels.clone(), self.allowed(user, to, right));
+        let publish = async move {
+            allowed.await?;
+            channels.publish(draft).await.map_err(unavailable)
+        };
+        Ok(self.later(speaker, Some(id.clone()), async move {
+            let done = publish.await?;
+            if !done.is_duplicate {
+                count(&published, "to", to.kind(), 1);
+            }
+            Ok(Some(envelope::sent(&link, &id, done.position, done.is_duplicate)))
+        }))
+    }
+
+    fn join(
+        &self,
+        speaker: &Speaker,
+        user: UserId,
+        id: Option<String>,
+        group: Group,
+        presence: bool,
+        recover: Option<After>,
+    ) -> Reply {
+        let allowed = self.allowed(user, group, Right::Member);
+        let (relay, joining) = (self.relay.clone(), speaker.clone());
+        self.later(speaker, id, async move {
+            allowed.await?;
+            let (answer, answered) = oneshot::channel();
+            if !relay.join(Join { group, speaker: joining, presence, recover, answer }) {
+                return Err(Fault::Busy);
+            }
+            answered.await.unwrap_or(Err(Fault::Unavailable)).map(|()| None)
+        })
+    }
+
+    fn recover(
+        &self,
+        link: &Arc<SessionLink>,
+        user: UserId,
+        id: Option<String>,
+        group: Group,
+        after: After,
+        right: Right,
+    ) -> Reply {
+        let (channels, stats) = (self.channels.clone(), self.stats.clone());
+        let allowed = self.allowed(user, group, right);
+        self.later_to(link.clone(), id, async move {
+            allowed.await?;
+            let history = channels.history(group, after).await.map_err(unavailable)?;
+            Ok(Some(recovered(group, &history, &stats)))
+        })
+    }
+
+    /// Whether a user may do something that needs `right`.
+    fn allowed(
+        &self,
+        user: UserId,
+        group: Group,
+        right: Right,
+    ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
+        let asked = (right == Right::Member).then(|| self.rights.is_member(user, group));
+        async move {
+            let Some(asked) = asked else { return Ok(()) };
+            let is_member = asked.await.map_err(unavailable)?;
+            if is_member { Ok(()) } else { Err(Fault::Forbidden) }
+        }
+    }
+
+    fn later(
+        &self,
+        speaker: &Speaker,
+        id: Option<String>,
+        work: impl Future<Output = Result<Option<Bytes>, Fault>> + Send + 'static,
+    ) -> Reply {
+        self.later_to(speaker.link.clone(), id, work)
+    }
+
+    fn later_to(
+        &self,
+        link: Arc<SessionLink>,
+        id: Option<String>,
+        work: impl Future<Output = Result<Option<Bytes>, Fault>> + Send + 'static,
+    ) -> Reply {
+        let refused = self.stats.refused.clone();
+        Reply::Later(Box::pin(async move {
+            let done = timeout(PATIENCE, work).await.unwrap_or(Err(Fault::Unavailable));
+            done.unwrap_or_else(|fault| Some(refuse(&refused, &link, id.as_deref(), fault)))
+        }))
+    }
+}
+
+/// A message that may be published if its sender has the right.
+struct Post {
+    to: Group,
+    id: String,
+    data: Map<String, Value>,
+    right: Right,
+}
+
+/// What somebody has to be for what it asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Right {
+    /// A user, which it is.
+    Anybody,
+    /// A member of the team or room.
+    Member,
+}
+
+/// What one has to be to write there.
+fn may_write(to: Group, scene: &dyn Scene) -> Result<Right, Fault> {
+    match to {
+        Group::Team(_) | Group::Room(_) => Ok(Right::Member),
+        Group::User(_) => Ok(Right::Anybody),
+        Group::Tile(tile) if scene.looks_at(tile) => Ok(Right::Anybody),
+        Group::Tile(_) => Err(Fault::Forbidden),
+        Group::Connection(..) => Err(Fault::BadAddress),
+    }
+}
+
+/// The same to read what is kept.
+fn may_read(to: Group, user: UserId, scene: &dyn Scene) -> Result<Right, Fault> {
+    match to {
+        Group::User(own) if own != user => Err(Fault::Forbidden),
+        _ => may_write(to, scene),
+    }
+}
+
+fn leave(speaker: &Speaker, id: Option<String>, group: Group) -> Reply {
+    let (link, post) = (speaker.link.clone(), speaker.post.clone());
+    Reply::Later(Box::pin(async move {
+        let (done, left) = oneshot::channel();
+        let frame = envelope::frame("left", &group.to_string(), &Value::Null);
+        let who = Member::Session(link.id());
+        let dismiss = ToPost::Dismiss { group, who, frame, done: Some(done) };
+        if post.inbox.try_send(dismiss).is_err() {
+            return Some(envelope::error(&link, id.as_deref(), Fault::Busy));
+        }
+        // An error means that the post is gone, and the node with it.
+        let _ = left.await;
+        None
+    }))
+}
+
+/// The frames of what is kept, and the one that ends them; one that is not complete is said to be so, and left out.
+fn recovered(group: Group, history: &History, stats: &TalkStats) -> Bytes {
+    let History { last, messages, is_complete } = history;
+    let messages = if *is_complete { &messages[..] } else { &[] };
+    stats.recovered.inc_by(messages.len() as u64);
+    let mut frames: Vec<_> = messages.iter().map(|message| envelope::message(message)).collect();
+    frames.push(envelope::recovered(group, messages.len(), *is_complete, *last));
+    frames.concat().into()
+}
+
+fn unavailable(error: StoreError) -> Fault {
+    log::debug!("talk: {error}");
+    Fault::Unavailable
+}
+
+fn refuse(refused: &ByWord, link: &SessionLink, id: Option<&str>, fault: Fault) -> Bytes {
+    count(refused, "code", fault.code(), 1);
+    envelope::error(link, id, fault)
+}
+
+/// How the type of what was asked for is counted.
+fn label(asked: &Result<Asked, Fault>) -> &'static str {
+    match asked {
+        Ok(Asked::Message { .. }) => "message",
+        Ok(Asked::Join { .. }) => "join",
+        Ok(Asked::Leave { .. }) => "leave",
+        Ok(Asked::Recover { .. }) => "recover",
+        Ok(Asked::Identify { .. }) => "identify",
+        Err(_) => "bad",
+    }
+}
+
+impl Talk for Talks {
+    fn hear(&self, said: &Said<'_>) -> Reply {
+        let envelope::Read { id, asked } = envelope::read(said.text);
+        count(&self.stats.received, "type", label(&asked), 1);
+        let link = &said.speaker.link;
+        let reply = asked.and_then(|asked| self.judge(said, id.clone(), asked));
+        reply.unwrap_or_else(|fault| {
+            Reply::Frame(refuse(&self.stats.refused, link, id.as_deref(), fault))
+        })
+    }
+
+    fn unheard(&self, said: &Said<'_>, why: Unheard) -> Bytes {
+        let (link, id) = (&said.speaker.link, envelope::read(said.text).id);
+        match why {
+            Unheard::Rate(wait) => {
+                count(&self.stats.refused, "code", Fault::Rate.code(), 1);
+                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                envelope::too_fast(link, id.as_deref(), wait_ms.saturating_add(1))
+            }
+            Unheard::Busy => refuse(&self.stats.refused, link, id.as_deref(), Fault::Busy),
+        }
+    }
+
+    fn lost(&self, link: &SessionLink, messages: u64) -> Bytes {
+        let data = serde_json::json!({ "messages": messages });
+        envelope::frame("lost", &envelope::address(link.id()), &data)
+    }
+
+    fn stats(&self) -> &TalkStats {
+        &self.stats
+    }
+}
+
+fn register(stats: &TalkStats, registry: &mut Registry) {
+    let r = registry.sub_registry_with_prefix("billion");
+    r.register("texts_received", "Text messages of clients, by type", stats.received.clone());
+    r.register(
+        "texts_refused",
+        "Text messages of clients that were answered with an error, by its code",
+        stats.refused.clone(),
+    );
+    r.register(
+        "messages_published",
+        "Messages of players that were given a place, by kind of group",
+        stats.published.clone(),
+    );
+    r.register(
+        "messages_delivered",
+        "Messages put into outboxes or written, for each receiver",
+        stats.delivered.clone(),
+    );
+    r.register(
+        "messages_lost",
+        "Messages that receivers did not get and were told of, by reason",
+        stats.lost.clone(),
+    );
+    r.register(
+        "messages_recovered",
+        "Messages sent from what is kept to clients that asked",
+        stats.recovered.clone(),
+    );
+    r.register(
+        "messages_caught_up",
+        "Messages read from what is kept because they may have been missed",
+        stats.caught_up.clone(),
+    );
+    r.register("talk_groups", "Groups with members on this node", stats.groups.clone());
+    r.register("talk_members", "Members of groups on this node", stats.members.clone());
+}

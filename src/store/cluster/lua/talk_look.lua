@@ -1,0 +1,2 @@
+-- How far a part has come.
+return {run, mark, count}
