@@ -200,16 +200,16 @@ impl Application {
         });
         let limits_shared = shared.transpose()?;
         let channels = store.channels(settings, &mut registry)?;
-        Talks::start(&node, channels, Arc::new(NoGroups)).register(&mut registry);
-        let (sender, live) = Following::begin(live);
-        // In force before anybody is served.
         let bus = store.bus(settings)?;
-        let decided =
-            Operators::start(bus.clone(), node.clone(), blocks.clone(), live.clone()).await?;
-        actix_rt::spawn(decided.clone().follow());
-        let (keyring, keys) = Keyring::open(settings, bus).await?;
+        let (keyring, keys) = Keyring::open(settings, bus.clone()).await?;
         actix_rt::spawn(keys.follow());
         let people = web::Data::new(People::new(keyring));
+        let people_here = people.clone().into_inner();
+        Talks::start(&node, channels, Arc::new(NoGroups), people_here).register(&mut registry);
+        let (sender, live) = Following::begin(live);
+        // In force before anybody is served.
+        let decided = Operators::start(bus, node.clone(), blocks.clone(), live.clone()).await?;
+        actix_rt::spawn(decided.clone().follow());
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
         actix_rt::spawn(decided.clone().observe(admission.clone()));
