@@ -3,3 +3,4 @@
 pub mod cookie;
 pub mod keys;
 pub mod identity;
+pub mod repository;
