@@ -4,3 +4,4 @@ pub mod cookie;
 pub mod keys;
 pub mod identity;
 pub mod repository;
+pub mod names;
