@@ -5,6 +5,7 @@ mod courier;
 mod delivery;
 mod live;
 mod refusals;
+mod talk;
 
 use std::{
     future::Future,

@@ -23,7 +23,7 @@ mod explanation;
 mod feed;
 mod follow;
 pub mod go;
-mod keys;
+pub mod keys;
 mod lane;
 pub mod layout;
 mod lines;
@@ -34,7 +34,7 @@ mod sync;
 mod trouble;
 
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::{
     future::Future,

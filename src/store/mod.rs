@@ -8,6 +8,8 @@ pub mod cluster;
 mod window;
 
 #[cfg(test)]
+mod channels_contract;
+#[cfg(test)]
 mod contract;
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};

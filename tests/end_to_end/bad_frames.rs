@@ -212,7 +212,9 @@ fn play(mut lines: Vec<Line>, mut dice: StdRng) -> u32 {
             .iter_mut()
             .filter(|line| line.left > 0)
             .map(|line| {
-                let salvo = Salvo::draw(line.left, line.kind.compression, &mut dice);
+                let Kind { path, compression } = line.kind;
+                let text = path.ends_with("v=2");
+                let salvo = Salvo::draw(line.left, compression, text, &mut dice);
                 line.left -= salvo.frames;
                 sent += salvo.frames;
                 (line, salvo)

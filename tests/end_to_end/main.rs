@@ -51,3 +51,4 @@ mod page_turned_away;
 mod slow_clients;
 mod storage;
 mod streams;
+mod talk;

@@ -213,6 +213,13 @@ impl Circle {
         members.iter().filter_map(|downlink| downlink.link.player().user()).collect()
     }
 
+    /// Whether nobody has spoken or is in a group.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        let is_empty = self.speakers.borrow().is_empty() && self.groups.borrow().is_empty();
+        is_empty && self.held.borrow().is_empty()
+    }
+
     /// The frame that tells a client how many messages it has lost.
     pub(crate) fn lost(&self, link: &SessionLink, messages: u64) -> bytes::Bytes {
         self.talk.lost(link, messages)

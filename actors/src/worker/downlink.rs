@@ -107,8 +107,8 @@ pub(crate) struct Downlink {
     found: Cell<u32>,
     /// Number of the last pulse it was told.
     pulse: Cell<u32>,
-    /// How it is to end: it hears of nothing any more.
-    end: Cell<Option<Close>>,
+    /// How it is to end: it hears of nothing any more. Boxed, because most of the time nobody has said so.
+    end: OnceCell<Box<Close>>,
     /// Once its client has spoken, or if it is a user's.
     voice: OnceCell<Box<Voice>>,
     /// An operator may follow it.
@@ -132,7 +132,7 @@ impl Downlink {
             paused: Cell::new(false),
             found: Cell::new(0),
             pulse: Cell::new(0),
-            end: Cell::new(None),
+            end: OnceCell::new(),
             voice: OnceCell::new(),
             trace: Trace::default(),
         }
@@ -222,15 +222,14 @@ impl Downlink {
 
     /// Has the session end, if nobody had before. No mailbox is too full for that.
     pub(crate) fn end(&self, end: Close) {
-        if self.end.get().is_none() {
-            self.end.set(Some(end));
+        if self.end.set(Box::new(end)).is_ok() {
             self.link.nudge();
         }
     }
 
     /// How the session is to end, although it may not have noticed yet.
     pub(crate) fn ending(&self) -> Option<Close> {
-        self.end.get()
+        self.end.get().map(|end| **end)
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -71,6 +71,20 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All codes.
+    pub const CODES: [&str; 10] = [
+        "bad_json",
+        "bad_envelope",
+        "unknown_type",
+        "bad_address",
+        "not_identified",
+        "forbidden",
+        "too_many_groups",
+        "rate",
+        "busy",
+        "unavailable",
+    ];
+
     /// What it is called in envelopes and metrics.
     pub fn code(self) -> &'static str {
         match self {

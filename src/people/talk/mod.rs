@@ -345,7 +345,21 @@ impl Talk for Talks {
     }
 }
 
+/// Every word that a count is split by, so that each is there from the start.
+const WORDS: [(&str, &[&str]); 4] = [
+    ("type", &["message", "join", "leave", "recover", "identify", "bad"]),
+    ("code", &Fault::CODES),
+    ("to", &["team", "room", "tile", "user"]),
+    ("reason", &["lagging", "post", "history"]),
+];
+
 fn register(stats: &TalkStats, registry: &mut Registry) {
+    let families = [&stats.received, &stats.refused, &stats.published, &stats.lost];
+    for (family, (label, words)) in families.into_iter().zip(WORDS) {
+        for word in words {
+            count(family, label, word, 0);
+        }
+    }
     let r = registry.sub_registry_with_prefix("billion");
     r.register("texts_received", "Text messages of clients, by type", stats.received.clone());
     r.register(
@@ -381,3 +395,6 @@ fn register(stats: &TalkStats, registry: &mut Registry) {
     r.register("talk_groups", "Groups with members on this node", stats.groups.clone());
     r.register("talk_members", "Members of groups on this node", stats.members.clone());
 }
+
+#[cfg(test)]
+mod tests;

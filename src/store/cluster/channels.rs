@@ -29,7 +29,7 @@ use std::{
 
 use actors::{
     channels::{Channels, Draft, Group, Heard, History, PARTS, Position, Published, part_of},
-    player::{SessionId, UserId},
+    player::UserId,
     store::{BoxFuture, StoreError},
 };
 use prometheus_client::{
@@ -101,6 +101,8 @@ struct Shared {
     heard: broadcast::Sender<Heard>,
     calls: Semaphore,
     stats: ChannelStats,
+    /// This node, among those that say who is present.
+    name: String,
 }
 
 /// The channels of one node of many.
@@ -118,12 +120,23 @@ impl RedisChannels {
             heard: broadcast::channel(BEHIND_MAX).0,
             calls: Semaphore::new(CALLS_MAX),
             stats: ChannelStats::default(),
+            name: format!("{:016x}", rand::random::<u64>()),
         }))
     }
 
     /// Connects, stays connected and listens, for as long as the process lives.
     pub fn run(&self) -> impl Future<Output = ()> + Send + use<> {
         ear::run(self.0.clone())
+    }
+
+    /// Waits until every part is heard.
+    #[cfg(test)]
+    pub async fn until_heard(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.0.stats.subscriptions.get() < i64::from(PARTS) {
+            assert!(Instant::now() < deadline, "it does not hear");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Adds what it counts to `registry`.
@@ -232,8 +245,8 @@ impl Shared {
         let mut here: Vec<_> = here.iter().map(ToString::to_string).collect();
         here.sort_unstable();
         here.dedup();
-        let node = SessionId::process();
-        let call = self.scripts.present(part, group, &node, PRESENT_MS, &here.join(" "));
+        let here = here.join(" ");
+        let call = self.scripts.present(part, group, &self.name, PRESENT_MS, &here);
         let answer = self.call(part.slot, &call).await?;
         let Value::Array(nodes) = &answer else { return Err(unexpected(&answer)) };
         let mut users = Vec::new();
@@ -280,3 +293,6 @@ impl Channels for RedisChannels {
         self.0.heard.subscribe()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,7 +28,7 @@ struct Shared {
     _guardian: Guardian,
 }
 
-fn cluster() -> &'static RedisCluster {
+pub fn cluster() -> &'static RedisCluster {
     static SHARED: LazyLock<Shared> = LazyLock::new(|| {
         let folder = tempfile::Builder::new().prefix("redis-").tempdir().map(TempDir::keep);
         let folder = folder.expect("a temporary folder");
@@ -49,8 +49,9 @@ impl OwnBoard {
     }
 }
 
-fn access() -> Access {
-    let seeds = cluster().addresses().into_iter();
+/// How any cluster is reached.
+pub fn access_to(cluster: &RedisCluster) -> Access {
+    let seeds = cluster.addresses().into_iter();
     Access {
         setting: "redis.addresses",
         seeds: seeds.map(|seed| NodeAddress::new(seed.ip().to_string(), seed.port())).collect(),
@@ -61,6 +62,10 @@ fn access() -> Access {
         connect_timeout: Duration::from_secs(2),
         response_timeout: Duration::from_secs(5),
     }
+}
+
+fn access() -> Access {
+    access_to(cluster())
 }
 
 fn options(board: &Board) -> Options {

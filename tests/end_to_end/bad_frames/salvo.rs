@@ -49,6 +49,8 @@ pub struct Salvo {
 struct Drawing<'a> {
     dice: &'a mut StdRng,
     compression: bool,
+    /// Text is no violation by itself.
+    text: bool,
     bytes: Vec<u8>,
     frames: u32,
     control_frames: u32,
@@ -58,10 +60,10 @@ struct Drawing<'a> {
 
 impl Salvo {
     /// At most `most` frames, the last of which ends the connection unless they were too few for that.
-    pub fn draw(most: u32, compression: bool, dice: &mut StdRng) -> Self {
+    pub fn draw(most: u32, compression: bool, text: bool, dice: &mut StdRng) -> Self {
         let legal = dice.random_range(0..16);
         let (bytes, frames, control_frames, open) = (Vec::new(), 0, 0, None);
-        let mut drawing = Drawing { dice, compression, bytes, frames, control_frames, open };
+        let mut drawing = Drawing { dice, compression, text, bytes, frames, control_frames, open };
         while drawing.frames < legal.min(most - 1) {
             drawing.legal();
         }
@@ -299,6 +301,11 @@ impl Drawing<'_> {
             4 => {
                 self.put(FIN | BINARY, &words(&[1, id]));
                 (End::Closed(1008), "a range past the end")
+            }
+            5 if self.text => {
+                let payload = [&[0xFF][..], &self.noise(0, 20)].concat();
+                self.put(FIN | 1, &payload);
+                (End::Closed(1007), "text that is no UTF-8")
             }
             5 => {
                 let payload = self.noise(0, 20);

@@ -210,6 +210,24 @@ impl Client {
         self.send(&bytes);
     }
 
+    /// Sends a text message.
+    pub fn say(&mut self, envelope: &Value) {
+        let text = Message::text(envelope.to_string());
+        self.socket.send(text).expect("the connection takes a message");
+    }
+
+    /// The next text message, past everything else.
+    pub fn text(&mut self) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.any_before(deadline).expect("a text in time") {
+                Told::Text(envelope) => return envelope,
+                told @ (Told::Cut | Told::Closed(..)) => panic!("the connection ended: {told:?}"),
+                _ => {}
+            }
+        }
+    }
+
     /// Sends a binary message.
     pub fn send(&mut self, payload: &[u8]) {
         self.socket
