@@ -127,3 +127,16 @@ impl People {
         Identity::begin(user, self.revoked().epoch(user), now_ms)
     }
 }
+
+#[cfg(test)]
+impl People {
+    /// Those of a node that has its board for itself, with what is kept of them in `folder`.
+    pub fn alone(node: &Arc<Node>, folder: &std::path::Path) -> Arc<Self> {
+        let keys = keys::Keys::parse(&keys::Keys::generate()).expect("a key");
+        let target = crate::database::Target::Sqlite(folder.join("billion.db"));
+        let database = Database::open(target, 1).expect("a thread");
+        let bus = crate::store::embedded::bus::LocalBus::open(&folder.join("main.redb"));
+        let bus = Arc::new(bus.expect("nothing is kept"));
+        Arc::new(Self::new(Keyring::of(keys), database, node.clone(), bus))
+    }
+}

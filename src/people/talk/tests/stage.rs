@@ -28,6 +28,7 @@ use tokio::{
 
 use super::super::{Talks, rights::Rights};
 use crate::{
+    people::People,
     settings::Settings,
     store::embedded::{EmbeddedStore, Options},
 };
@@ -90,7 +91,8 @@ pub async fn site(channels: Arc<dyn Channels>) -> Site {
     settings.live.bytes_in = Rate::UNLIMITED;
     let node = Node::start(settings, Arc::new(store), Arc::default(), Arc::default()).await;
     let node = node.expect("the node starts");
-    let talks = Talks::start(&node, channels, Arc::new(Everybody));
+    let talks =
+        Talks::start(&node, channels, Arc::new(Everybody), People::alone(&node, folder.path()));
     let worker = Worker::start(node.clone());
     let desk = worker.desk(node.main());
     Site { node, talks, desk, _worker: worker, _folder: folder }
