@@ -72,6 +72,7 @@ fn options(board: &Board) -> Options {
         commit_timeout: Duration::from_secs(20),
         wait_replicas: 0,
         start_timeout: Duration::from_secs(20),
+        today: crate::wall::today,
     }
 }
 
