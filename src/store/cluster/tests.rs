@@ -20,7 +20,11 @@ use xtask::{
 };
 
 use super::{ClusterStore, Options, access::Access};
-use crate::store::{contract::Place, window::Window};
+use crate::store::{
+    contract::{Both, Place},
+    credits::Today,
+    window::Window,
+};
 
 /// One cluster for all tests of this process, which ends with it.
 struct Shared {
@@ -77,11 +81,11 @@ fn options(board: &Board) -> Options {
 }
 
 impl Place for OwnBoard {
-    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>> {
-        let options = options(board);
+    fn open_on(&self, board: &Board, today: Today) -> BoxFuture<Arc<dyn Both>> {
+        let options = Options { today, ..options(board) };
         Box::pin(async move {
             let store = ClusterStore::open(options).await.expect("the store opens");
-            Arc::new(store) as Arc<dyn Store>
+            Arc::new(store) as Arc<dyn Both>
         })
     }
 

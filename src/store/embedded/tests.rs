@@ -27,14 +27,19 @@ use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use tempfile::TempDir;
 
 use super::{EmbeddedStore, Options};
-use crate::store::contract::{Place, contents};
+use crate::store::{
+    contract::{Both, Place, contents},
+    credits::Today,
+};
 
 /// A folder with a database in it, whose checkpoint passes run all the time.
 struct Folder(TempDir);
 
 impl Place for Folder {
-    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>> {
-        let store: Arc<dyn Store> = Arc::new(open(self.0.path(), board).expect("a sound folder"));
+    fn open_on(&self, board: &Board, today: Today) -> BoxFuture<Arc<dyn Both>> {
+        let options =
+            Options { log_bytes: 2_000, today, ..Options::new(self.0.path(), board.clone()) };
+        let store: Arc<dyn Both> = Arc::new(EmbeddedStore::open(options).expect("a sound folder"));
         Box::pin(async { store })
     }
 }
