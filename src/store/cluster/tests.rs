@@ -1,5 +1,9 @@
 //! The store against a real Redis Cluster: the contract of every store, and what this one adds.
 
+mod credits;
+mod failover;
+mod speed;
+
 use std::{
     sync::{
         Arc, LazyLock,
@@ -10,13 +14,14 @@ use std::{
 
 use actors::{
     board::{Board, Offset, ShardIndex},
+    player::UserId,
     store::{BoxFuture, Feed, Store, Words},
 };
 use redis::cluster::NodeAddress;
 use tempfile::TempDir;
 use xtask::{
     guardian::{Folder, Guardian},
-    redis::RedisCluster,
+    redis::{RedisCluster, Reply},
 };
 
 use super::{ClusterStore, Options, access::Access};
@@ -53,8 +58,8 @@ impl OwnBoard {
     }
 }
 
-fn access() -> Access {
-    let seeds = cluster().addresses().into_iter();
+fn access(redis: &RedisCluster) -> Access {
+    let seeds = redis.addresses().into_iter();
     Access {
         setting: "redis.addresses",
         seeds: seeds.map(|seed| NodeAddress::new(seed.ip().to_string(), seed.port())).collect(),
@@ -69,7 +74,7 @@ fn access() -> Access {
 
 fn options(board: &Board) -> Options {
     Options {
-        access: access(),
+        access: access(cluster()),
         board: board.clone(),
         lines: 2,
         window: Window::none(),
