@@ -5,3 +5,5 @@ pub mod keys;
 pub mod identity;
 pub mod repository;
 pub mod names;
+pub mod passwords;
+pub mod attempts;
