@@ -3,7 +3,10 @@
 pub mod cookie;
 pub mod keys;
 pub mod identity;
+pub mod model;
 pub mod repository;
 pub mod names;
 pub mod passwords;
 pub mod attempts;
+pub mod accounts;
+pub mod groups;
