@@ -213,6 +213,22 @@ impl Groups {
         Ok(found?.map(|(team, _)| team))
     }
 
+    /// A team, if there is one.
+    ///
+    /// # Errors
+    /// [`GroupError::Database`].
+    pub async fn team(&self, id: GroupId) -> Result<Option<Team>, GroupError> {
+        self.0.read(async move |connection: &_| Ok(teams::find(connection, id).await?)).await
+    }
+
+    /// First checks of a team's members, each while it was one.
+    ///
+    /// # Errors
+    /// [`GroupError::Database`].
+    pub async fn team_total(&self, id: GroupId) -> Result<u64, GroupError> {
+        self.0.read(async move |connection: &_| Ok(teams::total(connection, id).await?)).await
+    }
+
     /// Members of a team, those of longest standing first, so many at most.
     ///
     /// # Errors

@@ -80,6 +80,27 @@ pub async fn lock(transaction: &DatabaseTransaction, id: GroupId) -> Result<Opti
     found.one(transaction).await?.map(read).transpose()
 }
 
+/// A team.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(connection: &impl ConnectionTrait, id: GroupId) -> Result<Option<Team>, DbErr> {
+    let found = team::Entity::find_by_id(id.get().cast_signed()).one(connection).await?;
+    found.map(read).transpose()
+}
+
+/// First checks of a team's members, each while it was one, of all days.
+///
+/// # Errors
+/// What the database says.
+pub async fn total(connection: &impl ConnectionTrait, id: GroupId) -> Result<u64, DbErr> {
+    let days = team_day_total::Entity::find()
+        .filter(team_day_total::Column::Team.eq(id.get().cast_signed()))
+        .all(connection)
+        .await?;
+    Ok(days.iter().map(|day| day.checks.cast_unsigned()).sum())
+}
+
 /// Likewise, the one that an invite is for.
 ///
 /// # Errors

@@ -64,13 +64,21 @@ impl Talks {
         talks
     }
 
+    /// Has those leave that have left on any node, for as long as the process lives.
+    pub async fn follow(self: Arc<Self>, node: Arc<Node>) {
+        let mut heard = self.people.listen();
+        loop {
+            let (user, group) = People::next_to_leave(&mut heard).await;
+            self.expel(&node, user, group);
+        }
+    }
+
     /// Adds what is counted to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         register(&self.stats, registry);
     }
 
-    /// Ends the membership of a user in a group on this node, which has lost the right to it. Other nodes have to be told
-    /// by whoever has told this one.
+    /// Ends the membership of a user in a group on this node, which has lost the right to it.
     pub fn expel(&self, node: &Node, user: UserId, group: Group) {
         let frame = envelope::frame("left", &group.to_string(), &Value::Null);
         for post in node.posts() {
