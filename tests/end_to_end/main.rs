@@ -34,6 +34,7 @@ mod operating;
 mod operators;
 mod security;
 mod settings;
+mod people_commands;
 mod page_arrival;
 mod page_around;
 mod page_board;
