@@ -307,25 +307,37 @@ impl Accounts {
         now_ms: u64,
     ) -> Result<SignedIn, AccountError> {
         let password = Password::parse(password)?;
-        let (folded, code) = (folded(name), digest_of(code));
+        let (folded, digest) = (folded(name), digest_of(code));
         let begun = self.attempts().begin(visitor.address, &folded, now_ms);
         begun.map_err(AccountError::TooSoon)?;
-        let anonymous = visitor.identity;
-        let account = self.by_name(folded.clone()).await?;
-        if !account.is_some_and(|account| is_good(&account, &code, now_ms)) {
-            return Err(AccountError::Wrong);
+        let done = self.redeem_judged(&folded, digest, password, visitor.identity, now_ms).await;
+        match &done {
+            Ok(_) => self.attempts().succeeded(&folded),
+            Err(AccountError::Wrong) => {}
+            // Nobody has judged it.
+            Err(_) => self.attempts().undo(visitor.address, &folded),
         }
+        done
+    }
+
+    async fn redeem_judged(
+        &self,
+        folded: &str,
+        digest: String,
+        password: Password,
+        anonymous: Option<UserId>,
+        now_ms: u64,
+    ) -> Result<SignedIn, AccountError> {
+        let account = self.by_name(folded.to_owned()).await?;
+        let account = account.filter(|account| is_good(account, &digest, now_ms));
+        let user = number_of(&account.ok_or(AccountError::Wrong)?)?;
         let hash = self.passwords.hash(password).await?;
-        let name = folded.clone();
-        let done = self
-            .database
+        self.database
             .write(async move |transaction: &DatabaseTransaction| {
-                let found = accounts::by_name(transaction, &folded).await?;
-                let Some(found) = found else { return Err(Failure::Refused(AccountError::Wrong)) };
-                let user = user_of(found.player)?;
                 let account = accounts::lock(transaction, user).await?;
-                let Some(account) = account.filter(|account| is_good(account, &code, now_ms))
-                else {
+                // Somebody else may have used it up meanwhile.
+                let account = account.filter(|account| is_good(account, &digest, now_ms));
+                let Some(account) = account else {
                     return Err(Failure::Refused(AccountError::Wrong));
                 };
                 accounts::set_password(transaction, user, &hash, now_ms).await?;
@@ -333,11 +345,7 @@ impl Accounts {
                 let raised = revoke_in(transaction, user, Revocation::AllCookies, now_ms).await?;
                 Ok(SignedIn { epoch: raised.epoch.unwrap_or(signed.epoch), ..signed })
             })
-            .await;
-        if done.is_ok() {
-            self.attempts().succeeded(&name);
-        }
-        done
+            .await
     }
 
     /// Removes players without an account who did not come for `days`; one batch, and returns how many: ask again until
@@ -349,7 +357,12 @@ impl Accounts {
         let before_day = day_of(now_ms).saturating_sub(i32::try_from(days).unwrap_or(i32::MAX));
         self.database
             .write(async move |transaction: &DatabaseTransaction| {
-                Ok(players::expire(transaction, before_day).await?)
+                let (old, members) = players::lock_old(transaction, before_day).await?;
+                for member in members {
+                    groups::leave_all(transaction, member).await?;
+                }
+                players::remove(transaction, &old).await?;
+                Ok(old.len() as u64)
             })
             .await
     }

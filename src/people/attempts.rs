@@ -90,9 +90,8 @@ impl Attempts {
         self.sweep(now_ms);
         let keys = self.keys(address, folded);
         let waits = keys.iter().flatten().map(|key| self.count(*key, now_ms).wait_ms(now_ms));
-        match waits.max() {
-            Some(wait_ms @ 1..) => return Err(Duration::from_millis(wait_ms)),
-            _ => {}
+        if let Some(wait_ms @ 1..) = waits.max() {
+            return Err(Duration::from_millis(wait_ms));
         }
         for key in keys.into_iter().flatten() {
             let attempts = self.count(key, now_ms).attempts.saturating_add(1);

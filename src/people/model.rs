@@ -155,20 +155,79 @@ pub struct Export {
     pub has_reset_code: bool,
     /// The row of its checks, if it has any.
     pub player: Option<ExportedPlayer>,
-    /// Day (since 1970, UTC) and first checks of that day.
-    pub days: Vec<(i32, i64)>,
+    /// First checks by day.
+    pub days: Vec<ExportedDay>,
     /// First checks by board, key range and day, as the stores have them.
-    pub credits: Vec<(String, i64, i32, i64)>,
+    pub credits: Vec<ExportedCredit>,
     /// Anonymous identities whose boxes are this account's.
     pub moved_from: Vec<String>,
-    /// Name and since when.
-    pub team: Option<(String, i64)>,
-    /// Name and since when.
-    pub rooms: Vec<(String, i64)>,
-    /// What ended cookies: when, which epoch, which sign-in, banned or not.
-    pub revocations: Vec<(i64, Option<i64>, Option<i64>, Option<bool>)>,
-    /// Reports that it has made: when, about whom, why, and the messages.
-    pub reports: Vec<(i64, String, String, String)>,
+    /// Its team.
+    pub team: Option<ExportedGroup>,
+    /// Its rooms.
+    pub rooms: Vec<ExportedGroup>,
+    /// What ended cookies.
+    pub revocations: Vec<ExportedRevocation>,
+    /// Reports that it has made.
+    pub reports: Vec<ExportedReport>,
+}
+
+/// A day with checks.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportedDay {
+    /// In days since 1970 (UTC).
+    pub day: i32,
+    /// First checks of that day.
+    pub checks: i64,
+}
+
+/// A counter of a store.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportedCredit {
+    /// Of which board.
+    pub board: String,
+    /// Which of its key ranges.
+    pub key_range: i64,
+    /// In days since 1970 (UTC).
+    pub day: i32,
+    /// First checks.
+    pub checks: i64,
+}
+
+/// A team or a room, as a member has it.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportedGroup {
+    /// Which.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// Member since, in milliseconds since 1970 (UTC).
+    pub since_ms: u64,
+}
+
+/// What ended cookies.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportedRevocation {
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: i64,
+    /// Cookies of an earlier one were void.
+    pub epoch: Option<i64>,
+    /// The sign-in that ended.
+    pub sign_in: Option<i64>,
+    /// Whether it was banned or let in again.
+    pub banned: Option<bool>,
+}
+
+/// A report that was made.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportedReport {
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: i64,
+    /// About whom.
+    pub about: String,
+    /// Why.
+    pub reason: String,
+    /// The messages.
+    pub message: String,
 }
 
 /// The checks of a player.

@@ -8,7 +8,10 @@ use sea_orm::{
 use super::{accounts, number, rooms, teams};
 use crate::{
     database::entities::{credit, day_total, player, report, revocation},
-    people::model::{Export, ExportedPlayer},
+    people::model::{
+        Export, ExportedCredit, ExportedDay, ExportedGroup, ExportedPlayer, ExportedReport,
+        ExportedRevocation, GroupId,
+    },
 };
 
 /// All about a user.
@@ -24,6 +27,8 @@ pub async fn export(connection: &impl ConnectionTrait, user: UserId) -> Result<E
         .order_by_asc(day_total::Column::Day);
     let moved =
         player::Entity::find().filter(player::Column::MovedTo.eq(id)).all(connection).await?;
+    // Credits stay where they were counted.
+    let ids: Vec<i64> = moved.iter().map(|row| row.id).chain([id]).collect();
     let mut moved_from = Vec::new();
     for row in moved {
         moved_from.push(super::user(row.id)?.to_string());
@@ -45,44 +50,60 @@ pub async fn export(connection: &impl ConnectionTrait, user: UserId) -> Result<E
             streak: row.streak,
             best_streak: row.best_streak,
         }),
-        days: days.all(connection).await?.into_iter().map(|row| (row.day, row.checks)).collect(),
-        credits: credits(connection, id).await?,
+        days: days.all(connection).await?.into_iter().map(day).collect(),
+        credits: credits(connection, ids).await?,
         moved_from,
-        team: team.map(|(team, since_ms)| (team.name, since_ms.cast_signed())),
-        rooms: rooms.into_iter().map(|(room, ms)| (room.name, ms.cast_signed())).collect(),
+        team: team.map(|(team, since_ms)| group(team.id, team.name, since_ms)),
+        rooms: rooms.into_iter().map(|(room, ms)| group(room.id, room.name, ms)).collect(),
         revocations: revocations(connection, id).await?,
         reports: reports(connection, id).await?,
     })
 }
 
+fn day(row: day_total::Model) -> ExportedDay {
+    ExportedDay { day: row.day, checks: row.checks }
+}
+
+fn group(id: GroupId, name: String, since_ms: u64) -> ExportedGroup {
+    ExportedGroup { id: id.to_string(), name, since_ms }
+}
+
 async fn credits(
     connection: &impl ConnectionTrait,
-    id: i64,
-) -> Result<Vec<(String, i64, i32, i64)>, DbErr> {
-    let rows = credit::Entity::find().filter(credit::Column::Player.eq(id)).all(connection).await?;
-    Ok(rows.into_iter().map(|row| (row.board, row.key_range, row.day, row.checks)).collect())
+    ids: Vec<i64>,
+) -> Result<Vec<ExportedCredit>, DbErr> {
+    let of = credit::Column::Player.is_in(ids);
+    let rows = credit::Entity::find().filter(of).all(connection).await?;
+    let read = |row: credit::Model| {
+        let credit::Model { board, key_range, day, checks, .. } = row;
+        ExportedCredit { board, key_range, day, checks }
+    };
+    Ok(rows.into_iter().map(read).collect())
 }
 
 async fn revocations(
     connection: &impl ConnectionTrait,
     id: i64,
-) -> Result<Vec<(i64, Option<i64>, Option<i64>, Option<bool>)>, DbErr> {
+) -> Result<Vec<ExportedRevocation>, DbErr> {
     let rows = revocation::Entity::find()
         .filter(revocation::Column::Player.eq(id))
         .order_by_asc(revocation::Column::Sequence)
         .all(connection)
         .await?;
-    Ok(rows.into_iter().map(|row| (row.at_ms, row.epoch, row.sign_in, row.banned)).collect())
+    let read = |row: revocation::Model| {
+        let revocation::Model { epoch, sign_in, banned, at_ms, .. } = row;
+        ExportedRevocation { at_ms, epoch, sign_in, banned }
+    };
+    Ok(rows.into_iter().map(read).collect())
 }
 
-async fn reports(
-    connection: &impl ConnectionTrait,
-    id: i64,
-) -> Result<Vec<(i64, String, String, String)>, DbErr> {
-    let rows =
-        report::Entity::find().filter(report::Column::Reporter.eq(id)).all(connection).await?;
+async fn reports(connection: &impl ConnectionTrait, id: i64) -> Result<Vec<ExportedReport>, DbErr> {
+    let of = report::Column::Reporter.eq(id);
+    let rows = report::Entity::find().filter(of).all(connection).await?;
     let read = |row: report::Model| {
-        Ok((row.at_ms, super::user(row.about)?.to_string(), row.reason, row.message))
+        let about = super::user(row.about)?.to_string();
+        let report::Model { reason, message, at_ms, .. } = row;
+        Ok(ExportedReport { at_ms, about, reason, message })
     };
     rows.into_iter().map(read).collect()
 }

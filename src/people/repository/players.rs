@@ -1,6 +1,6 @@
 //! Rows of players and what they have checked: made, moved and removed here; raised by those who collect credits.
 
-use std::cmp::max;
+use std::{cmp::max, collections::BTreeSet};
 
 use actors::player::UserId;
 use sea_orm::{
@@ -17,7 +17,7 @@ use crate::{
     people::model::{Streak, day_of},
 };
 
-/// Players that are removed in one transaction: some ms for each table.
+/// Players that are removed in one transaction: some ms for each table, and one for each who leaves a group.
 pub const EXPIRE_BATCH: u64 = 200;
 
 /// The row of a player, which no other transaction changes before this one ends.
@@ -144,12 +144,15 @@ async fn move_days(transaction: &DatabaseTransaction, from: i64, to: i64) -> Res
     Ok(())
 }
 
-/// Removes players without an account who did not come since `before_day`, with all that is known of them: so many at
-/// most, and returns how many.
+/// Players without an account who did not come since `before_day`, so many at most; and which of them are in a team or
+/// a room. No other transaction changes them before this one ends.
 ///
 /// # Errors
 /// What the database says.
-pub async fn expire(transaction: &DatabaseTransaction, before_day: i32) -> Result<u64, DbErr> {
+pub async fn lock_old(
+    transaction: &DatabaseTransaction,
+    before_day: i32,
+) -> Result<(Vec<UserId>, Vec<UserId>), DbErr> {
     let accounts = Query::select().column(account::Column::Player).from(account::Entity).to_owned();
     let old = player::Entity::find()
         .filter(player::Column::SeenDay.lt(before_day))
@@ -159,29 +162,30 @@ pub async fn expire(transaction: &DatabaseTransaction, before_day: i32) -> Resul
         .all(transaction)
         .await?;
     let ids: Vec<i64> = old.into_iter().map(|row| row.id).collect();
-    if ids.is_empty() {
-        return Ok(0);
-    }
-    let of = |column: Expr| column.is_in(ids.iter().copied());
+    let in_team = team_member::Column::Player.is_in(ids.iter().copied());
+    let in_team = team_member::Entity::find().filter(in_team).all(transaction).await?;
+    let in_room = room_member::Column::Player.is_in(ids.iter().copied());
+    let in_room = room_member::Entity::find().filter(in_room).all(transaction).await?;
+    let members: BTreeSet<i64> =
+        in_team.iter().map(|row| row.player).chain(in_room.iter().map(|row| row.player)).collect();
+    let users = |ids: Vec<i64>| ids.into_iter().map(super::user).collect::<Result<Vec<_>, _>>();
+    Ok((users(ids)?, users(members.into_iter().collect())?))
+}
+
+/// Removes players who are in no team and no room, with all that is known of them.
+///
+/// # Errors
+/// What the database says.
+pub async fn remove(transaction: &DatabaseTransaction, users: &[UserId]) -> Result<(), DbErr> {
+    let ids = || users.iter().map(|user| number(*user));
     credit::Entity::delete_many()
-        .filter(of(Expr::col(credit::Column::Player)))
+        .filter(credit::Column::Player.is_in(ids()))
         .exec(transaction)
         .await?;
     day_total::Entity::delete_many()
-        .filter(of(Expr::col(day_total::Column::Player)))
+        .filter(day_total::Column::Player.is_in(ids()))
         .exec(transaction)
         .await?;
-    team_member::Entity::delete_many()
-        .filter(of(Expr::col(team_member::Column::Player)))
-        .exec(transaction)
-        .await?;
-    room_member::Entity::delete_many()
-        .filter(of(Expr::col(room_member::Column::Player)))
-        .exec(transaction)
-        .await?;
-    player::Entity::delete_many()
-        .filter(of(Expr::col(player::Column::Id)))
-        .exec(transaction)
-        .await?;
-    Ok(ids.len() as u64)
+    player::Entity::delete_many().filter(player::Column::Id.is_in(ids())).exec(transaction).await?;
+    Ok(())
 }
