@@ -137,12 +137,11 @@ impl Books {
     }
 }
 
-/// Reads until nothing has come for a while after `stop`.
-fn read(mut client: Client, stop: Arc<AtomicBool>) -> JoinHandle<Books> {
+/// Joins, then reads until nothing has come for a while after `stop`.
+async fn read(mut client: Client, stop: Arc<AtomicBool>) -> JoinHandle<Books> {
+    let mut books = Books::default();
+    books.hear(&client.join(room(1)).await);
     spawn_local(async move {
-        let mut books = Books::default();
-        let joined = client.join(room(1)).await;
-        books.hear(&joined);
         loop {
             match client.text_within(Duration::from_secs(4)).await {
                 Some(said) => books.hear(&said),
@@ -161,7 +160,7 @@ async fn talk_while(own: &Own, trouble: impl AsyncFnOnce()) -> (Vec<String>, Vec
     for (number, site) in sites.iter().enumerate() {
         for member in 0..2 {
             let client = site.connect(Some(10 * number as u64 + member + 1)).await;
-            members.push(read(client, over.clone()));
+            members.push(read(client, over.clone()).await);
         }
     }
     for (site, name) in sites.iter().zip(["one", "two"]) {
