@@ -10,6 +10,7 @@ mod arguments;
 mod backup;
 mod client_address;
 mod commands;
+mod database;
 #[cfg(feature = "echo")]
 mod echo;
 mod extensions;

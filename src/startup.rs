@@ -30,6 +30,7 @@ use tokio::{sync::watch, time::timeout};
 use crate::{
     admin::{self, Admin, backup, change::Change, door::Door, tokens::Tokens},
     admission::Admission,
+    database::{Database, Target},
     followed::Followed,
     http,
     limits::{
@@ -200,16 +201,23 @@ impl Application {
         });
         let limits_shared = shared.transpose()?;
         let channels = store.channels(settings, &mut registry)?;
-        Talks::start(&node, channels, Arc::new(NoGroups)).register(&mut registry);
+        let bus = store.bus(settings)?;
+        let (keyring, keys) = Keyring::open(settings, bus.clone()).await?;
+        actix_rt::spawn(keys.follow());
+        let target = Target::parse(&settings.database_url());
+        let target = target.map_err(anyhow::Error::msg).context("database.url")?;
+        let database = Database::open(target, settings.database.connections)?;
+        database.register(registry.sub_registry_with_prefix("billion"));
+        let people = People::new(keyring, database, node.clone(), bus.clone());
+        let people = web::Data::new(people);
+        let people_here = people.clone().into_inner();
+        actix_rt::spawn(people_here.clone().follow());
+        Talks::start(&node, channels, Arc::new(NoGroups), people_here).register(&mut registry);
+        people.known().await;
         let (sender, live) = Following::begin(live);
         // In force before anybody is served.
-        let bus = store.bus(settings)?;
-        let decided =
-            Operators::start(bus.clone(), node.clone(), blocks.clone(), live.clone()).await?;
+        let decided = Operators::start(bus, node.clone(), blocks.clone(), live.clone()).await?;
         actix_rt::spawn(decided.clone().follow());
-        let (keyring, keys) = Keyring::open(settings, bus).await?;
-        actix_rt::spawn(keys.follow());
-        let people = web::Data::new(People::new(keyring));
         let server = &settings.server;
         let admission = Arc::<Admission>::default();
         actix_rt::spawn(decided.clone().observe(admission.clone()));

@@ -5,25 +5,48 @@ pub mod keyring;
 pub mod identity;
 pub mod cookie;
 pub mod revoked;
+pub mod revocations;
+pub mod names;
+pub mod repository;
 pub mod request;
 pub mod routes;
 pub mod talk;
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
 
-use actors::player::{SessionId, UserId};
+use actors::{
+    bus::Bus,
+    node::Node,
+    player::{SessionId, UserId},
+};
+
+use tokio::sync::watch;
 
 use self::{
     identity::{Identity, Ticket},
     keyring::Keyring,
     revoked::{Revoked, Verdict},
 };
+use crate::database::Database;
 
 /// What is known of people on this node.
-#[derive(Debug)]
 pub struct People {
     keyring: Keyring,
     revoked: RwLock<Revoked>,
+    /// Whether all that was revoked has been read once.
+    known: watch::Sender<bool>,
+    database: Database,
+    node: Arc<Node>,
+    bus: Arc<dyn Bus>,
+}
+
+impl fmt::Debug for People {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "People of {:?}", self.database)
+    }
 }
 
 /// Whom a request is from.
@@ -48,11 +71,21 @@ impl Presented {
 }
 
 impl People {
-    /// Whose identities are sealed with the keys of `keyring`; nothing that was revoked is known yet.
-    pub fn new(keyring: Keyring) -> Self {
-        let mut revoked = Revoked::default();
-        revoked.set_known();
-        Self { keyring, revoked: revoked.into() }
+    /// Whose identities are sealed with the keys of `keyring`, and who have sessions on `node`. What was revoked is known
+    /// once it [follows](Self::follow).
+    pub fn new(keyring: Keyring, database: Database, node: Arc<Node>, bus: Arc<dyn Bus>) -> Self {
+        Self {
+            keyring,
+            revoked: RwLock::default(),
+            known: watch::Sender::new(false),
+            database,
+            node,
+            bus,
+        }
+    }
+
+    fn revoked_mut(&self) -> RwLockWriteGuard<'_, Revoked> {
+        self.revoked.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn revoked(&self) -> RwLockReadGuard<'_, Revoked> {

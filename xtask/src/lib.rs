@@ -6,5 +6,7 @@
 pub mod bench;
 pub mod guardian;
 pub mod http;
+pub mod mariadb;
+pub mod postgres;
 pub mod process;
 pub mod redis;

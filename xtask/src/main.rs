@@ -179,8 +179,9 @@ fn run(command: Command) -> Result<ExitCode> {
 fn everything(workspace: &Workspace, long: bool) -> ExitCode {
     let mut steps = Steps::default();
     if steps.run("tools", || {
-        let for_long: &[_] = if long { &tools::FOR_FUZZ } else { &[] };
-        require(workspace, &[&tools::ALL[..], for_long].concat())
+        let for_long =
+            if long { [&tools::FOR_FUZZ[..], &tools::FOR_LONG].concat() } else { vec![] };
+        require(workspace, &[&tools::ALL[..], &for_long].concat())
     }) {
         steps.run("format", || checks::format(workspace));
         steps.run("lints", || checks::lints(workspace));
@@ -212,7 +213,8 @@ fn require(workspace: &Workspace, tools: &[tools::Tool]) -> Result<()> {
 
 fn some_tests(workspace: &Workspace, long: bool, filter: &[String]) -> ExitCode {
     let mut steps = Steps::default();
-    if steps.run("tools", || require(workspace, &tools::FOR_TESTS))
+    let for_long: &[_] = if long { &tools::FOR_LONG } else { &[] };
+    if steps.run("tools", || require(workspace, &[&tools::FOR_TESTS[..], for_long].concat()))
         && steps.run("build", || cargo_test::build(workspace))
     {
         steps.count("tests", || cargo_test::run(workspace, Selection { long, filter }));

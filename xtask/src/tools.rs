@@ -86,6 +86,16 @@ const VENV: Tool = tool(
 );
 const PROMETHEUS: Tool =
     tool(Found::Program("promtool"), "to watch nodes", Source::Debian("prometheus"));
+const MARIADB: Tool = tool(
+    Found::File(xtask::mariadb::SERVER),
+    "to keep accounts in MariaDB",
+    Source::Debian("mariadb-server"),
+);
+const POSTGRES: Tool = tool(
+    Found::File("/usr/lib/postgresql"),
+    "to keep accounts in PostgreSQL",
+    Source::Debian("postgresql"),
+);
 const RUSTFMT: Tool = tool(
     Found::Running(&["cargo", "fmt", "--version"]),
     "to check the format",
@@ -95,14 +105,16 @@ const CLIPPY: Tool =
     tool(Found::Running(&["cargo", "clippy", "--version"]), "to lint", Source::Rustup("clippy"));
 
 /// For everything.
-pub const ALL: [Tool; 18] = [
-    COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, BROWSER, DRIVER, NGINX, OPENSSL, TYPES,
-    NODE, PYTHON, VENV, PROMETHEUS, RUSTFMT, CLIPPY,
+pub const ALL: [Tool; 19] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, MARIADB, BROWSER, DRIVER, NGINX,
+    OPENSSL, TYPES, NODE, PYTHON, VENV, PROMETHEUS, RUSTFMT, CLIPPY,
 ];
+/// For the long forms of tests besides.
+pub const FOR_LONG: [Tool; 1] = [POSTGRES];
 /// For `cargo test` alone.
-pub const FOR_TESTS: [Tool; 14] = [
-    COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, BROWSER, DRIVER, NGINX, OPENSSL,
-    PYTHON, VENV, PROMETHEUS,
+pub const FOR_TESTS: [Tool; 15] = [
+    COMPILER, HEADERS, MAKE, KILL, MOUNT, REDIS, REDIS_CLI, MARIADB, BROWSER, DRIVER, NGINX,
+    OPENSSL, PYTHON, VENV, PROMETHEUS,
 ];
 /// For a Redis Cluster alone.
 pub const FOR_REDIS: [Tool; 2] = [REDIS, REDIS_CLI];
@@ -189,7 +201,15 @@ fn on_path(program: &str) -> bool {
 }
 
 /// What packages start when they are installed by hand.
-const STARTS: [(&str, &str); 2] = [
+const STARTS: [(&str, &str); 4] = [
+    (
+        "mariadb-server",
+        "mariadb-server then starts MariaDB on port 3306: sudo systemctl disable --now mariadb",
+    ),
+    (
+        "postgresql",
+        "postgresql then starts PostgreSQL on port 5432: sudo systemctl disable --now postgresql",
+    ),
     ("nginx-light", "nginx-light then starts nginx on port 80: sudo systemctl disable --now nginx"),
     (
         "prometheus",

@@ -1,4 +1,4 @@
-//! `POST /me`: who I am.
+//! `POST /me`: who I am. `POST /me/logout`: nobody any more.
 
 use actix_web::{
     HttpResponse,
@@ -8,9 +8,12 @@ use actix_web::{
 use actors::player::SessionId;
 use serde::{Deserialize, Serialize};
 
-use super::answer;
+use super::{answer, away, later};
 use crate::{
-    people::{People, Presented, identity::Identity, request::Command},
+    people::{
+        People, Presented, cookie, identity::Identity, repository::revocation::Revocation,
+        request::Command,
+    },
     problem::problem,
     wall::now_ms,
 };
@@ -45,19 +48,47 @@ pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> Htt
         Presented::Valid(identity) => (identity, false),
         Presented::Nobody => (Identity::anonymous(now_ms), true),
         // A new identity would replace one that may well hold.
-        Presented::Unknown => return not_now(),
+        Presented::Unknown => {
+            return later("who was signed out is not known yet: come again in a moment");
+        }
     };
     let value = is_new.then(|| people.seal(&identity));
     let ticket = connection.map(|connection| people.ticket(identity, &connection, now_ms));
     answer(&Me { user: identity.user.to_string(), ticket }, value.as_deref(), is_secure)
 }
 
-/// What is needed is away.
-fn not_now() -> HttpResponse {
-    let mut answer = problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "who was signed out is not known yet: come again in a moment",
-    );
-    answer.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    answer
+/// What is to end.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogOut {
+    /// All sign-ins, and not this one alone.
+    #[serde(default)]
+    everywhere: bool,
+}
+
+/// Ends a sign-in, or all of its user. Whoever has none is answered likewise.
+pub async fn log_out(command: Command<LogOut>, people: web::Data<People>) -> HttpResponse {
+    let identity = match command.from {
+        Presented::Valid(identity) => identity,
+        Presented::Nobody => return left(command.is_secure),
+        Presented::Unknown => {
+            return later("the database of people is away: come again in a moment");
+        }
+    };
+    let wanted = match command.body.everywhere {
+        true => Revocation::AllCookies,
+        false => Revocation::SignIn(identity.sign_in.0),
+    };
+    match people.into_inner().revoke(identity.user, wanted).await {
+        Ok(()) => left(command.is_secure),
+        Err(trouble) => away(&trouble),
+    }
+}
+
+/// The browser forgets who it was.
+fn left(is_secure: bool) -> HttpResponse {
+    let mut answer = HttpResponse::NoContent();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    answer.insert_header((header::SET_COOKIE, cookie::remove(is_secure)));
+    answer.finish()
 }

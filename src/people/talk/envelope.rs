@@ -50,6 +50,9 @@ pub enum Fault {
     /// Who has said it is nobody in particular.
     #[error("this needs an identity")]
     NotIdentified,
+    /// Of another connection, too old, or of somebody who has signed out.
+    #[error("this ticket is not for this connection, or not any more: ask for another one")]
+    BadTicket,
     /// It is not for this player.
     #[error("you may not do this there")]
     Forbidden,
@@ -90,6 +93,7 @@ impl Fault {
             Self::UnknownType => "unknown_type",
             Self::BadAddress => "bad_address",
             Self::NotIdentified => "not_identified",
+            Self::BadTicket => "bad_ticket",
             Self::Forbidden => "forbidden",
             Self::TooManyGroups => "too_many_groups",
             Self::Rate => "rate",
@@ -221,6 +225,13 @@ pub fn frame(kind: &str, to: &str, data: &Value) -> Bytes {
 /// The address of a connection of this process.
 pub fn address(session: SessionId) -> String {
     format!("conn:{session}")
+}
+
+/// The frame that says which connection this is, and whose.
+pub fn welcome(to: &SessionLink) -> Bytes {
+    let user = to.player().user().map(|user| user.to_string());
+    let data = json!({ "connection": to.id().to_string(), "user": user });
+    frame("welcome", &address(to.id()), &data)
 }
 
 /// The frame that says that a text was not heard.

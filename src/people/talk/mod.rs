@@ -33,7 +33,8 @@ use self::{
     relay::{Join, Relay, RelayLink},
     rights::Rights,
 };
-use crate::operators::envelope::ulid;
+use super::People;
+use crate::{operators::envelope::ulid, wall::now_ms};
 
 /// Longest time that anything a client has asked for may take.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -42,6 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(8);
 pub struct Talks {
     channels: Arc<dyn Channels>,
     rights: Arc<dyn Rights>,
+    people: Arc<People>,
     relay: RelayLink,
     stats: TalkStats,
 }
@@ -52,11 +54,12 @@ impl Talks {
         node: &Arc<Node>,
         channels: Arc<dyn Channels>,
         rights: Arc<dyn Rights>,
+        people: Arc<People>,
     ) -> Arc<Self> {
         let stats = TalkStats::default();
         let (task, relay) = Relay::new(node.clone(), channels.clone(), stats.clone());
         actix_rt::spawn(task.run());
-        let talks = Arc::new(Self { channels, rights, relay, stats });
+        let talks = Arc::new(Self { channels, rights, people, relay, stats });
         node.set_talk(talks.clone());
         talks
     }
@@ -81,10 +84,10 @@ impl Talks {
 
     fn judge(&self, said: &Said<'_>, id: Option<String>, asked: Asked) -> Result<Reply, Fault> {
         let link = &said.speaker.link;
-        if let Asked::Identify { .. } = asked {
-            // Identities are taken on elsewhere.
-            return Err(Fault::UnknownType);
-        }
+        let asked = match asked {
+            Asked::Identify { ticket } => return self.identify(link, ticket.as_deref()),
+            asked => asked,
+        };
         let user = link.player().user().ok_or(Fault::NotIdentified)?;
         match asked {
             Asked::Message { to, data } => {
@@ -113,6 +116,17 @@ impl Talks {
             }
             Asked::Identify { .. } => unreachable!("answered above"),
         }
+    }
+
+    /// Makes a connection that of the ticket's owner, and says whose it is.
+    fn identify(&self, link: &SessionLink, ticket: Option<&str>) -> Result<Reply, Fault> {
+        if let Some(ticket) = ticket {
+            let identity =
+                self.people.redeem(ticket, link.id(), now_ms()).ok_or(Fault::BadTicket)?;
+            identity.take_over(link.player());
+            log::debug!(connection:% = link.id(); "is that of {} now", identity.user);
+        }
+        Ok(Reply::Frame(envelope::welcome(link)))
     }
 
     fn message(&self, speaker: &Speaker, user: UserId, post: Post) -> Result<Reply, Fault> {

@@ -1,0 +1,23 @@
+//! First checks of a player on a day.
+
+use sea_orm::entity::prelude::*;
+
+/// A row.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "day_total")]
+pub struct Model {
+    /// Who.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub player: i64,
+    /// In days since 1970 (UTC).
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub day: i32,
+    /// How many.
+    pub checks: i64,
+}
+
+/// Tables are joined where they are asked.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
