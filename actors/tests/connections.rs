@@ -6,6 +6,7 @@ mod nowhere;
 use std::{
     io::Read as _,
     net::{Ipv4Addr, TcpListener, TcpStream},
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -64,7 +65,11 @@ fn in_use() -> i64 {
 }
 
 /// A connection that has been greeted. The client's end takes nothing from the heap.
-async fn connect(desk: &std::rc::Rc<Desk>, user: Option<u64>) -> (TcpStream, Arc<SessionLink>) {
+async fn connect(
+    desk: &Rc<Desk>,
+    seats: &Arc<Seats>,
+    user: Option<u64>,
+) -> (TcpStream, Arc<SessionLink>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let mut client = TcpStream::connect(address).expect("it listens");
@@ -73,8 +78,8 @@ async fn connect(desk: &std::rc::Rc<Desk>, user: Option<u64>) -> (TcpStream, Arc
     let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
     let ip = Ipv4Addr::LOCALHOST.into();
     let address = Address::of(ip, IPV6_PREFIX);
-    let limits = SeatLimits { all: 1, per_address: 0 };
-    let seat = Arc::<Seats>::default().take(address, limits).expect("the only one");
+    let limits = SeatLimits { all: 10_000, per_address: 0 };
+    let seat = seats.take(address, limits).expect("a seat for everybody");
     let player = Player::anonymous(ip, address);
     player.set_user(user.and_then(UserId::new));
     let (version, unread, compression) = (Version::V2, Vec::new(), false);
@@ -110,7 +115,8 @@ fn a_silent_connection_pays_nothing_for_talk_and_a_user_in_three_groups_little()
         let worker = Worker::start(node.clone());
         let desk = worker.desk(node.main());
         // What the first one brings along is nobody's.
-        let mut open = vec![connect(&desk, Some(1)).await];
+        let seats = Arc::<Seats>::default();
+        let mut open = vec![connect(&desk, &seats, Some(1)).await];
         for group in 0..3 {
             join(&node, &open[0].1, Group::Team(group)).await;
         }
@@ -119,7 +125,7 @@ fn a_silent_connection_pays_nothing_for_talk_and_a_user_in_three_groups_little()
             open.reserve(CONNECTIONS as usize);
             let before = in_use();
             for number in 0..CONNECTIONS {
-                let (client, link) = connect(&desk, is_user.then_some(number + 2)).await;
+                let (client, link) = connect(&desk, &seats, is_user.then_some(number + 2)).await;
                 if is_user {
                     let room = number % (CONNECTIONS / CROWD);
                     for group in [Group::Team(room), Group::Room(room), Group::Room(1000 + room)] {

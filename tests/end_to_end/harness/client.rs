@@ -210,12 +210,6 @@ impl Client {
         self.send(&bytes);
     }
 
-    /// Sends a text message.
-    pub fn say(&mut self, envelope: &Value) {
-        let text = Message::text(envelope.to_string());
-        self.socket.send(text).expect("the connection takes a message");
-    }
-
     /// The next text message, past everything else.
     pub fn text(&mut self) -> Value {
         let deadline = Instant::now() + PATIENCE;
