@@ -1,6 +1,7 @@
 //! What a connection costs in memory, by an allocator that counts: one whose client says nothing, and one of a user in
 //! three groups. Alone in its process, so that nothing else is counted.
 
+mod deaf;
 mod nowhere;
 
 use std::{
@@ -21,13 +22,14 @@ use actors::{
     protocol::{Version, text_frame},
     seats::{SeatLimits, Seats},
     session::{Connection, Session},
-    talk::{Reply, Said, Talk, TalkStats, Unheard},
     worker::{Worker, desk::Desk},
 };
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use self::nowhere::{Nowhere, settings};
+use self::{
+    deaf::Deaf,
+    nowhere::{Nowhere, settings},
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -36,28 +38,6 @@ const CONNECTIONS: u64 = 300;
 
 /// Members of a group, on the average.
 const CROWD: u64 = 10;
-
-/// Understands nothing, which is enough to be known.
-#[derive(Default)]
-struct Deaf(TalkStats);
-
-impl Talk for Deaf {
-    fn hear(&self, _: &Said<'_>) -> Reply {
-        Reply::Nothing
-    }
-
-    fn unheard(&self, _: &Said<'_>, _: Unheard) -> Bytes {
-        text_frame("")
-    }
-
-    fn lost(&self, _: &SessionLink, _: u64) -> Bytes {
-        text_frame("")
-    }
-
-    fn stats(&self) -> &TalkStats {
-        &self.0
-    }
-}
 
 /// Bytes that are in use now.
 fn in_use() -> i64 {
