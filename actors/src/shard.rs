@@ -30,6 +30,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use self::{
     bitmap::Bitmap,
+    commit::Asker,
     gate::{Gate, Place},
     ledger::{Ledger, News},
     packed::Packed,
@@ -44,7 +45,7 @@ use crate::{
     protocol::{Refusal, begin_range_frame, range_frame_bytes},
     settings::ShardSettings,
     stats::Stats,
-    store::{BoxFuture, OpenBatch, Store, StoreError},
+    store::{BoxFuture, Store, StoreError, batch::OpenBatch},
     vital::Vital,
     waiters::Waiters,
     wires::{BroadcasterLink, ShardDirectory},
@@ -152,14 +153,14 @@ impl Shard {
         if !self.forgetting.is_empty() {
             return false;
         }
-        let Some(offsets) = self.ledger.begin(self.settings.commit_checks) else { return false };
+        let Some(checks) = self.ledger.begin(self.settings.commit_checks) else { return false };
         #[cfg(feature = "faults")]
         if crate::faults::active(crate::faults::Fault::AcknowledgeBeforeCommit) {
-            for offset in &offsets {
+            for offset in checks.offsets() {
                 self.ledger.learn(*offset);
             }
         }
-        let batch = OpenBatch::new(offsets);
+        let batch = OpenBatch::new(checks);
         let answer = self.store.commit(self.index, batch.clone());
         let (began, since) = (Instant::now(), self.waiting_since);
         self.committing = Some(Committing { began, since, batch, answer });
@@ -320,7 +321,9 @@ impl Handler<CheckBoxes> for Shard {
         let open = self.committing.as_ref().filter(|_| self.forgetting.is_empty());
         let most = self.settings.commit_checks;
         for check in checks {
-            let joins = |offset| open.is_some_and(|with_store| with_store.batch.join(offset, most));
+            let joins = |check: &Asker<_>| {
+                open.is_some_and(|with| with.batch.join(check.offset, check.user, most))
+            };
             self.ledger.check(check, joins, &self.stats);
         }
     }

@@ -4,14 +4,14 @@
 //! A store never flips a bit itself: what it has is loaded once, and what it learns later (from
 //! other nodes, or from its own disk after a failure) arrives through [`Feed`].
 
-use std::{
-    future::Future,
-    pin::Pin,
-    sync::{Arc, Mutex},
-};
+pub mod batch;
+pub mod credits;
+
+use std::{future::Future, pin::Pin, sync::Arc};
 
 use thiserror::Error;
 
+use self::batch::OpenBatch;
 use crate::board::{Board, Offset, ShardIndex};
 
 /// A boxed future that may be awaited on any thread.
@@ -24,43 +24,6 @@ pub type Words = Vec<u64>;
 /// Number of words that hold `boxes` boxes.
 pub fn words_for(boxes: u32) -> usize {
     boxes.div_ceil(64) as usize
-}
-
-/// Boxes of one shard that are to be made durable together. As long as the store has not begun with it, more may
-/// join, so that nobody waits for another commit because of being a moment late.
-#[derive(Debug, Clone)]
-pub struct OpenBatch(Arc<Mutex<Option<Vec<Offset>>>>);
-
-impl OpenBatch {
-    /// A batch that begins with these boxes.
-    pub fn new(offsets: Vec<Offset>) -> Self {
-        Self(Arc::new(Mutex::new(Some(offsets))))
-    }
-
-    /// Adds a box, unless that would be more than `most` or the store has begun; whether it is part of the batch.
-    pub fn join(&self, offset: Offset, most: usize) -> bool {
-        let mut offsets = self.0.lock().expect("nothing panics under this lock");
-        let Some(offsets) = offsets.as_mut().filter(|offsets| offsets.len() < most) else {
-            return false;
-        };
-        offsets.push(offset);
-        true
-    }
-
-    /// Closes the batch: the store begins with it. Its boxes in order, each once; none if it was closed before.
-    pub fn close(&self) -> Vec<Offset> {
-        let offsets = self.0.lock().expect("nothing panics under this lock").take();
-        let mut offsets = offsets.unwrap_or_default();
-        offsets.sort_unstable();
-        offsets.dedup();
-        offsets
-    }
-}
-
-impl From<Vec<Offset>> for OpenBatch {
-    fn from(offsets: Vec<Offset>) -> Self {
-        Self::new(offsets)
-    }
 }
 
 /// Why a store could not do what it was asked.
@@ -120,6 +83,11 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// After an error any part of the batch may or may not be durable, and nothing was promised.
     /// Offsets may repeat, and may already be stored.
+    ///
+    /// Each box that a user is credited with adds one to the user's counter of that day
+    /// ([`credits`]), in the same transaction, and only if it was not durable before. The caller does its part: a user's
+    /// check comes only for a box that was neither loaded, nor committed with `Ok`, nor learned. What else was
+    /// durable before, the store finds out: boxes of other nodes, and of commits that failed.
     fn commit(&self, shard: ShardIndex, batch: OpenBatch) -> BoxFuture<Result<(), StoreError>>;
 
     /// Tells the store where to send what it learns by itself. Called once, after all loads.
@@ -133,19 +101,4 @@ pub trait Store: Send + Sync + 'static {
     /// An error: a restart would not find all that was acknowledged. As long as that can still change, it is
     /// not ready; whoever cannot wait drops it.
     fn close(&self) -> BoxFuture<Result<(), StoreError>>;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn boxes_join_until_the_store_begins() {
-        let batch = OpenBatch::new(vec![Offset(7), Offset(3)]);
-        assert!(batch.join(Offset(7), 4) && batch.join(Offset(5), 4));
-        assert!(!batch.join(Offset(6), 4), "it is full");
-        assert_eq!(batch.close(), [3, 5, 7].map(Offset));
-        assert!(!batch.join(Offset(6), 10), "the store has begun");
-        assert_eq!(batch.close(), []);
-    }
 }

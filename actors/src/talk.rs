@@ -13,6 +13,9 @@ use crate::{channels::Group, link::SessionLink, store::BoxFuture, wires::PostLin
 /// Largest text message of a client, in bytes.
 pub const TEXT_BYTES_MAX: u64 = 1024;
 
+/// Texts other than messages that a client may send a second, and how many at once: joining all of its groups, and a hand that is quick.
+pub const TEXTS: (f64, u32) = (5.0, 40);
+
 /// Texts of a client that may wait until those before them are done with; one more is refused as busy.
 pub const WAITING_MAX: usize = 8;
 
@@ -74,6 +77,9 @@ pub enum Unheard {
 pub trait Talk: Send + Sync + 'static {
     /// Judges what was said. Called on the session's thread, one text after the other; must not wait.
     fn hear(&self, said: &Said<'_>) -> Reply;
+
+    /// Whether others are to be sent a text, so that it counts as a message.
+    fn is_message(&self, text: &str) -> bool;
 
     /// The frame that says that a text was not heard.
     fn unheard(&self, said: &Said<'_>, why: Unheard) -> Bytes;

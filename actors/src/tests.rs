@@ -34,7 +34,11 @@ use crate::{
     seats::{Seat, SeatLimits, Seats},
     session::{Connection, Session, frame::FrameLimits},
     settings::{BroadcasterSettings, HubSettings, NodeSettings, SessionSettings, ShardSettings},
-    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
+    store::{
+        BoxFuture, Feed, Store, StoreError, StoreState, Words,
+        batch::{OpenBatch, Share},
+        words_for,
+    },
     worker::{Worker, desk::Desk},
 };
 
@@ -47,6 +51,8 @@ pub(crate) struct TestStore {
     commits: AtomicUsize,
     /// Boxes in batches that were closed.
     asked: AtomicUsize,
+    /// Who was to be credited in them, and with how many boxes.
+    shares: Mutex<Vec<Share>>,
     failing: AtomicBool,
     panicking: AtomicBool,
     /// Commits of shard 0 block its thread.
@@ -73,6 +79,7 @@ impl TestStore {
             permits: Arc::new(Semaphore::new(permits)),
             commits: AtomicUsize::new(0),
             asked: AtomicUsize::new(0),
+            shares: Mutex::default(),
             failing: AtomicBool::new(false),
             panicking: AtomicBool::new(false),
             blocking: AtomicBool::new(false),
@@ -101,7 +108,9 @@ impl Store for TestStore {
         }
         assert!(!self.panicking.load(Ordering::SeqCst), "this test wants a panic");
         if !self.lazy.load(Ordering::SeqCst) {
-            self.asked.fetch_add(batch.close().len(), Ordering::SeqCst);
+            let batch = batch.close();
+            self.asked.fetch_add(batch.offsets().len(), Ordering::SeqCst);
+            self.shares.lock().expect("unpoisoned").extend(batch.shares());
         }
         let (permits, failing) = (self.permits.clone(), self.failing.load(Ordering::SeqCst));
         Box::pin(async move {

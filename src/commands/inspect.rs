@@ -29,6 +29,7 @@ use crate::{
         reader::Reader,
         tile, tiles_of,
     },
+    numbers::counted,
     settings::Settings,
     store::embedded::snapshot::Snapshot,
 };
@@ -152,11 +153,13 @@ fn store(mut snapshot: Snapshot) -> Result<(Facts, Census)> {
     let path = snapshot.path().display().to_string();
     let length = snapshot.path().metadata()?.len();
     let ((entries, log_bytes), chunks) = (snapshot.log(), snapshot.chunks());
+    let credits = snapshot.credits();
     let log = format!("{entries} entries, {}", megabytes(log_bytes));
     let facts = vec![
         fact("store", path.clone(), "source", path.into()),
         fact("log", log, "log_entries", entries.into()),
         fact("chunks", chunks.to_string(), "chunks", chunks.into()),
+        fact("credits", counted(credits, "counter", "counters"), "credits", credits.into()),
         fact("file", megabytes(length), "file_bytes", length.into()),
     ];
     let (name, boxes) = (snapshot.name().to_owned(), snapshot.boxes());

@@ -7,7 +7,12 @@ pub mod cookie;
 pub mod revoked;
 pub mod revocations;
 pub mod names;
+pub mod passwords;
+pub mod attempts;
+pub mod model;
 pub mod repository;
+pub mod accounts;
+pub mod groups;
 pub mod request;
 pub mod routes;
 pub mod talk;
@@ -125,5 +130,18 @@ impl People {
     /// The identity of a user who signs in now.
     pub fn sign_in(&self, user: UserId, now_ms: u64) -> Identity {
         Identity::begin(user, self.revoked().epoch(user), now_ms)
+    }
+}
+
+#[cfg(test)]
+impl People {
+    /// Those of a node that has its board for itself, with what is kept of them in `folder`.
+    pub fn alone(node: &Arc<Node>, folder: &std::path::Path) -> Arc<Self> {
+        let keys = keys::Keys::parse(&keys::Keys::generate()).expect("a key");
+        let target = crate::database::Target::Sqlite(folder.join("billion.db"));
+        let database = Database::open(target, 1).expect("a thread");
+        let bus = crate::store::embedded::bus::LocalBus::open(&folder.join("main.redb"));
+        let bus = Arc::new(bus.expect("nothing is kept"));
+        Arc::new(Self::new(Keyring::of(keys), database, node.clone(), bus))
     }
 }

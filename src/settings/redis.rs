@@ -218,6 +218,7 @@ impl Settings {
             commit_timeout: Duration::from_millis(redis.commit_timeout_ms),
             wait_replicas: redis.wait_replicas,
             start_timeout: redis.start_timeout(),
+            today: crate::wall::today,
         }))
     }
 }

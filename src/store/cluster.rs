@@ -6,6 +6,7 @@
 //! - [`lines`]: connections for checks; [`script`]: what runs in Redis, and the messages it sends;
 //! - [`feed`]: other nodes' messages; [`lane`]: what is known of one key range, gaps included;
 //! - [`follow`]: tasks that pass messages on, look for gaps, compare, and follow a reset;
+//! - [`credits`]: who is credited with what, beside each key range;
 //! - [`sync`]: bits between Redis and memory; [`layout`]: what all nodes have to agree on;
 //! - [`nodes`]: masters one by one, for loading and administration; [`access`]: how to reach them;
 //! - [`trouble`]: what can go wrong, and whether it passes; [`explanation`]: what operators read of it;
@@ -19,6 +20,7 @@ pub mod access;
 pub mod admin;
 pub mod bus;
 pub mod channels;
+mod credits;
 mod explanation;
 mod feed;
 mod follow;
@@ -47,8 +49,12 @@ use std::{
 };
 
 use actors::{
-    board::{Board, Offset, ShardIndex},
-    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words},
+    board::{Board, ShardIndex},
+    store::{
+        BoxFuture, Feed, Store, StoreError, StoreState, Words,
+        batch::{Batch, OpenBatch, Piece},
+        credits::{CreditKey, CreditRange, Day},
+    },
 };
 use prometheus_client::registry::Registry;
 use tokio::{
@@ -69,7 +75,11 @@ use self::{
     sync::Bits,
     trouble::{Trouble, is_passing, one_line},
 };
-use super::{window::Window, within};
+use super::{
+    credits::{Changed, Today},
+    window::Window,
+    within,
+};
 
 /// Key ranges compared with memory at the same moment: each holds its bits twice.
 const RESYNCS: usize = 4;
@@ -101,6 +111,8 @@ pub struct Options {
     pub wait_replicas: u32,
     /// Longest wait for a cluster at the start.
     pub start_timeout: Duration,
+    /// Says on which day boxes are checked.
+    pub today: Today,
 }
 
 /// What the store's tasks share.
@@ -114,6 +126,7 @@ struct Shared {
     lines: OnceLock<Lines>,
     lanes: Vec<Lane>,
     stats: Arc<ClusterStats>,
+    changed: Changed,
     feed: OnceLock<Arc<dyn Feed>>,
     /// Epoch of what is in memory. Whoever passes boxes on holds it for reading, a reset for writing.
     era: RwLock<u64>,
@@ -236,6 +249,7 @@ impl Shared {
             lines: OnceLock::new(),
             lanes,
             stats,
+            changed: Changed::default(),
             feed: OnceLock::new(),
             era: RwLock::new(kept.epoch),
             epoch: AtomicU64::new(kept.epoch),
@@ -340,15 +354,21 @@ impl Shared {
         Ok(words)
     }
 
-    /// Makes a batch durable on the board of `epoch`, trying again until it is or the time is over.
-    async fn apply(&self, index: usize, epoch: u64, batch: &[Offset]) -> Result<(), StoreError> {
+    /// Makes a piece of a batch durable on the board of `epoch`, trying again until it is or the time is over.
+    async fn apply(
+        &self,
+        index: usize,
+        epoch: u64,
+        piece: &Piece<'_>,
+        day: Day,
+    ) -> Result<(), StoreError> {
         let lane = &self.lanes[index];
         let deadline = Instant::now() + self.options.commit_timeout;
         let mut pause = RETRY.0;
         let mut line = index;
         loop {
             let mut synced = lane.synced.subscribe();
-            let call = self.scripts.apply(&lane.keys, self.sender(epoch), batch);
+            let call = self.scripts.apply_credited(&lane.keys, self.sender(epoch), piece, day);
             let replicas = self.options.wait_replicas;
             #[cfg(feature = "faults")]
             let replicas =
@@ -401,13 +421,15 @@ impl Shared {
     }
 
     /// Makes boxes durable on the board of `epoch`.
-    async fn commit(&self, index: usize, epoch: u64, offsets: &[Offset]) -> Result<(), StoreError> {
+    async fn commit(&self, index: usize, epoch: u64, batch: &Batch) -> Result<(), StoreError> {
         let lane = &self.lanes[index];
         self.ready(lane)?;
+        let day = (self.options.today)();
+        let _noted = Noted { changed: &self.changed, index, batch, day };
         let mut outcome = Unknown(Some(lane));
         lane.set_committing(true);
-        for batch in offsets.chunks(BATCH_MAX) {
-            self.apply(index, epoch, batch).await?;
+        for piece in batch.pieces(BATCH_MAX) {
+            self.apply(index, epoch, &piece, day).await?;
         }
         outcome.0 = None;
         lane.set_committing(false);
@@ -430,6 +452,22 @@ impl Drop for Unknown<'_> {
             lane.set_committing(false);
             lane.doubt();
         }
+    }
+}
+
+/// Notes which counters a batch has changed, when it is done with, whatever became of it.
+struct Noted<'n> {
+    changed: &'n Changed,
+    index: usize,
+    batch: &'n Batch,
+    day: Day,
+}
+
+impl Drop for Noted<'_> {
+    fn drop(&mut self) {
+        let shares = self.batch.shares().iter();
+        let keys = shares.map(|share| CreditKey { day: self.day, user: share.user });
+        self.changed.note(CreditRange(self.index as u32), keys);
     }
 }
 
@@ -457,9 +495,9 @@ impl Store for ClusterStore {
             if at > now {
                 sleep_until(at.into()).await;
             }
-            let offsets = batch.close();
-            within(&shared.board, shard, &offsets)?;
-            shared.commit(shard.index(), epoch, &offsets).await
+            let batch = batch.close();
+            within(&shared.board, shard, batch.offsets())?;
+            shared.commit(shard.index(), epoch, &batch).await
         })
     }
 

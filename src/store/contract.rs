@@ -4,17 +4,31 @@
 //! Each test gets a place of its own, opens it as often as it likes and closes it in between,
 //! because a store is loaded before its first commit.
 
+pub mod credits;
+
 use std::{collections::BTreeSet, sync::Arc};
 
 use actors::{
     board::{Board, BoxId, Offset, ShardIndex},
-    store::{BoxFuture, Store, StoreError, StoreState, words_for},
+    store::{BoxFuture, Store, StoreError, StoreState, credits::Credits, words_for},
 };
+
+use crate::{store::credits::Today, wall};
+
+/// A store as its users see it: shards, and who collects credits.
+pub trait Both: Store + Credits {}
+
+impl<S: Store + Credits> Both for S {}
 
 /// Somewhere a store can keep one board, empty at first.
 pub trait Place: Send + Sync {
-    /// Opens the store on what earlier stores of this place have kept.
-    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>>;
+    /// Opens the store on what earlier stores of this place have kept. Boxes are checked when `today` says.
+    fn open_on(&self, board: &Board, today: Today) -> BoxFuture<Arc<dyn Both>>;
+
+    /// The same, today.
+    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Both>> {
+        self.open_on(board, wall::today)
+    }
 
     /// What the board is called: another name for each place if they share a server.
     fn name(&self) -> String {
@@ -37,6 +51,19 @@ macro_rules! contract_tests {
             closing_twice_is_fine
             the_number_of_shards_may_change
         );
+        $crate::contract_tests!($place; in credits:
+            a_box_is_credited_to_the_first_who_asked_and_only_once
+            counters_that_a_commit_has_changed_are_named_once
+            all_counters_are_found_however_many_there_are
+            a_counter_is_forgotten_unless_it_has_changed
+            a_random_history_is_credited_exactly
+        );
+    };
+    ($place:expr; in credits: $($name:ident)*) => {
+        $(#[tokio::test]
+        async fn $name() {
+            $crate::store::contract::credits::$name(&$place).await;
+        })*
     };
     ($place:expr; $($name:ident)*) => {
         $(#[tokio::test]

@@ -5,6 +5,7 @@
 //!
 //! - [`worker`]: the queue, group commit, going down and coming back; [`outlook`]: what others see of it;
 //! - [`checkpoint`]: moving boxes from the log into chunks, a few per commit;
+//! - [`credits`]: who is credited with what, in the same transaction;
 //! - [`disk`]: the database file, its transactions and its verification;
 //! - [`backend`]: the file as the engine uses it;
 //! - [`place`]: whether its name still leads to it, and copying it to where it belongs;
@@ -21,6 +22,7 @@ mod backend;
 pub mod bus;
 pub mod channels;
 mod checkpoint;
+mod credits;
 pub mod disk;
 mod fault;
 mod format;
@@ -43,7 +45,13 @@ use std::{
 
 use actors::{
     board::{Board, ShardIndex},
-    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words},
+    store::{
+        BoxFuture, Feed, Store, StoreError, StoreState, Words,
+        batch::OpenBatch,
+        credits::{
+            ChangedCredits, Counted, CreditCursor, CreditKey, CreditPage, CreditRange, Credits,
+        },
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -54,7 +62,11 @@ use self::{
     outlook::{Outlook, lock},
     worker::{Job, Worker},
 };
-use super::window::Window;
+use super::{
+    credits::{Changed, Today},
+    window::Window,
+};
+use crate::wall;
 
 /// Jobs that may wait for the thread. When the queue is full, commits wait for room: a shard has
 /// one batch in flight, so that takes more than a thousand shards.
@@ -72,6 +84,8 @@ pub struct Options {
     pub log_bytes: u64,
     /// How batches are gathered to be committed together.
     pub window: Window,
+    /// Says on which day boxes are checked.
+    pub today: Today,
 }
 
 impl Options {
@@ -81,7 +95,8 @@ impl Options {
     /// The board `board` in the folder `path`, which commits as fast as the disk takes it.
     pub fn new(path: impl Into<PathBuf>, board: Board) -> Self {
         let log_bytes = Self::LOG_BYTES_DEFAULT;
-        Self { path: path.into(), board, log_bytes, window: Window::none() }
+        let (window, today) = (Window::none(), wall::today as Today);
+        Self { path: path.into(), board, log_bytes, window, today }
     }
 }
 
@@ -106,6 +121,7 @@ pub struct EmbeddedStore {
     folder: PathBuf,
     jobs: mpsc::Sender<Job>,
     outlook: Arc<Outlook>,
+    changed: Arc<Changed>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -132,7 +148,9 @@ impl EmbeddedStore {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let outlook = Arc::new(Outlook::new());
         let file = disk.path().to_owned();
-        let worker = Worker::new(disk, checkpoint, &options, Arc::clone(&outlook), queue);
+        let changed = Arc::<Changed>::default();
+        let shared = (Arc::clone(&outlook), Arc::clone(&changed));
+        let worker = Worker::new(disk, checkpoint, &options, shared, queue);
         // Failing to get a runtime or a thread is a matter of the machine's limits.
         let limits = |error: std::io::Error| Fault::Io(error).at(&file);
         let runtime =
@@ -142,7 +160,8 @@ impl EmbeddedStore {
             .spawn(move || worker.run(&runtime))
             .map_err(limits)?;
         let folder = options.path;
-        Ok(Self { board, folder, jobs, outlook, thread: Arc::new(Mutex::new(Some(thread))) })
+        let thread = Arc::new(Mutex::new(Some(thread)));
+        Ok(Self { board, folder, jobs, outlook, changed, thread })
     }
 
     /// Size of the log at the moment, for metrics: from 0 to twice [`Options::log_bytes`].
@@ -227,5 +246,40 @@ impl Store for EmbeddedStore {
             }
             saved
         })
+    }
+}
+
+impl Credits for EmbeddedStore {
+    /// One: the whole board lies in one file.
+    fn credit_ranges(&self) -> u32 {
+        1
+    }
+
+    fn changed_credits(&self) -> ChangedCredits {
+        self.changed.take()
+    }
+
+    fn credits(
+        &self,
+        _: CreditRange,
+        keys: Vec<CreditKey>,
+    ) -> BoxFuture<Result<Vec<u64>, StoreError>> {
+        self.ask(move |done| Job::Credits { keys, done })
+    }
+
+    fn all_credits(
+        &self,
+        _: CreditRange,
+        from: CreditCursor,
+    ) -> BoxFuture<Result<CreditPage, StoreError>> {
+        self.ask(move |done| Job::AllCredits { from, done })
+    }
+
+    fn forget_credits(
+        &self,
+        _: CreditRange,
+        counted: Vec<Counted>,
+    ) -> BoxFuture<Result<u64, StoreError>> {
+        self.ask(move |done| Job::ForgetCredits { counted, done })
     }
 }

@@ -5,6 +5,7 @@
 
 pub mod embedded;
 pub mod cluster;
+pub mod credits;
 mod window;
 
 #[cfg(test)]

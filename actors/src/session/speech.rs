@@ -10,9 +10,10 @@ use tokio::task::spawn_local;
 
 use super::Session;
 use crate::{
+    limits::rate::Rate,
     protocol::Version,
     store::BoxFuture,
-    talk::{Reply, Unheard},
+    talk::{Reply, TEXTS, Unheard},
     trace::What,
     worker::{circle::Circle, downlink::Downlink},
 };
@@ -40,7 +41,11 @@ impl Session {
         let (now_ns, rate) = (self.now_ns(), self.live().messages);
         circle.know(&self.downlink);
         let voice = self.downlink.own_voice();
-        if let Err(wait) = voice.messages.take(rate, 1, now_ns) {
+        let taken = match circle.is_message(text) {
+            true => voice.messages.take(rate, 1, now_ns),
+            false => voice.texts.take(Rate::new(TEXTS.0, TEXTS.1), 1, now_ns),
+        };
+        if let Err(wait) = taken {
             circle.refuse(&self.downlink, text, Unheard::Rate(wait));
             self.decide(|conversation, moment| conversation.was_refused(moment));
             return self.note_wait();

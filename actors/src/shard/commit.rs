@@ -1,13 +1,15 @@
 //! Group commit of one shard: checks that wait, and the batch that is with the store. Plain data.
 
 use super::gate::Place;
-use crate::board::Offset;
+use crate::{board::Offset, player::UserId, store::batch::Checks};
 
 /// A check and who wants to know about it.
 #[derive(Debug)]
 pub struct Asker<S> {
     /// The box within the shard.
     pub offset: Offset,
+    /// Who is credited with the box, if this check is what checks it: who the player was when it asked.
+    pub user: Option<UserId>,
     /// Whom to tell if it is refused, or was checked already.
     pub session: S,
     /// Held until the check is answered.
@@ -52,7 +54,7 @@ impl<S> CommitQueue<S> {
     }
 
     /// Makes up to `most` waiting checks the batch with the store; `None` if there is one, or nothing waits.
-    pub fn begin(&mut self, most: usize) -> Option<Vec<Offset>> {
+    pub fn begin(&mut self, most: usize) -> Option<Checks> {
         if self.is_out || self.waiting.is_empty() {
             return None;
         }
@@ -62,7 +64,11 @@ impl<S> CommitQueue<S> {
             self.with_store.extend(self.waiting.drain(..most));
         }
         self.is_out = true;
-        Some(self.with_store.iter().map(|asker| asker.offset).collect())
+        let mut checks = Checks::default();
+        for asker in &self.with_store {
+            checks.push(asker.offset, asker.user);
+        }
+        Some(checks)
     }
 
     /// Takes out checks of boxes that are checked by now: those that wait need no commit any more, and of those with

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     board::{BOXES_PER_TILE, Board, BoxId, BoxRange, Generation, Offset, ShardIndex},
     stats::Stats,
+    store::batch::Checks,
 };
 
 /// What everybody is to be told, and the places in the gate that are held until somebody has taken it over.
@@ -85,11 +86,11 @@ impl<S> Ledger<S> {
         self.board.id(self.index, offset)
     }
 
-    /// Takes a check in. `joins` says of a box whether it could still join the batch with the store.
-    pub fn check(&mut self, asker: Asker<S>, joins: impl FnOnce(Offset) -> bool, stats: &Stats) {
+    /// Takes a check in. `joins` says whether it could still join the batch with the store.
+    pub fn check(&mut self, asker: Asker<S>, joins: impl FnOnce(&Asker<S>) -> bool, stats: &Stats) {
         if self.bitmap.contains(asker.offset) {
             self.already(asker, stats);
-        } else if joins(asker.offset) {
+        } else if joins(&asker) {
             self.queue.joined(asker);
         } else {
             self.queue.push(asker);
@@ -97,7 +98,7 @@ impl<S> Ledger<S> {
     }
 
     /// The next batch for the store, of at most `most` boxes; `None` while one is with it or nothing waits.
-    pub fn begin(&mut self, most: usize) -> Option<Vec<Offset>> {
+    pub fn begin(&mut self, most: usize) -> Option<Checks> {
         self.queue.begin(most)
     }
 

@@ -2,10 +2,12 @@
 
 use std::{rc::Rc, sync::atomic::Ordering, time::Duration};
 
-use super::{Client, FREELY, TestStore, eventually, run, settings};
+use super::{Client, FREELY, TestStore, eventually, run, settings, somebody};
 use crate::{
+    player::UserId,
     protocol::{Close, Version},
     settings::NodeSettings,
+    store::batch::Share,
     worker::desk::Desk,
 };
 
@@ -203,5 +205,28 @@ fn a_node_comes_to_rest_though_a_shard_died_with_checks_before_its_door() {
         tokio::time::timeout(Duration::from_secs(20), drained).await.expect("it drains");
         // Behind what shard 0 had announced before.
         while other.frame().await.len() == 8 {}
+    });
+}
+
+#[test]
+fn a_check_reaches_the_store_with_the_user_its_player_was_when_it_asked() {
+    let store = TestStore::new(1000, 1, FREELY);
+    run(roomy(Duration::ZERO), &store, async |desk| {
+        let user = |number| UserId::new(number).expect("a legal number");
+        let (player, seat) = somebody();
+        let mut client = Client::connect_as(&desk, Version::Plain, (player, seat)).await;
+        client.send(&[1]).await;
+        assert_eq!(client.ids(1).await, [1]);
+        for (id, number) in [(2, 7), (3, 7), (4, 8)] {
+            client.1.player().set_user(Some(user(number)));
+            client.send(&[id]).await;
+            assert_eq!(client.ids(1).await, [id]);
+        }
+        client.1.player().set_user(None);
+        client.send(&[5]).await;
+        assert_eq!(client.ids(1).await, [5]);
+        let shares = store.shares.lock().expect("unpoisoned").clone();
+        let expected = [7, 7, 8].map(|number| Share { user: user(number), boxes: 1 });
+        assert_eq!(shares, expected, "one for each check of a user, none for the others");
     });
 }

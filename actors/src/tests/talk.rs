@@ -53,6 +53,10 @@ impl Talk for Words {
         }
     }
 
+    fn is_message(&self, _: &str) -> bool {
+        true
+    }
+
     fn unheard(&self, _: &Said<'_>, why: Unheard) -> Bytes {
         text_frame(if why == Unheard::Busy { "busy" } else { "rate" })
     }

@@ -78,6 +78,11 @@ impl Circle {
         self.with_said(downlink, is_on_main, text, |said| self.talk.hear(said))
     }
 
+    /// Whether a text counts as a message.
+    pub(crate) fn is_message(&self, text: &str) -> bool {
+        self.talk.is_message(text)
+    }
+
     /// Sends the client of a session word that a text was not heard.
     pub(crate) fn refuse(&self, downlink: &Downlink, text: &str, why: Unheard) {
         let frame = self.with_said(downlink, false, text, |said| self.talk.unheard(said, why));

@@ -94,7 +94,8 @@ impl Courier {
         if self.stuck.borrow().iter().any(|(full, _)| *full == shard) {
             return Err(NoRoom::Mailbox);
         }
-        let check = Asker { offset, session: session.clone(), place };
+        let user = session.player().user();
+        let check = Asker { offset, user, session: session.clone(), place };
         let now = Instant::now();
         let held = self.held.borrow().len();
         if held == 0 && (now >= self.quiet_at.get() || self.is_draining.get()) {

@@ -11,7 +11,9 @@ use crate::{channels::Group, limits::bucket::TokenBucket, player::UserId, talk::
 /// One session's part in what people say.
 #[derive(Default)]
 pub(crate) struct Voice {
-    /// Of text messages.
+    /// Of texts that nobody else is sent.
+    pub(crate) texts: TokenBucket,
+    /// Of messages, which others are sent.
     pub(crate) messages: TokenBucket,
     /// The groups that it has joined, and whether it wants to hear who is present there.
     groups: RefCell<Vec<(Group, bool)>>,

@@ -16,6 +16,10 @@ impl Talk for Deaf {
         Reply::Nothing
     }
 
+    fn is_message(&self, _: &str) -> bool {
+        true
+    }
+
     fn unheard(&self, _: &Said<'_>, _: Unheard) -> Bytes {
         text_frame("")
     }

@@ -12,7 +12,7 @@ use actors::{
         BroadcasterSettings, HubSettings, NodeSettings, PULSE_INTERVAL, SessionSettings,
         ShardSettings,
     },
-    store::{BoxFuture, Feed, OpenBatch, Store, StoreError, StoreState, Words, words_for},
+    store::{BoxFuture, Feed, Store, StoreError, StoreState, Words, batch::OpenBatch, words_for},
 };
 
 /// An empty board that takes everything at once and keeps nothing.

@@ -324,6 +324,10 @@ impl Talk for Talks {
         })
     }
 
+    fn is_message(&self, text: &str) -> bool {
+        matches!(envelope::read(text).asked, Ok(Asked::Message { .. }))
+    }
+
     fn unheard(&self, said: &Said<'_>, why: Unheard) -> Bytes {
         let (link, id) = (&said.speaker.link, envelope::read(said.text).id);
         match why {

@@ -154,7 +154,7 @@ impl Shared {
 
     /// Waits until the replicas that a check has to wait for have everything of a key range that Redis
     /// has now. Nothing that a master alone has may be taken for acknowledged.
-    async fn wait_for_copies(&self, index: usize) -> Result<(), Trouble> {
+    pub(super) async fn wait_for_copies(&self, index: usize) -> Result<(), Trouble> {
         let replicas = self.options.wait_replicas;
         if replicas == 0 {
             return Ok(());

@@ -6,6 +6,7 @@
 //! | `billion:{<board>}:board` | hash | `format`, `boxes`, `shards`, `epoch` of the whole board |
 //! | `billion:{<board>:<shard>}:bits` | string | the bitmap, in the wire order of the protocol |
 //! | `billion:{<board>:<shard>}:state` | hash | `epoch`, `count`, `tail`, and the board's `format`, `boxes`, `shards` |
+//! | `billion:{<board>:<shard>}:credits` | hash | first checks of each user and day |
 //! | `billion:{<board>:<shard>}:updates` | channel | one message per batch that checked a box |
 //!
 //! Redis numbers the bits of a byte from the most significant one, the protocol from the least: box
@@ -23,6 +24,8 @@ pub struct Keys {
     pub bits: String,
     /// What is known about it.
     pub state: String,
+    /// Who was the first to check how many of it.
+    pub credits: String,
     /// Where batches are announced.
     pub channel: String,
     /// The slot of all of them.
@@ -36,6 +39,7 @@ impl Keys {
         Self {
             bits: format!("billion:{{{tag}}}:bits"),
             state: format!("billion:{{{tag}}}:state"),
+            credits: format!("billion:{{{tag}}}:credits"),
             channel: format!("billion:{{{tag}}}:updates"),
             slot: slot_of(&tag),
         }

@@ -10,10 +10,17 @@
 //! them; a later one that changes a message raises its first byte and goes on reading this one, and
 //! one that changes what the scripts mean raises `format`, which this one refuses to serve.
 
-use actors::board::Offset;
+use actors::{
+    board::Offset,
+    store::{
+        batch::{Piece, Share},
+        credits::{Counted, CreditKey, Day},
+    },
+};
 use redis::{Cmd, Script, Value};
 
 use super::{
+    credits::field,
     keys::{Keys, redis_bit},
     trouble::Trouble,
 };
@@ -37,7 +44,9 @@ const HEADER_BYTES: usize = 1 + 8 + 8;
 /// Header, count, fresh, two tails: what precedes the boxes.
 const MESSAGE_BYTES: usize = HEADER_BYTES + 4 + 4 + 2 * TAIL_BYTES;
 
-/// KEYS bits, state; ARGV epoch, channel, header, boxes (`u32` each, as Redis numbers bits).
+/// KEYS bits, state; ARGV epoch, channel, header, boxes (`u32` each, as Redis numbers bits). If any of the boxes is a
+/// user's, also KEYS credits and ARGV shares (`u16` each), fields: the first so many boxes are credited to the first
+/// field and so on.
 ///
 /// The channel is no key: as a key it would make Redis answer TRYAGAIN while the slot migrates.
 ///
@@ -45,7 +54,11 @@ const MESSAGE_BYTES: usize = HEADER_BYTES + 4 + 4 + 2 * TAIL_BYTES;
 /// fifth of a master's time (170 boxes: 347 µs with numbers, 281 with strings). The chain costs 20 µs of
 /// that, the message 25. Boxes sent in decimal beside the packed ones would save 16 more, for two
 /// spellings that have to agree; `SETBIT` box by box costs four times as much.
+/// Credits are read by one `HMGET` and written by one `HSET`: commands that every rule for access has allowed so far.
 const APPLY: &str = include_str!("lua/apply.lua");
+
+/// KEYS credits; ARGV field, value and so on: removes fields that still have that value.
+const FORGET: &str = include_str!("lua/forget.lua");
 
 /// KEYS bits, state; ARGV epoch, channel, header, a new tail, first byte, bytes to be ORed in there.
 /// What others are told has no boxes in it: they read the bitmap.
@@ -77,10 +90,10 @@ impl Lua {
     }
 
     /// The call by digest, and the same with the whole text for a node that does not know it yet.
-    fn call(&self, keys: &Keys, add: impl Fn(&mut Cmd)) -> Call {
+    fn call(&self, keys: &[&String], add: impl Fn(&mut Cmd)) -> Call {
         let call = |name, code: &str| {
             let mut command = redis::cmd(name);
-            command.arg(code).arg(2).arg(&keys.bits).arg(&keys.state);
+            command.arg(code).arg(keys.len()).arg(keys);
             add(&mut command);
             command
         };
@@ -102,12 +115,14 @@ pub struct Scripts {
     merge: Lua,
     prepare: Lua,
     probe: Lua,
+    forget: Lua,
 }
 
 impl Default for Scripts {
     fn default() -> Self {
-        let [apply, merge, prepare, probe] = [APPLY, MERGE, PREPARE, PROBE].map(Lua::new);
-        Self { apply, merge, prepare, probe }
+        let all = [APPLY, MERGE, PREPARE, PROBE, FORGET];
+        let [apply, merge, prepare, probe, forget] = all.map(Lua::new);
+        Self { apply, merge, prepare, probe, forget }
     }
 }
 
@@ -134,18 +149,45 @@ impl Sender {
 }
 
 impl Scripts {
-    /// Checks boxes, at most [`BATCH_MAX`].
+    /// Checks boxes, at most [`BATCH_MAX`], and credits nobody.
     pub fn apply(&self, keys: &Keys, sender: Sender, offsets: &[Offset]) -> Call {
+        let piece = Piece { offsets, shares: Vec::new() };
+        self.apply_credited(keys, sender, &piece, Day::default())
+    }
+
+    /// Checks the boxes of a piece of a batch, at most [`BATCH_MAX`], and credits those that were unchecked on `day`.
+    pub fn apply_credited(&self, keys: &Keys, sender: Sender, piece: &Piece<'_>, day: Day) -> Call {
+        let Piece { offsets, shares } = piece;
         debug_assert!(offsets.len() <= BATCH_MAX, "one script is one pause of Redis");
         let boxes: Vec<u8> = offsets.iter().flat_map(|o| redis_bit(*o).to_le_bytes()).collect();
-        self.apply.call(keys, |command| {
+        let mut all = vec![&keys.bits, &keys.state];
+        if !shares.is_empty() {
+            all.push(&keys.credits);
+        }
+        self.apply.call(&all, |command| {
             command.arg(sender.epoch).arg(&keys.channel).arg(&sender.header()).arg(&boxes);
+            if !shares.is_empty() {
+                let count = |share: &Share| (share.boxes as u16).to_le_bytes();
+                command.arg(&shares.iter().flat_map(count).collect::<Vec<u8>>());
+                for Share { user, .. } in shares {
+                    command.arg(&field(CreditKey { day, user: *user }));
+                }
+            }
+        })
+    }
+
+    /// Removes counters that have not changed.
+    pub fn forget(&self, keys: &Keys, counted: &[Counted]) -> Call {
+        self.forget.call(&[&keys.credits], |command| {
+            for (key, count) in counted {
+                command.arg(&field(*key)).arg(*count);
+            }
         })
     }
 
     /// Changes nothing, like a batch of boxes that are checked.
     pub fn probe(&self, keys: &Keys, sender: Sender) -> Call {
-        self.probe.call(keys, |command| {
+        self.probe.call(&[&keys.bits, &keys.state], |command| {
             command.arg(sender.epoch);
         })
     }
@@ -153,7 +195,7 @@ impl Scripts {
     /// ORs `bytes` into the bitmap from byte `first` on.
     pub fn merge(&self, keys: &Keys, sender: Sender, first: usize, bytes: &[u8]) -> Call {
         let tail = new_tail();
-        self.merge.call(keys, |command| {
+        self.merge.call(&[&keys.bits, &keys.state], |command| {
             command.arg(sender.epoch).arg(&keys.channel).arg(&sender.header());
             command.arg(&tail).arg(first).arg(bytes);
         })
@@ -162,7 +204,7 @@ impl Scripts {
     /// Makes a key range what it should be in `epoch`.
     pub fn prepare(&self, keys: &Keys, epoch: u64, boxes_here: u32, layout: Layout) -> Call {
         let (tail, last) = (new_tail(), redis_bit(Offset((boxes_here - 1) | 7)));
-        self.prepare.call(keys, |command| {
+        self.prepare.call(&[&keys.bits, &keys.state], |command| {
             command.arg(epoch).arg(&tail).arg(last);
             command.arg(layout.format).arg(layout.boxes).arg(layout.shards);
         })

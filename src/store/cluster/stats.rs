@@ -174,7 +174,7 @@ impl ClusterStats {
     }
 }
 
-fn result(ok: bool) -> Reason {
+pub(super) fn result(ok: bool) -> Reason {
     [("result", if ok { "ok" } else { "failed" })]
 }
 

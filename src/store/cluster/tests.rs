@@ -1,5 +1,9 @@
 //! The store against a real Redis Cluster: the contract of every store, and what this one adds.
 
+mod credits;
+mod failover;
+mod speed;
+
 use std::{
     sync::{
         Arc, LazyLock,
@@ -10,17 +14,22 @@ use std::{
 
 use actors::{
     board::{Board, Offset, ShardIndex},
+    player::UserId,
     store::{BoxFuture, Feed, Store, Words},
 };
 use redis::cluster::NodeAddress;
 use tempfile::TempDir;
 use xtask::{
     guardian::{Folder, Guardian},
-    redis::RedisCluster,
+    redis::{RedisCluster, Reply},
 };
 
 use super::{ClusterStore, Options, access::Access};
-use crate::store::{contract::Place, window::Window};
+use crate::store::{
+    contract::{Both, Place},
+    credits::Today,
+    window::Window,
+};
 
 /// One cluster for all tests of this process, which ends with it.
 struct Shared {
@@ -50,8 +59,8 @@ impl OwnBoard {
 }
 
 /// How any cluster is reached.
-pub fn access_to(cluster: &RedisCluster) -> Access {
-    let seeds = cluster.addresses().into_iter();
+pub fn access_to(redis: &RedisCluster) -> Access {
+    let seeds = redis.addresses().into_iter();
     Access {
         setting: "redis.addresses",
         seeds: seeds.map(|seed| NodeAddress::new(seed.ip().to_string(), seed.port())).collect(),
@@ -64,28 +73,25 @@ pub fn access_to(cluster: &RedisCluster) -> Access {
     }
 }
 
-fn access() -> Access {
-    access_to(cluster())
-}
-
 fn options(board: &Board) -> Options {
     Options {
-        access: access(),
+        access: access_to(cluster()),
         board: board.clone(),
         lines: 2,
         window: Window::none(),
         commit_timeout: Duration::from_secs(20),
         wait_replicas: 0,
         start_timeout: Duration::from_secs(20),
+        today: crate::wall::today,
     }
 }
 
 impl Place for OwnBoard {
-    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>> {
-        let options = options(board);
+    fn open_on(&self, board: &Board, today: Today) -> BoxFuture<Arc<dyn Both>> {
+        let options = Options { today, ..options(board) };
         Box::pin(async move {
             let store = ClusterStore::open(options).await.expect("the store opens");
-            Arc::new(store) as Arc<dyn Store>
+            Arc::new(store) as Arc<dyn Both>
         })
     }
 

@@ -15,7 +15,13 @@ use std::{
     },
 };
 
-use actors::{board::Board, store::StoreError};
+use actors::{
+    board::Board,
+    store::{
+        StoreError,
+        credits::{Counted, CreditCursor, CreditKey, CreditPage},
+    },
+};
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadTransaction, ReadableDatabase, ReadableTable,
     TableDefinition, WriteTransaction,
@@ -24,6 +30,7 @@ use redb::{
 use super::{
     backend::{Backend, Writes},
     checkpoint::Step,
+    credits::{self, CreditSeal},
     fault::{Fault, guarded},
     file_of,
     format::{
@@ -47,11 +54,15 @@ pub(super) const CACHE_BYTES: usize = 32 * 1024 * 1024;
 /// room for one more commit is not taken for one with room.
 const PROBE_CHUNKS: u32 = 16;
 
+/// The seals of everything in a database.
+pub type Content = (Seal, CreditSeal);
+
 /// An open and verified database.
 pub struct Disk {
     path: PathBuf,
     board: Board,
     seal: Seal,
+    credits: CreditSeal,
     place: Place,
     writes: Writes,
     database: Database,
@@ -138,8 +149,9 @@ impl Disk {
             let place = Place::of(&file, path, writes.clone())?;
             let backend = Backend::new(file, writes.clone())?;
             let database = open_engine(path, |builder| builder.create_with_backend(backend))?;
-            let (path, board, seal) = (path.to_owned(), board.clone(), Seal::default());
-            Ok(Self { path, board, seal, place, writes, database })
+            let (path, board) = (path.to_owned(), board.clone());
+            let (seal, credits) = (Seal::default(), CreditSeal::default());
+            Ok(Self { path, board, seal, credits, place, writes, database })
         })?;
         match guarded(|| disk.verify(entry)) {
             Ok(()) => Ok(disk),
@@ -159,6 +171,11 @@ impl Disk {
         &self.seal
     }
 
+    /// What identifies the content: no two that differ have the same.
+    pub fn content(&self) -> Content {
+        (self.seal, self.credits)
+    }
+
     /// Identifies the file among all on this machine.
     pub fn identity(&self) -> String {
         self.place.identity()
@@ -173,13 +190,44 @@ impl Disk {
     /// Appends `indexes` as one log entry, if there are any, and does `step`: all of it durable
     /// when this returns, or after a fault all of it or nothing.
     pub fn commit(&mut self, indexes: &[u32], step: &Step) -> Result<(), StoreError> {
-        self.change(|txn, seal| {
+        self.commit_credited(indexes, &[], step)
+    }
+
+    /// As [`Disk::commit`], and adds to counters, ascending and different, in the same transaction.
+    pub fn commit_credited(
+        &mut self,
+        indexes: &[u32],
+        credited: &[Counted],
+        step: &Step,
+    ) -> Result<(), StoreError> {
+        let before = self.credits;
+        self.credits = self.change(|txn, seal| {
             trim(txn, seal, step.trim_below)?;
             if !indexes.is_empty() {
                 append(txn, seal, indexes)?;
             }
-            fold(txn, seal, &step.chunks)
-        })
+            fold(txn, seal, &step.chunks)?;
+            credits::add(txn, before, credited)
+        })?;
+        Ok(())
+    }
+
+    /// Removes those counters that still are what they were when they were read; how many.
+    pub fn forget_credits(&mut self, counted: &[Counted]) -> Result<u64, StoreError> {
+        let before = self.credits;
+        let (credits, removed) = self.change(|txn, _| credits::forget(txn, before, counted))?;
+        self.credits = credits;
+        Ok(removed)
+    }
+
+    /// The values of counters, 0 for one that does not exist.
+    pub fn credits(&self, keys: &[CreditKey]) -> Result<Vec<u64>, StoreError> {
+        guarded(|| credits::read(&self.database, keys)).map_err(|fault| fault.at(&self.path))
+    }
+
+    /// Counters from `from` on.
+    pub fn credit_page(&self, from: CreditCursor) -> Result<CreditPage, StoreError> {
+        guarded(|| credits::page(&self.database, from)).map_err(|fault| fault.at(&self.path))
     }
 
     /// Does `work` in one transaction and seals it: all of it durable when this returns, or after a
@@ -256,6 +304,7 @@ impl Disk {
         self.seal = read_meta(&txn, Seal::KEY, Seal::decode)?;
         verify_log(&txn, &self.seal, self.board.boxes(), entry)?;
         verify_chunks(&txn, &self.seal, self.board.boxes())?;
+        self.credits = credits::verify(&txn)?;
         drop(txn);
         if record.shards != self.board.shards() {
             self.adopt_shards(record.shards)?;
@@ -404,7 +453,8 @@ fn create(path: &Path, board: &Board) -> Result<Disk, Fault> {
         txn.commit()?;
         Ok(database)
     })?;
-    Ok(Disk { path: path.to_owned(), board: board.clone(), seal, place, writes, database })
+    let (path, board, credits) = (path.to_owned(), board.clone(), CreditSeal::default());
+    Ok(Disk { path, board, seal, credits, place, writes, database })
 }
 
 fn publish(path: &Path) -> Result<(), Fault> {

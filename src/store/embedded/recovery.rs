@@ -21,9 +21,8 @@ use actors::{board::Board, store::StoreError};
 
 use super::{
     checkpoint::Checkpoint,
-    disk::{Disk, probe_room, saved, unpublished},
+    disk::{Content, Disk, probe_room, saved, unpublished},
     fault::Fault,
-    format::Seal,
     place::{Copied, Lost, Place},
 };
 
@@ -67,7 +66,7 @@ pub struct Outage {
 struct LostFile {
     place: Place,
     /// What it held, if that is known: nothing else is gone on with.
-    seal: Option<Seal>,
+    content: Option<Content>,
     /// Whether its content is still ours.
     sound: bool,
     /// The copy beside the file that is at its name.
@@ -79,15 +78,15 @@ impl Outage {
     pub fn of_fault(reason: Arc<str>, place: Place) -> Self {
         // If the name cannot be looked up, the disk is the reason: let go of it, so that it can be repaired.
         let lost = place.find().is_err_and(|lost| lost.is_of_the_name()).then_some(place);
-        let lost = lost.map(|place| LostFile { place, seal: None, sound: true, saved: None });
+        let lost = lost.map(|place| LostFile { place, content: None, sound: true, saved: None });
         Self::new(reason, lost, RETRY_FIRST)
     }
 
-    /// After the file that held `seal` was lost.
-    pub fn of_loss(lost: Lost, path: &Path, place: Place, seal: Seal) -> Self {
+    /// After the file that held `content` was lost.
+    pub fn of_loss(lost: Lost, path: &Path, place: Place, content: Content) -> Self {
         let sound = !matches!(lost, Lost::WrittenOver);
         let reason = reason(&Fault::Lost(lost).at(path));
-        let lost = LostFile { place, seal: Some(seal), sound, saved: None };
+        let lost = LostFile { place, content: Some(content), sound, saved: None };
         Self::new(reason, Some(lost), MAKE_AGAIN_AFTER)
     }
 
@@ -166,7 +165,7 @@ impl LostFile {
 
     /// Refuses a database that does not hold what this one did.
     fn as_it_was(&self, found: Recovered, wanted: &Wanted<'_>) -> Result<Recovered, StoreError> {
-        if self.seal.is_none_or(|seal| seal == *found.disk.seal()) {
+        if self.content.is_none_or(|content| content == found.disk.content()) {
             return Ok(found);
         }
         found.disk.close();

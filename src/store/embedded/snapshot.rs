@@ -21,6 +21,7 @@ use redb::{
 
 use super::{
     checkpoint::Checkpoint,
+    credits::{self, CreditSeal},
     disk::{
         CACHE_BYTES, CHUNKS, check_format, check_record, damaged, open_chunk, open_engine,
         read_meta, verify_chunks, verify_log,
@@ -38,6 +39,7 @@ pub struct Snapshot {
     path: PathBuf,
     record: BoardRecord,
     seal: Seal,
+    credits: CreditSeal,
     log: Checkpoint,
     chunks: ReadOnlyTable<u32, &'static [u8]>,
     /// Holds the file's lock.
@@ -104,10 +106,12 @@ impl Snapshot {
         let mut log = Checkpoint::new(record.boxes, u64::MAX);
         verify_log(&txn, &seal, record.boxes, &mut |_, indexes| log.add(indexes))?;
         verify_chunks(&txn, &seal, record.boxes)?;
+        let credits = credits::verify(&txn)?;
         Ok(Self {
             path: path.to_owned(),
             record,
             seal,
+            credits,
             log,
             chunks: txn.open_table(CHUNKS)?,
             _engine: engine,
@@ -139,6 +143,11 @@ impl Snapshot {
     /// Chunks stored.
     pub fn chunks(&self) -> u64 {
         self.seal.chunks
+    }
+
+    /// Counters of credits stored.
+    pub fn credits(&self) -> u64 {
+        self.credits.counters
     }
 
     /// Reads the next tile with a checked box into `bits` and returns its number; `None` after the

@@ -2,6 +2,7 @@
 //! must do is in `store::contract`.
 
 mod bulk;
+mod credits;
 mod damage;
 mod full_disk;
 mod kill;
@@ -13,7 +14,7 @@ mod return_to_service;
 mod speed;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::Path,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
@@ -21,20 +22,29 @@ use std::{
 
 use actors::{
     board::{Board, BoxId, Offset, ShardIndex},
-    store::{BoxFuture, Feed, Store, StoreError, Words},
+    player::UserId,
+    store::{
+        BoxFuture, Feed, Store, StoreError, Words,
+        batch::{Checks, OpenBatch},
+    },
 };
 use rand::{RngExt, SeedableRng, rngs::Xoshiro256PlusPlus};
 use tempfile::TempDir;
 
 use super::{EmbeddedStore, Options};
-use crate::store::contract::{Place, contents};
+use crate::store::{
+    contract::{Both, Place, contents, credits::counters},
+    credits::Today,
+};
 
 /// A folder with a database in it, whose checkpoint passes run all the time.
 struct Folder(TempDir);
 
 impl Place for Folder {
-    fn open(&self, board: &Board) -> BoxFuture<Arc<dyn Store>> {
-        let store: Arc<dyn Store> = Arc::new(open(self.0.path(), board).expect("a sound folder"));
+    fn open_on(&self, board: &Board, today: Today) -> BoxFuture<Arc<dyn Both>> {
+        let options =
+            Options { log_bytes: 2_000, today, ..Options::new(self.0.path(), board.clone()) };
+        let store: Arc<dyn Both> = Arc::new(EmbeddedStore::open(options).expect("a sound folder"));
         Box::pin(async { store })
     }
 }
@@ -62,9 +72,45 @@ fn refusal(folder: &Path, board: &Board) -> String {
     }
 }
 
+/// Who checks a box in these tests: of nine boxes in a row each is another user's, and one nobody's. So what is stored
+/// says how many credits there have to be.
+fn user_of(id: BoxId) -> Option<UserId> {
+    UserId::new(u64::from(id.get() % 9))
+}
+
+/// Has every box checked by its user. Like a shard, the caller leaves out what it knows to be durable.
+async fn check_ids(store: &dyn Store, ids: &[BoxId]) -> Result<(), StoreError> {
+    let mut shards = BTreeMap::<ShardIndex, Checks>::new();
+    for id in ids {
+        let (shard, offset) = store.board().locate(*id);
+        shards.entry(shard).or_default().push(offset, user_of(*id));
+    }
+    for (shard, checks) in shards {
+        store.commit(shard, OpenBatch::new(checks)).await?;
+    }
+    Ok(())
+}
+
+/// What is in the database of `folder`, all of it checked by [`check_ids`]: credited exactly.
+async fn stored_and_credited(folder: &Path, board: &Board) -> Result<BTreeSet<BoxId>, StoreError> {
+    let store = open(folder, board)?;
+    let ids = contents(&store).await;
+    let mut expected = BTreeMap::<UserId, u64>::new();
+    for user in ids.iter().filter_map(|id| user_of(*id)) {
+        *expected.entry(user).or_default() += 1;
+    }
+    let mut credited = BTreeMap::<UserId, u64>::new();
+    for (key, count) in counters(&store).await {
+        *credited.entry(key.user).or_default() += count;
+    }
+    assert_eq!(credited, expected, "of {} boxes", ids.len());
+    store.close().await.expect("all is saved");
+    Ok(ids)
+}
+
 async fn commit_ids(store: &dyn Store, ids: &[BoxId]) -> Result<(), StoreError> {
     let located = ids.iter().map(|id| store.board().locate(*id));
-    let mut shards = std::collections::BTreeMap::<_, Vec<Offset>>::new();
+    let mut shards = BTreeMap::<_, Vec<Offset>>::new();
     for (shard, offset) in located {
         shards.entry(shard).or_default().push(offset);
     }

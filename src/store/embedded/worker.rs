@@ -16,15 +16,21 @@ use std::{
 
 use actors::{
     board::{Board, Offset, ShardIndex},
-    store::{OpenBatch, StoreError, StoreState, Words, words_for},
+    store::{
+        StoreError, StoreState, Words,
+        batch::OpenBatch,
+        credits::{Counted, CreditCursor, CreditKey, CreditPage, CreditRange},
+        words_for,
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
-use crate::store::{window::Window, within};
+use crate::store::{credits::Changed, window::Window, within};
 
 use super::{
     Options,
     checkpoint::Checkpoint,
+    credits::Crediting,
     disk::Disk,
     fault::panic_text,
     format::{Seal, chunks_of},
@@ -52,6 +58,12 @@ pub enum Job {
     Commit { shard: ShardIndex, batch: OpenBatch, done: oneshot::Sender<Result<(), StoreError>> },
     /// Read one shard.
     Load { shard: ShardIndex, done: oneshot::Sender<Result<Words, StoreError>> },
+    /// Read counters of credits.
+    Credits { keys: Vec<CreditKey>, done: oneshot::Sender<Result<Vec<u64>, StoreError>> },
+    /// Read those that come after the cursor.
+    AllCredits { from: CreditCursor, done: oneshot::Sender<Result<CreditPage, StoreError>> },
+    /// Remove those that have not changed.
+    ForgetCredits { counted: Vec<Counted>, done: oneshot::Sender<Result<u64, StoreError>> },
     /// Finish and release the file. An error: a restart would not find all that was acknowledged.
     Close { done: oneshot::Sender<Result<(), StoreError>> },
     /// Stands for a bug on this thread.
@@ -76,6 +88,8 @@ pub struct Worker {
     phase: Phase,
     /// The sequence number after the last log entry that was acknowledged, or learned.
     acknowledged: u64,
+    crediting: Crediting,
+    changed: Arc<Changed>,
     /// Whom the commit under way answers. Here, not on the stack, so that a panic drops them
     /// only after the state says down.
     waiting: Vec<oneshot::Sender<Result<(), StoreError>>>,
@@ -102,7 +116,7 @@ impl Worker {
         disk: Disk,
         checkpoint: Checkpoint,
         options: &Options,
-        outlook: Arc<Outlook>,
+        (outlook, changed): (Arc<Outlook>, Arc<Changed>),
         jobs: mpsc::Receiver<Job>,
     ) -> Self {
         outlook.opened(&disk);
@@ -115,6 +129,8 @@ impl Worker {
             jobs,
             acknowledged: disk.seal().log_next,
             phase: Phase::Up { disk, checkpoint },
+            crediting: Crediting::new(options.today, options.board.boxes()),
+            changed,
             waiting: Vec::new(),
             #[cfg(test)]
             meddle: None,
@@ -179,6 +195,15 @@ impl Worker {
                 // Nobody may be waiting any more; then nobody misses the answer.
                 let _ = done.send(self.load(shard));
             }
+            Job::Credits { keys, done } => {
+                let _ = done.send(self.disk().and_then(|disk| disk.credits(&keys)));
+            }
+            Job::AllCredits { from, done } => {
+                let _ = done.send(self.disk().and_then(|disk| disk.credit_page(from)));
+            }
+            Job::ForgetCredits { counted, done } => {
+                let _ = done.send(self.forget_credits(&counted));
+            }
             Job::Close { done } => {
                 let saved = self.save_before_the_end(|| done.is_closed());
                 self.shut();
@@ -227,7 +252,10 @@ impl Worker {
                 Err(_) => break,
             }
         }
-        let result = self.write(&indexes);
+        let credits = self.crediting.take();
+        let result = self.write(&indexes, &credits);
+        // Whatever came of it: what was refused may have reached the disk.
+        self.changed.note(CreditRange(0), credits.iter().map(|(key, _)| *key));
         for done in self.waiting.drain(..) {
             let _ = done.send(result.clone());
         }
@@ -242,17 +270,19 @@ impl Worker {
         done: oneshot::Sender<Result<(), StoreError>>,
         indexes: &mut Vec<u32>,
     ) {
-        let offsets = batch.close();
+        let batch = batch.close();
         // One box past the board in the log, and the next start would refuse the file.
-        if let Err(error) = within(&self.board, shard, &offsets) {
+        if let Err(error) = within(&self.board, shard, batch.offsets()) {
             let _ = done.send(Err(error));
             return;
         }
-        indexes.extend(offsets.iter().map(|offset| self.board.id(shard, *offset).get() - 1));
+        let offsets = batch.offsets().iter();
+        indexes.extend(offsets.map(|offset| self.board.id(shard, *offset).get() - 1));
+        self.crediting.add(&self.board, shard, &batch);
         self.waiting.push(done);
     }
 
-    fn write(&mut self, indexes: &[u32]) -> Result<(), StoreError> {
+    fn write(&mut self, indexes: &[u32], credits: &[Counted]) -> Result<(), StoreError> {
         let Phase::Up { disk, checkpoint } = &mut self.phase else {
             self.outlook.ready()?;
             return Err(StoreError::Unavailable("the store is closed".into()));
@@ -265,7 +295,7 @@ impl Worker {
         }
         checkpoint.add(indexes);
         let step = checkpoint.step(disk.seal(), Seal::entry_cost(indexes.len() * 4));
-        if let Err(error) = disk.commit(indexes, &step) {
+        if let Err(error) = disk.commit_credited(indexes, credits, &step) {
             return Err(self.fall(&error));
         }
         #[cfg(test)]
@@ -298,6 +328,21 @@ impl Worker {
         } else {
             self.outlook.set_log_bytes(disk.seal().log_bytes);
         }
+    }
+
+    /// The open database.
+    fn disk(&mut self) -> Result<&mut Disk, StoreError> {
+        match &mut self.phase {
+            Phase::Up { disk, .. } => Ok(disk),
+            _ => {
+                self.outlook.ready()?;
+                Err(StoreError::Unavailable("the store is closed".into()))
+            }
+        }
+    }
+
+    fn forget_credits(&mut self, counted: &[Counted]) -> Result<u64, StoreError> {
+        self.disk()?.forget_credits(counted).map_err(|error| self.fall(&error))
     }
 
     fn load(&mut self, shard: ShardIndex) -> Result<Words, StoreError> {
@@ -340,8 +385,8 @@ impl Worker {
             if matches!(lost, Lost::WrittenOver) {
                 disk.leave_alone();
             }
-            let seal = *disk.seal();
-            let outage = Outage::of_loss(lost, &self.path, disk.close(), seal);
+            let content = disk.content();
+            let outage = Outage::of_loss(lost, &self.path, disk.close(), content);
             self.outlook.set_state(StoreState::Down(Arc::clone(&outage.reason)));
             self.phase = Phase::Down(outage);
         }
@@ -394,6 +439,7 @@ impl Worker {
             log::warn!("{file} was made again, with every box that was acknowledged");
         }
         self.acknowledged = disk.seal().log_next;
+        self.crediting.found(&learned);
         self.outlook.opened(&disk);
         self.phase = Phase::Up { disk, checkpoint };
         self.outlook.learned(by_shard(&self.board, learned));

@@ -65,8 +65,8 @@ impl Client {
 /// The keys of a board, by name and number of key ranges.
 struct Keys {
     record: String,
-    /// Bits and state of each key range.
-    ranges: Vec<(String, String)>,
+    /// Bits, state and credits of each key range.
+    ranges: Vec<[String; 3]>,
 }
 
 fn keys(client: &mut Client, board: &str) -> Result<Keys> {
@@ -74,7 +74,8 @@ fn keys(client: &mut Client, board: &str) -> Result<Keys> {
     let shards = client.call(&record, &["HGET", &record, "shards"])?.integer();
     let shards = shards.with_context(|| format!("no board {board}"))?;
     let key = |shard, what| format!("billion:{{{board}:{shard}}}:{what}");
-    let ranges = (0..shards).map(|shard| (key(shard, "bits"), key(shard, "state"))).collect();
+    let ranges = (0..shards).map(|shard| ["bits", "state", "credits"].map(|what| key(shard, what)));
+    let ranges = ranges.collect();
     Ok(Keys { record, ranges })
 }
 
@@ -83,7 +84,7 @@ pub fn fill(routes: &Routes, board: &str, boxes: u32) -> Result<()> {
     ensure!(boxes.is_multiple_of(8), "only whole bytes can be filled");
     let mut client = Client::new(routes.clone());
     let mut filled = 0;
-    for (bits, state) in keys(&mut client, board)?.ranges {
+    for [bits, state, _] in keys(&mut client, board)?.ranges {
         let length = client.call(&bits, &["STRLEN", &bits])?.integer()?;
         let ones = vec![0xFF; length as usize];
         client.call(&bits, &[b"SETRANGE".as_slice(), bits.as_bytes(), b"0", &ones])?;
@@ -101,8 +102,8 @@ pub fn fill(routes: &Routes, board: &str, boxes: u32) -> Result<()> {
 pub fn remove(routes: &Routes, board: &str) -> Result<()> {
     let mut client = Client::new(routes.clone());
     let Keys { record, ranges } = keys(&mut client, board)?;
-    for (bits, state) in ranges {
-        client.call(&bits, &["UNLINK", &bits, &state])?;
+    for [bits, state, credits] in ranges {
+        client.call(&bits, &["UNLINK", &bits, &state, &credits])?;
     }
     client.call(&record, &["UNLINK", &record])?;
     Ok(())

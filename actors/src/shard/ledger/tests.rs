@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::{board::BOXES_PER_TILE, shard::gate::Gate, store::words_for};
+use crate::{board::BOXES_PER_TILE, player::UserId, shard::gate::Gate, store::words_for};
 
 const BOXES: u32 = 40;
 const PLACES: usize = 12;
@@ -49,13 +49,19 @@ enum Fate {
     Refused,
 }
 
+/// Every other asker is a user.
+fn user(session: u32) -> Option<UserId> {
+    UserId::new(u64::from(session)).filter(|_| session.is_multiple_of(2))
+}
+
 /// Askers are numbers.
 struct Scene {
     ledger: Ledger<u32>,
     gate: Arc<Gate>,
     stats: Stats,
-    /// The batch with the store, and whether it may be joined.
-    batch: Option<(Vec<Offset>, bool)>,
+    /// The batch with the store as boxes and who asked, and how many may be in it; as many as there are: it may not
+    /// be joined.
+    batch: Option<(Vec<(Offset, u32)>, usize)>,
     /// Boxes that are checked by what was told.
     told: BTreeSet<u32>,
     /// Durable as far as the store has said.
@@ -63,6 +69,8 @@ struct Scene {
     /// What becomes of each check, and its box.
     asked: Vec<u32>,
     fates: BTreeMap<u32, Fate>,
+    /// Those whose box was checked on a board that was reset.
+    answered: BTreeSet<u32>,
     /// Whose places are with the broadcaster.
     placed: Vec<Place>,
     /// Checks whose places it has given back.
@@ -85,6 +93,7 @@ impl Scene {
             durable: BTreeSet::new(),
             asked: Vec::new(),
             fates: BTreeMap::new(),
+            answered: BTreeSet::new(),
             placed: Vec::new(),
             given_back: 0,
             forgotten: 0,
@@ -97,14 +106,15 @@ impl Scene {
             Happening::Begin(most) => {
                 let begun = self.ledger.begin(most);
                 assert!(begun.is_none() || self.batch.is_none(), "one batch at a time");
-                if let Some(offsets) = begun {
-                    assert!((1..=most).contains(&offsets.len()));
-                    self.batch = Some((offsets, true));
+                if let Some(checks) = begun {
+                    let batch = self.asked_for(&checks);
+                    assert!((1..=most).contains(&batch.len()));
+                    self.batch = Some((batch, most));
                 }
             }
             Happening::Close => {
-                if let Some((_, open)) = &mut self.batch {
-                    *open = false;
+                if let Some((checks, most)) = &mut self.batch {
+                    *most = checks.len();
                 }
             }
             Happening::Finish(durable) => self.finish(durable),
@@ -123,6 +133,10 @@ impl Scene {
                 self.finish(false);
                 self.tell();
                 let before = self.held();
+                let checked = self.checked();
+                let asked = (0..).zip(&self.asked);
+                let answered = asked.filter(|(_, asked)| checked.contains(asked));
+                self.answered.extend(answered.map(|(session, _)| session));
                 self.ledger.forget();
                 self.forgotten += before - self.held();
                 self.told.clear();
@@ -136,21 +150,51 @@ impl Scene {
         let session = self.asked.len() as u32;
         self.asked.push(offset);
         let batch = &mut self.batch;
-        let joins = |offset| match batch {
-            Some((offsets, true)) => {
-                offsets.push(offset);
+        let joins = |asker: &Asker<u32>| match batch {
+            Some((checks, most)) if checks.len() < *most => {
+                checks.push((asker.offset, asker.session));
                 true
             }
             _ => false,
         };
-        let asker = Asker { offset: Offset(offset), session, place };
+        let asker = Asker { offset: Offset(offset), user: user(session), session, place };
         self.ledger.check(asker, joins, &self.stats);
     }
 
+    /// Who asked for the boxes of a batch, in its order. The ledger keeps the store's condition for credits: none of
+    /// them is checked already.
+    fn asked_for(&self, checks: &Checks) -> Vec<(Offset, u32)> {
+        let unchecked = |offset: &Offset| !self.ledger.bitmap().contains(*offset);
+        assert!(checks.offsets().iter().all(unchecked), "for a box that is checked");
+        let mut batch = Vec::new();
+        for offset in checks.offsets() {
+            // Whoever asked for it and waits, in that order, as often as it comes.
+            let before = batch.iter().filter(|(other, _)| other == offset).count();
+            let waiting = self.waiting(offset.0).nth(before);
+            batch.push((*offset, waiting.expect("somebody asked for it")));
+        }
+        let mut expected = Checks::default();
+        batch.iter().for_each(|(offset, session)| expected.push(*offset, user(*session)));
+        assert_eq!(*checks, expected, "the store learns who asked, the first one first");
+        batch
+    }
+
+    /// Those who have asked for a box and were not answered.
+    fn waiting(&self, offset: u32) -> impl Iterator<Item = u32> {
+        let asked = (0..).zip(&self.asked).filter(move |(_, asked)| **asked == offset);
+        asked
+            .map(|(session, _)| session)
+            .filter(|session| !self.fates.contains_key(session) && !self.answered.contains(session))
+    }
+
     fn finish(&mut self, durable: bool) {
-        let Some((offsets, _)) = self.batch.take() else { return };
+        let Some((checks, _)) = self.batch.take() else { return };
         if durable {
-            self.durable.extend(offsets.iter().map(|offset| offset.0));
+            for (offset, session) in &checks {
+                let is_first = self.durable.insert(offset.0);
+                let earliest = self.waiting(offset.0).next();
+                assert!(!is_first || earliest == Some(*session), "the first is credited");
+            }
         }
         let refused = self.ledger.finish(durable, &self.stats);
         assert!(!durable || refused.is_empty(), "who is durable is not refused");

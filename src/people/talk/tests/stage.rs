@@ -1,7 +1,6 @@
 //! Nodes in one process, and players on them.
 
 use std::{
-    path::Path,
     rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
@@ -9,7 +8,6 @@ use std::{
 
 use actors::{
     board::Board,
-    bus::Bus,
     channels::{Channels, Group},
     limits::rate::Rate,
     node::Node,
@@ -30,10 +28,9 @@ use tokio::{
 
 use super::super::{Talks, rights::Rights};
 use crate::{
-    database::{Database, Target},
-    people::{People, keyring::Keyring},
+    people::People,
     settings::Settings,
-    store::embedded::{EmbeddedStore, Options, bus::LocalBus},
+    store::embedded::{EmbeddedStore, Options},
 };
 
 /// A team.
@@ -94,22 +91,11 @@ pub async fn site(channels: Arc<dyn Channels>) -> Site {
     settings.live.bytes_in = Rate::UNLIMITED;
     let node = Node::start(settings, Arc::new(store), Arc::default(), Arc::default()).await;
     let node = node.expect("the node starts");
-    let people = people(&node, folder.path()).await;
-    let talks = Talks::start(&node, channels, Arc::new(Everybody), people);
+    let talks =
+        Talks::start(&node, channels, Arc::new(Everybody), People::alone(&node, folder.path()));
     let worker = Worker::start(node.clone());
     let desk = worker.desk(node.main());
     Site { node, talks, desk, _worker: worker, _folder: folder }
-}
-
-/// Those of a node, of whom nothing has been read: nobody here has a ticket.
-async fn people(node: &Arc<Node>, folder: &Path) -> Arc<People> {
-    let settings = Settings::defaults();
-    let bus: Arc<dyn Bus> = Arc::new(LocalBus::open(&folder.join("main.redb")).expect("it opens"));
-    let (keyring, _) = Keyring::open(&settings, bus.clone()).await.expect("a new key");
-    let url = format!("sqlite://{}", folder.join("people.db").display());
-    let target = Target::parse(&url).expect("a legal one");
-    let database = Database::open(target, 1).expect("it may be away");
-    Arc::new(People::new(keyring, database, node.clone(), bus))
 }
 
 impl Site {

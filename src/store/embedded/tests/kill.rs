@@ -14,11 +14,13 @@ async fn committer() {
     let board = small_board();
     let store = open(Path::new(&folder), &board).expect("a sound file");
     let mut random = Random::seeded();
+    let mut known = contents(&store).await;
     let mut out = std::io::stdout();
     println!("ready");
     loop {
         let ids = random.ids(&board, 30);
-        commit_ids(&store, &ids).await.expect("the store is up");
+        let new: Vec<_> = ids.iter().copied().filter(|id| known.insert(*id)).collect();
+        check_ids(&store, &new).await.expect("the store is up");
         let line: Vec<String> = ids.iter().map(ToString::to_string).collect();
         writeln!(out, "ids {}", line.join(" ")).expect("the parent reads");
     }
@@ -61,7 +63,7 @@ async fn nothing_acknowledged_is_lost_by_kill_9() {
         for line in lines.map_while(Result::ok) {
             acknowledge(&line, &board, &mut acknowledged);
         }
-        let kept = stored(folder.0.path(), &board).await.expect("a sound file");
+        let kept = stored_and_credited(folder.0.path(), &board).await.expect("a sound file");
         assert!(kept.is_superset(&acknowledged), "round {round} lost acknowledged checks");
         assert!(!acknowledged.is_empty());
     }
