@@ -213,12 +213,7 @@ impl Application {
         let people_here = people.clone().into_inner();
         actix_rt::spawn(people_here.clone().follow());
         let rights = Arc::new(Memberships(people_here.groups.clone()));
-        let talks = Talks::start(
-            &node,
-            channels,
-            Arc::new(Memberships(people_here.groups.clone())),
-            people_here,
-        );
+        let talks = Talks::start(&node, channels, rights, people_here);
         talks.register(&mut registry);
         actix_rt::spawn(talks.follow(node.clone()));
         people.known().await;
