@@ -46,6 +46,7 @@ use crate::{
     logging,
     numbers::counted,
     operators::{Operators, audit::Audit},
+    people::credits::CreditStats,
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
     room::Room,
@@ -180,6 +181,7 @@ impl Application {
         connections_max.set(telemetry::gauge_of(live.rules.connections_max()));
         let mut registry =
             telemetry::registry(&metrics, &store, &http_connections, &connections_max);
+        CreditStats::default().register(registry.sub_registry_with_prefix("billion"));
         telemetry::register_limits(&limits, &mut registry);
         let traffic = Traffic::default();
         telemetry::register_traffic(&traffic, &mut registry);

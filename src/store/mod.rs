@@ -16,7 +16,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use actors::{
     board::{Board, Offset, ShardIndex},
     bus::Bus,
-    store::{Store, StoreError, StoreState},
+    store::{Store, StoreError, StoreState, credits::Credits},
 };
 use anyhow::Result;
 use prometheus_client::{
@@ -96,6 +96,14 @@ impl Opened {
 
     /// It, as the game sees it.
     pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Cluster(store) => store.clone(),
+        }
+    }
+
+    /// Its counters of credits, for who collects them.
+    pub fn credits(&self) -> Arc<dyn Credits> {
         match self {
             Self::Embedded(store) => store.clone(),
             Self::Cluster(store) => store.clone(),
