@@ -13,6 +13,8 @@ pub mod model;
 pub mod repository;
 pub mod accounts;
 pub mod groups;
+pub mod credits;
+pub mod totals;
 pub mod date;
 pub mod leaderboard;
 pub mod request;
