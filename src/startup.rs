@@ -317,7 +317,18 @@ impl Application {
 
     /// Serves until a signal or a failure, then brings the node to rest.
     pub async fn run_until_stopped(self) -> Result<Stopped> {
-        let Self { server, admin, node, admission, live, mut signals, reload, hangups, credits, .. } = self;
+        let Self {
+            server,
+            admin,
+            node,
+            admission,
+            live,
+            mut signals,
+            reload,
+            hangups,
+            credits,
+            ..
+        } = self;
         if let Some(shared) = self.limits_shared {
             actix_rt::spawn(shared.run());
         }
@@ -374,7 +385,8 @@ impl Application {
             let _ = timeout(live.drain_delay, node.fatal.wait()).await;
         }
         admission.close();
-        let saved = come_to_rest(&node, &handle, &admin_handle, live.shutdown_timeout, credits).await;
+        let saved =
+            come_to_rest(&node, &handle, &admin_handle, live.shutdown_timeout, credits).await;
         if let Err(error) = saved {
             logging::fatal(format_args!("a restart will not find all that was checked: {error}"));
             return Ok(Stopped::Failed);
