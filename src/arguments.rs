@@ -13,7 +13,7 @@ use clap::{
 use clap_complete::Shell;
 
 use crate::{
-    commands::{admin, export, health, import, inspect, limits, reset},
+    commands::{admin, export, health, import, inspect, limits, people, reset},
     settings::{Flag, Sources, masked, masked_text},
     telemetry::VERSION,
 };
@@ -77,6 +77,7 @@ pub enum Command {
     /// Ask a running server how its limits treat somebody
     Limits(limits::Arguments),
     Admin(admin::Arguments),
+    People(people::Arguments),
     /// Print a completion script for a shell
     #[command(after_long_help = "\
 bash:  billion completions bash > ~/.local/share/bash-completion/completions/billion

@@ -73,6 +73,7 @@ pub fn run() -> ExitCode {
         Some(Command::Import(import)) => commands::import::run(&import, &arguments.settings),
         Some(Command::Inspect(inspect)) => commands::inspect::run(&inspect, &arguments.settings),
         Some(Command::Limits(limits)) => commands::limits::run(&limits, &arguments.settings),
+        Some(Command::People(people)) => commands::people::run(&people, &arguments.settings),
         Some(Command::Reset(reset)) => commands::reset::run(&reset, &arguments.settings),
     }
 }

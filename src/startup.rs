@@ -46,7 +46,7 @@ use crate::{
     people::{
         People,
         keyring::Keyring,
-        talk::{Talks, rights::NoGroups},
+        talk::{Talks, rights::Memberships},
     },
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
@@ -210,11 +210,14 @@ impl Application {
         let target = target.map_err(anyhow::Error::msg).context("database.url")?;
         let database = Database::open(target, settings.database.connections)?;
         database.register(registry.sub_registry_with_prefix("billion"));
-        let people = People::new(keyring, database, node.clone(), bus.clone());
+        let people = People::new(keyring, database, node.clone(), bus.clone())?;
         let people = web::Data::new(people);
         let people_here = people.clone().into_inner();
         actix_rt::spawn(people_here.clone().follow());
-        Talks::start(&node, channels, Arc::new(NoGroups), people_here).register(&mut registry);
+        let rights = Arc::new(Memberships(people_here.groups.clone()));
+        let talks = Talks::start(&node, channels, rights, people_here);
+        talks.register(&mut registry);
+        actix_rt::spawn(talks.follow(node.clone()));
         people.known().await;
         let (sender, live) = Following::begin(live);
         // In force before anybody is served.

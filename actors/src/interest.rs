@@ -4,7 +4,7 @@
 //! Written where a thread's first member joins and its last one leaves, and looked at once for each message.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -19,15 +19,54 @@ pub struct Interest(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// For each group its posts, and how often each is held.
-    posts: HashMap<Group, Vec<(usize, u32)>>,
+    posts: HashMap<Group, Posts>,
     changed: BTreeSet<Group>,
+}
+
+/// The posts of one group, and how often each is held. Most users are on one thread, which takes no memory of its own.
+#[derive(Debug)]
+struct Posts {
+    first: (u32, u32),
+    others: Vec<(u32, u32)>,
+}
+
+impl Posts {
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        [&self.first].into_iter().chain(&self.others).map(|(post, _)| *post as usize)
+    }
+
+    fn holds(&mut self, post: u32) -> Option<&mut u32> {
+        let mut known = [&mut self.first].into_iter().chain(&mut self.others);
+        known.find(|(number, _)| *number == post).map(|(_, holds)| holds)
+    }
+
+    fn hold(&mut self, post: u32) {
+        match self.holds(post) {
+            Some(holds) => *holds += 1,
+            None => self.others.push((post, 1)),
+        }
+    }
+
+    /// Whether no post is held any more.
+    fn release(&mut self, post: u32) -> bool {
+        if let Some(holds) = self.holds(post) {
+            *holds -= 1;
+        }
+        self.others.retain(|(_, holds)| *holds > 0);
+        if self.first.1 == 0
+            && let Some(next) = self.others.pop()
+        {
+            self.first = next;
+        }
+        self.first.1 == 0
+    }
 }
 
 /// A group is followed for a post as long as this is kept.
 #[derive(Debug)]
 pub struct Held {
-    interest: Arc<Interest>,
+    /// `None` once it was handed over.
+    interest: Option<Arc<Interest>>,
     group: Group,
     post: usize,
 }
@@ -40,21 +79,30 @@ impl Interest {
 
     /// Members of `group` are behind post number `post`, or about to be.
     pub fn hold(self: &Arc<Self>, group: Group, post: usize) -> Held {
-        let mut state = self.lock();
-        let posts = state.posts.entry(group).or_default();
-        match posts.iter_mut().find(|(number, _)| *number == post) {
-            Some((_, holds)) => *holds += 1,
-            None => posts.push((post, 1)),
+        // As many as there are threads.
+        let number = post as u32;
+        match self.lock().posts.entry(group) {
+            Entry::Occupied(mut posts) => posts.get_mut().hold(number),
+            Entry::Vacant(posts) => {
+                posts.insert(Posts { first: (number, 1), others: Vec::new() });
+            }
         }
-        drop(state);
-        Held { interest: self.clone(), group, post }
+        Held { interest: Some(self.clone()), group, post }
+    }
+
+    /// Ends what a [`Held`] was kept for that was [handed over](Held::hand_over).
+    pub(crate) fn release(&self, group: Group, post: usize) {
+        let mut state = self.lock();
+        if state.posts.get_mut(&group).is_some_and(|posts| posts.release(post as u32)) {
+            state.posts.remove(&group);
+        }
     }
 
     /// The numbers of the posts with members of `group`.
     pub fn posts(&self, group: Group) -> Vec<usize> {
         let state = self.lock();
         let posts = state.posts.get(&group);
-        posts.map_or_else(Vec::new, |posts| posts.iter().map(|(post, _)| *post).collect())
+        posts.map_or_else(Vec::new, |posts| posts.iter().collect())
     }
 
     /// Whether a group has members here.
@@ -81,18 +129,17 @@ impl Interest {
     }
 }
 
+impl Held {
+    /// Whoever has this knows the group and the post, and will [release](Interest::release) them: a word less to keep.
+    pub(crate) fn hand_over(mut self) {
+        self.interest = None;
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
-        let mut state = self.interest.lock();
-        let Some(posts) = state.posts.get_mut(&self.group) else { return };
-        if let Some(at) = posts.iter().position(|(post, _)| *post == self.post) {
-            posts[at].1 -= 1;
-            if posts[at].1 == 0 {
-                posts.swap_remove(at);
-            }
-        }
-        if posts.is_empty() {
-            state.posts.remove(&self.group);
+        if let Some(interest) = &self.interest {
+            interest.release(self.group, self.post);
         }
     }
 }
@@ -113,7 +160,10 @@ mod tests {
         assert_eq!(interest.posts(group), [3]);
         let _elsewhere = interest.hold(Group::Tile(3), 3);
         assert_eq!(interest.joined(), [group], "a tile is looked at, not joined");
+        interest.hold(group, 4).hand_over();
         drop(other);
+        assert_eq!(interest.posts(group), [4]);
+        interest.release(group, 4);
         assert!(!interest.is_held(group) && interest.joined().is_empty());
         interest.note_change(group);
         assert_eq!(interest.take_changed(), BTreeSet::from([group]));

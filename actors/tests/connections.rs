@@ -1,11 +1,13 @@
 //! What a connection costs in memory, by an allocator that counts: one whose client says nothing, and one of a user in
 //! three groups. Alone in its process, so that nothing else is counted.
 
+mod deaf;
 mod nowhere;
 
 use std::{
     io::Read as _,
     net::{Ipv4Addr, TcpListener, TcpStream},
+    rc::Rc,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -20,13 +22,14 @@ use actors::{
     protocol::{Version, text_frame},
     seats::{SeatLimits, Seats},
     session::{Connection, Session},
-    talk::{Reply, Said, Talk, TalkStats, Unheard},
     worker::{Worker, desk::Desk},
 };
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
-use self::nowhere::{Nowhere, settings};
+use self::{
+    deaf::Deaf,
+    nowhere::{Nowhere, settings},
+};
 
 #[global_allocator]
 static ALLOCATOR: dhat::Alloc = dhat::Alloc;
@@ -36,39 +39,17 @@ const CONNECTIONS: u64 = 300;
 /// Members of a group, on the average.
 const CROWD: u64 = 10;
 
-/// Understands nothing, which is enough to be known.
-#[derive(Default)]
-struct Deaf(TalkStats);
-
-impl Talk for Deaf {
-    fn hear(&self, _: &Said<'_>) -> Reply {
-        Reply::Nothing
-    }
-
-    fn is_message(&self, _: &str) -> bool {
-        true
-    }
-
-    fn unheard(&self, _: &Said<'_>, _: Unheard) -> Bytes {
-        text_frame("")
-    }
-
-    fn lost(&self, _: &SessionLink, _: u64) -> Bytes {
-        text_frame("")
-    }
-
-    fn stats(&self) -> &TalkStats {
-        &self.0
-    }
-}
-
 /// Bytes that are in use now.
 fn in_use() -> i64 {
     dhat::HeapStats::get().curr_bytes as i64
 }
 
 /// A connection that has been greeted. The client's end takes nothing from the heap.
-async fn connect(desk: &std::rc::Rc<Desk>, user: Option<u64>) -> (TcpStream, Arc<SessionLink>) {
+async fn connect(
+    desk: &Rc<Desk>,
+    seats: &Arc<Seats>,
+    user: Option<u64>,
+) -> (TcpStream, Arc<SessionLink>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let mut client = TcpStream::connect(address).expect("it listens");
@@ -77,8 +58,8 @@ async fn connect(desk: &std::rc::Rc<Desk>, user: Option<u64>) -> (TcpStream, Arc
     let stream = tokio::net::TcpStream::from_std(stream).expect("a socket");
     let ip = Ipv4Addr::LOCALHOST.into();
     let address = Address::of(ip, IPV6_PREFIX);
-    let limits = SeatLimits { all: 1, per_address: 0 };
-    let seat = Arc::<Seats>::default().take(address, limits).expect("the only one");
+    let limits = SeatLimits { all: 10_000, per_address: 0 };
+    let seat = seats.take(address, limits).expect("a seat for everybody");
     let player = Player::anonymous(ip, address);
     player.set_user(user.and_then(UserId::new));
     let (version, unread, compression) = (Version::V2, Vec::new(), false);
@@ -114,7 +95,8 @@ fn a_silent_connection_pays_nothing_for_talk_and_a_user_in_three_groups_little()
         let worker = Worker::start(node.clone());
         let desk = worker.desk(node.main());
         // What the first one brings along is nobody's.
-        let mut open = vec![connect(&desk, Some(1)).await];
+        let seats = Arc::<Seats>::default();
+        let mut open = vec![connect(&desk, &seats, Some(1)).await];
         for group in 0..3 {
             join(&node, &open[0].1, Group::Team(group)).await;
         }
@@ -123,7 +105,7 @@ fn a_silent_connection_pays_nothing_for_talk_and_a_user_in_three_groups_little()
             open.reserve(CONNECTIONS as usize);
             let before = in_use();
             for number in 0..CONNECTIONS {
-                let (client, link) = connect(&desk, is_user.then_some(number + 2)).await;
+                let (client, link) = connect(&desk, &seats, is_user.then_some(number + 2)).await;
                 if is_user {
                     let room = number % (CONNECTIONS / CROWD);
                     for group in [Group::Team(room), Group::Room(room), Group::Room(1000 + room)] {

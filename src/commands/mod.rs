@@ -11,6 +11,7 @@ pub mod import;
 pub mod inspect;
 pub mod reset;
 pub mod limits;
+pub mod people;
 mod source;
 mod cluster;
 mod remote;

@@ -30,7 +30,7 @@ use sea_orm::{
     SqliteTransactionMode, TransactionOptions, TransactionTrait as _, sqlx,
 };
 use tokio::{
-    sync::{Notify, Semaphore, mpsc, oneshot, watch as value},
+    sync::{Notify, Semaphore, TryAcquireError, mpsc, oneshot, watch as value},
     task::LocalSet,
     time::timeout,
 };
@@ -92,6 +92,8 @@ struct Shared {
     state: value::Sender<State>,
     /// Somebody has had trouble.
     suspected: Notify,
+    /// All that there was is done, and the thread is to end.
+    closed: Notify,
     places: Arc<Semaphore>,
     metrics: Metrics,
 }
@@ -120,6 +122,7 @@ impl Database {
             connections,
             state: value::Sender::new(State::Away("it was not connected to yet".into())),
             suspected: Notify::new(),
+            closed: Notify::new(),
             places: Arc::new(Semaphore::new(WORK_MAX)),
             metrics: Metrics::default(),
         });
@@ -201,7 +204,12 @@ impl Database {
         W: AsyncFnOnce(DatabaseConnection) -> Result<T, Failure<E>> + Send + 'static,
     {
         let place = Arc::clone(&self.shared.places).try_acquire_owned();
-        let place = place.map_err(|_| self.shared.counted(Trouble::Busy))?;
+        let place = place.map_err(|why| {
+            self.shared.counted(match why {
+                TryAcquireError::NoPermits => Trouble::Busy,
+                TryAcquireError::Closed => Trouble::Away("it was closed".into()),
+            })
+        })?;
         self.check().map_err(|trouble| self.shared.counted(trouble))?;
         let (answer, answered) = oneshot::channel();
         let shared = Arc::clone(&self.shared);
@@ -219,7 +227,7 @@ impl Database {
         answered.await.unwrap_or_else(|_| Err(self.shared.counted(ended()).into()))
     }
 
-    /// Closes all connections; afterwards everything is refused.
+    /// Refuses what comes from now on, waits for what is under way, 5 s at most, and closes all connections.
     pub async fn close(&self) {
         let shared = Arc::clone(&self.shared);
         let (done, is_done) = oneshot::channel();
@@ -231,6 +239,7 @@ impl Database {
                     let _ = timeout(WORK_LIMIT, pool.close()).await;
                 }
                 let _ = done.send(());
+                shared.closed.notify_one();
             })
         });
         if self.jobs.send(job).await.is_ok() {
@@ -242,11 +251,13 @@ impl Database {
 async fn work_on(shared: Arc<Shared>, mut waiting: mpsc::Receiver<Job>) {
     let watched = Arc::clone(&shared);
     let watch = tokio::task::spawn_local(async move { watch::watch(&watched).await });
-    while let Some(job) = waiting.recv().await {
+    loop {
+        let job = tokio::select! {
+            job = waiting.recv() => job,
+            () = shared.closed.notified() => None,
+        };
+        let Some(job) = job else { break };
         tokio::task::spawn_local(job());
-        if shared.places.is_closed() {
-            break;
-        }
     }
     watch.abort();
 }

@@ -7,30 +7,45 @@ pub mod cookie;
 pub mod revoked;
 pub mod revocations;
 pub mod names;
+pub mod passwords;
+pub mod attempts;
+pub mod model;
 pub mod repository;
+pub mod accounts;
+pub mod groups;
 pub mod request;
 pub mod routes;
 pub mod talk;
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use actors::{
-    bus::Bus,
+    bus::{Bus, Heard},
+    channels::Group,
     node::Node,
     player::{SessionId, UserId},
 };
 
-use tokio::sync::watch;
+use tokio::sync::{
+    broadcast::{Receiver, error::RecvError},
+    watch,
+};
 
 use self::{
+    accounts::Accounts,
+    groups::Groups,
     identity::{Identity, Ticket},
     keyring::Keyring,
+    passwords::Passwords,
     revoked::{Revoked, Verdict},
 };
 use crate::database::Database;
+
+/// The topic of users that have left groups.
+const LEFT: &str = "people.left";
 
 /// What is known of people on this node.
 pub struct People {
@@ -39,6 +54,10 @@ pub struct People {
     /// Whether all that was revoked has been read once.
     known: watch::Sender<bool>,
     database: Database,
+    /// Accounts, and whoever logs into them.
+    pub accounts: Accounts,
+    /// Teams and rooms.
+    pub groups: Groups,
     node: Arc<Node>,
     bus: Arc<dyn Bus>,
 }
@@ -73,15 +92,27 @@ impl Presented {
 impl People {
     /// Whose identities are sealed with the keys of `keyring`, and who have sessions on `node`. What was revoked is known
     /// once it [follows](Self::follow).
-    pub fn new(keyring: Keyring, database: Database, node: Arc<Node>, bus: Arc<dyn Bus>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// If no thread can be started that hashes passwords.
+    pub fn new(
+        keyring: Keyring,
+        database: Database,
+        node: Arc<Node>,
+        bus: Arc<dyn Bus>,
+    ) -> io::Result<Self> {
+        let accounts = Accounts::new(database.clone(), Passwords::start()?);
+        let groups = Groups::new(database.clone());
+        Ok(Self {
             keyring,
             revoked: RwLock::default(),
             known: watch::Sender::new(false),
             database,
+            accounts,
+            groups,
             node,
             bus,
-        }
+        })
     }
 
     fn revoked_mut(&self) -> RwLockWriteGuard<'_, Revoked> {
@@ -106,6 +137,39 @@ impl People {
         found
     }
 
+    /// A user has lost the right to a group: it hears no more of it, on whichever node.
+    pub async fn left(&self, user: UserId, group: Group) {
+        let who = format!("{user} {group}");
+        // A node that does not hear of this lets it listen until its connection ends.
+        if let Err(error) = self.bus.publish(LEFT.to_owned(), who.into()).await {
+            log::debug!("people: {LEFT}: {error}");
+        }
+    }
+
+    /// The next user that has [left](Self::left) a group, on any node.
+    pub async fn next_to_leave(heard: &mut Receiver<Heard>) -> (UserId, Group) {
+        loop {
+            match heard.recv().await {
+                Ok(Heard::Message { topic, payload }) if topic == LEFT => {
+                    let text = str::from_utf8(&payload).unwrap_or_default();
+                    let read = text
+                        .split_once(' ')
+                        .and_then(|(user, group)| Some((UserId::read(user)?, Group::read(group)?)));
+                    if let Some(read) = read {
+                        return read;
+                    }
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// What is published between nodes.
+    pub fn listen(&self) -> Receiver<Heard> {
+        self.bus.listen()
+    }
+
     /// The value of a cookie that says so.
     pub fn seal(&self, identity: &Identity) -> String {
         identity.seal(&self.keyring.now())
@@ -121,11 +185,6 @@ impl People {
         let identity = Ticket::open(&self.keyring.now(), ticket, connection, now_ms)?;
         (self.revoked().judge(&identity) != Verdict::Void).then_some(identity)
     }
-
-    /// The identity of a user who signs in now.
-    pub fn sign_in(&self, user: UserId, now_ms: u64) -> Identity {
-        Identity::begin(user, self.revoked().epoch(user), now_ms)
-    }
 }
 
 #[cfg(test)]
@@ -137,6 +196,7 @@ impl People {
         let database = Database::open(target, 1).expect("a thread");
         let bus = crate::store::embedded::bus::LocalBus::open(&folder.join("main.redb"));
         let bus = Arc::new(bus.expect("nothing is kept"));
-        Arc::new(Self::new(Keyring::of(keys), database, node.clone(), bus))
+        let people = Self::new(Keyring::of(keys), database, node.clone(), bus);
+        Arc::new(people.expect("threads"))
     }
 }

@@ -35,6 +35,7 @@ mod operators;
 mod security;
 mod settings;
 mod people;
+mod people_commands;
 mod page_arrival;
 mod page_around;
 mod page_board;

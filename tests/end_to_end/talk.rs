@@ -133,7 +133,7 @@ fn text_ends_a_connection_where_the_protocol_says_so() {
 
 #[test]
 fn text_over_its_rate_is_refused_and_boxes_are_checked_on() {
-    let server = setup().with("PEOPLE__MESSAGES", "3-H").start();
+    let server = setup().with("PEOPLE__MESSAGES", "4-H burst 3").start();
     let (person, _) = somebody(&server);
     let mut client = at_tile(&person);
     for id in ["a", "b", "c"] {
@@ -237,14 +237,14 @@ fn players_on_different_nodes_hear_each_other_and_a_killed_node_takes_nobody_alo
         assert_eq!(sent["offset"], round + 1, "one order for all");
     }
     // What each has said itself, it has heard before it was told so, or after.
-    send(&mut one, &format!("user:{user}"), "to you");
+    send(&mut one, &format!("user:{user}"), "to-you");
     let to_you = loop {
         let heard = hear(&mut two);
         if heard["to"] != "tile:0" {
             break heard;
         }
     };
-    assert_eq!(to_you["id"], "to you");
+    assert_eq!(to_you["id"], "to-you");
     second.kill();
     send(&mut one, "tile:0", "alone");
     let mut late = node().client_v2();

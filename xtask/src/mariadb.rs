@@ -29,8 +29,12 @@ const STARTED_WITHIN: Duration = Duration::from_secs(60);
 const ENDED_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
+/// An empty database.
+pub const DATABASE: &str = "billion";
+
 /// A user for all databases; the server is on loopback and lasts as long as the test.
-const USER: &str = "CREATE USER IF NOT EXISTS 'billion'@'127.0.0.1' IDENTIFIED BY 'secret';
+const USER: &str = "CREATE DATABASE IF NOT EXISTS billion;
+CREATE USER IF NOT EXISTS 'billion'@'127.0.0.1' IDENTIFIED BY 'secret';
 GRANT ALL ON *.* TO 'billion'@'127.0.0.1';
 ";
 
@@ -100,7 +104,7 @@ impl MariaDb {
         Ok(is_ours && TcpStream::connect(("127.0.0.1", self.port)).is_ok())
     }
 
-    /// The URL of a database of that name, which need not exist.
+    /// The URL of a database of that name, which need not exist; [`DATABASE`] does.
     pub fn url(&self, database: &str) -> String {
         format!("mysql://billion:secret@127.0.0.1:{}/{database}", self.port)
     }

@@ -27,7 +27,7 @@ use criterion::{Criterion, Throughput};
 use crate::nowhere::{self, Nowhere};
 
 /// Sessions of the one worker.
-const SESSIONS: usize = 500;
+pub const SESSIONS: usize = 500;
 
 /// An update as it is on the wire.
 const FRAME: [u8; 10] = [0x82, 8, 1, 0, 0, 0, 2, 0, 0, 0];
@@ -68,7 +68,7 @@ pub fn group(criterion: &mut Criterion) {
 }
 
 /// Pairs of connected sockets.
-fn connect() -> (Vec<TcpStream>, Vec<TcpStream>) {
+pub fn connect() -> (Vec<TcpStream>, Vec<TcpStream>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = listener.local_addr().expect("bound");
     let pair = |_| {
@@ -121,7 +121,7 @@ fn serve(
 }
 
 /// The server's defaults, but that a flush may follow the one before at once and nobody is pinged.
-fn settings() -> NodeSettings {
+pub fn settings() -> NodeSettings {
     let long = Duration::from_secs(3600);
     let mut settings = nowhere::settings();
     settings.shards.gather = Duration::ZERO;
@@ -133,13 +133,13 @@ fn settings() -> NodeSettings {
 }
 
 /// Reads everything on a thread of its own and forgets it.
-struct Drain {
+pub struct Drain {
     over: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Drain {
-    fn start(mut sockets: Vec<TcpStream>) -> Self {
+    pub fn start(mut sockets: Vec<TcpStream>) -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let thread = thread::spawn({
             let over = over.clone();
@@ -160,7 +160,7 @@ impl Drain {
         Self { over, thread }
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().expect("every session was there to the end");
     }

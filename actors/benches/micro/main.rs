@@ -15,6 +15,9 @@ mod viewers;
 mod outbox;
 mod limits;
 mod hub;
+mod post;
+#[path = "../../tests/deaf/mod.rs"]
+mod deaf;
 #[path = "../../tests/nowhere/mod.rs"]
 mod nowhere;
 
@@ -27,7 +30,7 @@ criterion_group! {
     name = all;
     config = quickly();
     targets = frame::group, bitmap::group, batch::group, census::group, view::group, viewers::group,
-        outbox::group, limits::group, hub::group
+        outbox::group, limits::group, hub::group, post::group
 }
 
 fn main() -> ExitCode {

@@ -33,8 +33,6 @@ pub(crate) struct Circle {
     groups: RefCell<Groups<Group, SessionId, Downlink>>,
     /// Those who have spoken.
     speakers: RefCell<HashMap<SessionId, Rc<Downlink>>>,
-    /// Followed for those who are in them.
-    held: RefCell<HashMap<Group, Held>>,
     /// Of the main board.
     roster: RefCell<Weak<Roster>>,
 }
@@ -67,8 +65,7 @@ impl Circle {
         interest: Arc<Interest>,
     ) -> Rc<Self> {
         let (groups, speakers) = (RefCell::default(), RefCell::default());
-        let (held, roster) = (RefCell::default(), RefCell::default());
-        Rc::new(Self { talk, post, interest, groups, speakers, held, roster })
+        Rc::new(Self { talk, post, interest, groups, speakers, roster: RefCell::default() })
     }
 
     /// The main board has this roster here.
@@ -171,7 +168,8 @@ impl Circle {
     fn add(&self, group: Group, downlink: &Rc<Downlink>, held: Held) {
         let change = self.groups.borrow_mut().join(group, downlink.link.id(), downlink);
         if change == Change::Group {
-            self.held.borrow_mut().insert(group, held);
+            // Until it is empty.
+            held.hand_over();
         }
         self.count(group, change, 1);
     }
@@ -179,7 +177,7 @@ impl Circle {
     fn remove(&self, group: Group, id: SessionId) {
         let change = self.groups.borrow_mut().leave(group, id);
         if change == Change::Group {
-            self.held.borrow_mut().remove(&group);
+            self.interest.release(group, self.post.number);
         }
         self.count(group, change, -1);
     }
@@ -221,8 +219,7 @@ impl Circle {
     /// Whether nobody has spoken or is in a group.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        let is_empty = self.speakers.borrow().is_empty() && self.groups.borrow().is_empty();
-        is_empty && self.held.borrow().is_empty()
+        self.speakers.borrow().is_empty() && self.groups.borrow().is_empty()
     }
 
     /// The frame that tells a client how many messages it has lost.

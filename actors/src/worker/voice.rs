@@ -24,7 +24,7 @@ pub(crate) struct Voice {
     /// Messages that it did not get since it was last told how many.
     lost: Cell<u64>,
     /// Texts that wait for those before them.
-    waiting: RefCell<VecDeque<Box<str>>>,
+    waiting: RefCell<Option<Box<VecDeque<Box<str>>>>>,
     /// Something that it has asked for is under way.
     pub(crate) is_working: Cell<bool>,
 }
@@ -82,23 +82,21 @@ impl Voice {
 
     /// Whether another text may wait.
     pub(crate) fn has_room(&self) -> bool {
-        self.waiting.borrow().len() < WAITING_MAX
+        self.waiting.borrow().as_ref().is_none_or(|waiting| waiting.len() < WAITING_MAX)
     }
 
     /// A text waits for those before it.
     pub(crate) fn wait(&self, text: &str) {
         debug_assert!(self.has_room(), "asked before");
-        self.waiting.borrow_mut().push_back(text.into());
+        self.waiting.borrow_mut().get_or_insert_default().push_back(text.into());
     }
 
     /// The next of those.
     pub(crate) fn next(&self) -> Option<Box<str>> {
         let mut waiting = self.waiting.borrow_mut();
-        let next = waiting.pop_front();
-        if waiting.is_empty() {
-            // One that is silent keeps no memory of its last burst.
-            *waiting = VecDeque::new();
-        }
+        let next = waiting.as_mut()?.pop_front();
+        // One that is silent keeps no memory of its last burst.
+        waiting.take_if(|waiting| waiting.is_empty());
         next
     }
 }

@@ -1,15 +1,27 @@
 //! What is kept of people, as the database has it: statements, no decisions. Time comes in as milliseconds.
 
 pub mod revocation;
+pub mod players;
+pub mod accounts;
+pub mod teams;
+pub mod rooms;
+pub mod reports;
+pub mod export;
+
+use std::collections::HashMap;
 
 use actors::player::UserId;
 use sea_orm::{
     ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, QueryFilter as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait as _,
+    QueryFilter as _,
     sea_query::{Expr, ExprTrait as _},
 };
 
-use crate::database::entities::counter;
+use crate::{
+    database::entities::{account, counter},
+    people::model::{GroupId, Member},
+};
 
 /// A user id as databases have it: 63 bits, so never negative.
 pub fn number(user: UserId) -> i64 {
@@ -23,6 +35,29 @@ pub fn number(user: UserId) -> i64 {
 pub fn user(number: i64) -> Result<UserId, DbErr> {
     let user = u64::try_from(number).ok().and_then(UserId::new);
     user.ok_or_else(|| DbErr::Type(format!("{number} is no user id")))
+}
+
+/// The team or room of a column.
+fn group(number: i64) -> Result<GroupId, DbErr> {
+    let group = u64::try_from(number).ok().and_then(GroupId::new);
+    group.ok_or_else(|| DbErr::Type(format!("{number} is no group's id")))
+}
+
+/// Members, given as player and since when, with the names of those who have one.
+async fn named(
+    connection: &impl ConnectionTrait,
+    rows: Vec<(i64, i64)>,
+) -> Result<Vec<Member>, DbErr> {
+    let ids = rows.iter().map(|(player, _)| *player);
+    let accounts = account::Entity::find().filter(account::Column::Player.is_in(ids));
+    let accounts = accounts.all(connection).await?;
+    let mut names: HashMap<i64, String> =
+        accounts.into_iter().map(|row| (row.player, row.name)).collect();
+    let member = |(player, since_ms): (i64, i64)| {
+        let name = names.remove(&player);
+        Ok(Member { user: user(player)?, name, since_ms: since_ms.cast_unsigned() })
+    };
+    rows.into_iter().map(member).collect()
 }
 
 /// The next number of the counter `name`, from 1 on. Until this transaction ends no other one is given a number, so that

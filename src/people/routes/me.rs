@@ -8,11 +8,11 @@ use actix_web::{
 use actors::player::SessionId;
 use serde::{Deserialize, Serialize};
 
-use super::{answer, away, later};
+use super::{answer, away, not_yet};
 use crate::{
     people::{
-        People, Presented, cookie, identity::Identity, repository::revocation::Revocation,
-        request::Command,
+        People, Presented, accounts::AccountError, cookie, identity::Identity, model::Team,
+        repository::revocation::Revocation, request::Command,
     },
     problem::problem,
     wall::now_ms,
@@ -28,19 +28,73 @@ pub struct Asked {
 
 /// Who somebody is.
 #[derive(Debug, Serialize)]
-struct Me {
+pub struct Me {
     /// For others, and in credits.
     user: String,
+    /// Of the account; none without one, and while the database is away.
+    name: Option<String>,
+    /// Whether there is an account; unknown while the database is away.
+    is_account: Option<bool>,
+    /// The team, if there is one and the database is not away.
+    team: Option<TeamOfMine>,
     /// Makes the connection theirs that was named, within ten seconds.
     ticket: Option<String>,
+}
+
+/// What one's team is called.
+#[derive(Debug, Serialize)]
+struct TeamOfMine {
+    id: String,
+    name: String,
+    colour: String,
+}
+
+impl Me {
+    /// Of somebody, with a ticket for `connection`, if one is named.
+    pub async fn of(people: &People, identity: Identity, connection: Option<&str>) -> Self {
+        let user = identity.user;
+        let account = match people.accounts.find(user).await {
+            Ok(account) => Ok(Some(account.name)),
+            Err(AccountError::NoAccount) => Ok(None),
+            Err(error) => Err(log::debug!("people: {error}")),
+        };
+        let team = people.groups.team_of(user).await.unwrap_or_else(|error| {
+            log::debug!("people: {error}");
+            None
+        });
+        Self {
+            user: user.to_string(),
+            is_account: account.as_ref().ok().map(Option::is_some),
+            name: account.ok().flatten(),
+            team: team.map(|Team { id, name, colour, .. }| TeamOfMine {
+                id: id.to_string(),
+                name,
+                colour,
+            }),
+            ticket: connection.map(|connection| people.ticket(identity, connection, now_ms())),
+        }
+    }
+}
+
+/// Refuses what cannot be the id of a connection.
+///
+/// # Errors
+/// The answer (422).
+pub fn judge_connection(connection: Option<&str>) -> Result<(), HttpResponse> {
+    match connection {
+        Some(connection) if SessionId::read(connection).is_none() => {
+            let text = "connection is the id of an open WebSocket, as its welcome says";
+            Err(problem(StatusCode::UNPROCESSABLE_ENTITY, text))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Says who somebody is, and makes an identity for whoever has none, or renews an old one.
 pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> HttpResponse {
     let Command { from, is_secure, body: Asked { connection } } = command;
-    if connection.as_ref().is_some_and(|connection| SessionId::read(connection).is_none()) {
-        let text = "connection is the id of an open WebSocket, as its welcome says";
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, text);
+    if let Err(refusal) = judge_connection(connection.as_deref()) {
+        return refusal;
     }
     let now_ms = now_ms();
     let (identity, is_new) = match from {
@@ -49,12 +103,12 @@ pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> Htt
         Presented::Nobody => (Identity::anonymous(now_ms), true),
         // A new identity would replace one that may well hold.
         Presented::Unknown => {
-            return later("who was signed out is not known yet: come again in a moment");
+            return not_yet();
         }
     };
     let value = is_new.then(|| people.seal(&identity));
-    let ticket = connection.map(|connection| people.ticket(identity, &connection, now_ms));
-    answer(&Me { user: identity.user.to_string(), ticket }, value.as_deref(), is_secure)
+    let me = Me::of(&people, identity, connection.as_deref()).await;
+    answer(&me, value.as_deref(), is_secure)
 }
 
 /// What is to end.
@@ -72,7 +126,7 @@ pub async fn log_out(command: Command<LogOut>, people: web::Data<People>) -> Htt
         Presented::Valid(identity) => identity,
         Presented::Nobody => return left(command.is_secure),
         Presented::Unknown => {
-            return later("the database of people is away: come again in a moment");
+            return not_yet();
         }
     };
     let wanted = match command.body.everywhere {
@@ -86,7 +140,7 @@ pub async fn log_out(command: Command<LogOut>, people: web::Data<People>) -> Htt
 }
 
 /// The browser forgets who it was.
-fn left(is_secure: bool) -> HttpResponse {
+pub fn left(is_secure: bool) -> HttpResponse {
     let mut answer = HttpResponse::NoContent();
     answer.insert_header((header::CACHE_CONTROL, "no-store"));
     answer.insert_header((header::SET_COOKIE, cookie::remove(is_secure)));

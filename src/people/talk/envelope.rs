@@ -72,12 +72,13 @@ pub enum Fault {
 
 impl Fault {
     /// All codes.
-    pub const CODES: [&str; 10] = [
+    pub const CODES: [&str; 11] = [
         "bad_json",
         "bad_envelope",
         "unknown_type",
         "bad_address",
         "not_identified",
+        "bad_ticket",
         "forbidden",
         "too_many_groups",
         "rate",

@@ -64,13 +64,21 @@ impl Talks {
         talks
     }
 
+    /// Has those leave that have left on any node, for as long as the process lives.
+    pub async fn follow(self: Arc<Self>, node: Arc<Node>) {
+        let mut heard = self.people.listen();
+        loop {
+            let (user, group) = People::next_to_leave(&mut heard).await;
+            self.expel(&node, user, group);
+        }
+    }
+
     /// Adds what is counted to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         register(&self.stats, registry);
     }
 
-    /// Ends the membership of a user in a group on this node, which has lost the right to it. Other nodes have to be told
-    /// by whoever has told this one.
+    /// Ends the membership of a user in a group on this node, which has lost the right to it.
     pub fn expel(&self, node: &Node, user: UserId, group: Group) {
         let frame = envelope::frame("left", &group.to_string(), &Value::Null);
         for post in node.posts() {
@@ -92,7 +100,6 @@ impl Talks {
         match asked {
             Asked::Message { to, data } => {
                 let right = may_write(to, said.scene)?;
-                let id = id.unwrap_or_else(ulid);
                 self.message(said.speaker, user, Post { to, id, data, right })
             }
             Asked::Join { to, presence, recover } => {
@@ -130,7 +137,8 @@ impl Talks {
     }
 
     fn message(&self, speaker: &Speaker, user: UserId, post: Post) -> Result<Reply, Fault> {
-        let Post { to, id, data, right } = post;
+        let Post { to, id: of, data, right } = post;
+        let id = of.clone().unwrap_or_else(ulid);
         let payload = envelope::payload(&id, user, to, &data);
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(Fault::BadEnvelope("`data` is too large as the server writes it"));
@@ -142,7 +150,7 @@ impl Talks {
             allowed.await?;
             channels.publish(draft).await.map_err(unavailable)
         };
-        Ok(self.later(speaker, Some(id.clone()), async move {
+        Ok(self.later(speaker, of, async move {
             let done = publish.await?;
             if !done.is_duplicate {
                 count(&published, "to", to.kind(), 1);
@@ -231,7 +239,8 @@ impl Talks {
 /// A message that may be published if its sender has the right.
 struct Post {
     to: Group,
-    id: String,
+    /// As its sender has chosen it.
+    id: Option<String>,
     data: Map<String, Value>,
     right: Right,
 }

@@ -22,6 +22,8 @@ struct Known {
     present: Option<Vec<UserId>>,
     newcomers: BTreeSet<Newcomer>,
     is_changed: bool,
+    /// Those who want to hear who is present may not have heard what changed last.
+    is_untold: bool,
     is_reading: bool,
     /// When it was last said, in seconds.
     said_s: u64,
@@ -42,6 +44,8 @@ pub struct News {
     pub newcomers: BTreeSet<Newcomer>,
     /// All that are present.
     pub present: Vec<UserId>,
+    /// Everybody gets all of them.
+    pub is_untold: bool,
 }
 
 impl Presence {
@@ -62,6 +66,14 @@ impl Presence {
         let known = self.0.entry(group).or_default();
         known.newcomers.insert(newcomer);
         known.is_changed = true;
+    }
+
+    /// Not everybody could be sent what was read last.
+    pub fn tell_again(&mut self, group: Group, newcomers: BTreeSet<Newcomer>) {
+        if let Some(known) = self.0.get_mut(&group) {
+            known.newcomers.extend(newcomers);
+            (known.is_changed, known.is_untold) = (true, true);
+        }
     }
 
     /// Once a second, of which this is `now_s`: the groups that are to be said and read.
@@ -102,7 +114,8 @@ impl Presence {
             };
             (only(&present, &before), only(&before, &present))
         });
-        Some(News { joins, leaves, newcomers, present })
+        let is_untold = std::mem::take(&mut known.is_untold);
+        Some(News { joins, leaves, newcomers, present, is_untold })
     }
 }
 
@@ -130,11 +143,15 @@ mod tests {
         assert_eq!((news.joins, news.leaves), (users([3]), users([1])));
         assert!(news.newcomers.is_empty());
         assert_eq!(presence.tick(13), []);
+        presence.tell_again(group, BTreeSet::from([newcomer]));
+        assert_eq!(presence.tick(14), [group]);
+        let news = presence.read(group, Some(users([2, 3])), true).expect("it was not heard");
+        assert!(news.is_untold && news.newcomers.contains(&newcomer));
         presence.change_elsewhere(Group::Room(2));
-        assert_eq!(presence.tick(14), [], "that one has nobody here");
-        assert_eq!(presence.tick(17), [group], "or it would be over");
+        assert_eq!(presence.tick(15), [], "that one has nobody here");
+        assert_eq!(presence.tick(19), [group], "or it would be over");
         assert_eq!(presence.read(group, None, true), None);
-        assert_eq!(presence.tick(18), [group], "it could not be read");
+        assert_eq!(presence.tick(20), [group], "it could not be read");
         assert_eq!(presence.read(group, Some(users([])), false), None);
         assert_eq!(presence.tick(30), [], "nobody is here any more");
     }

@@ -166,9 +166,10 @@ impl Relay {
                     self.deliver(message.group, Audience::Members, &frame, 1);
                 }
                 Effect::Lost(group, messages, position) => {
-                    count(&self.stats.lost, "reason", "history", messages.unwrap_or(1));
+                    let at_least = messages.unwrap_or(1);
+                    count(&self.stats.lost, "reason", "history", at_least);
                     let frame = envelope::lost(group, messages, Some(position));
-                    self.deliver(group, Audience::Members, &frame, 0);
+                    self.deliver(group, Audience::Members, &frame, at_least);
                 }
                 Effect::Read(group, after) => {
                     let read = self.channels.history(group, after);
@@ -179,8 +180,8 @@ impl Relay {
         }
     }
 
-    /// Hands a frame with so many messages to the posts with members of a group.
-    fn deliver(&mut self, group: Group, audience: Audience, frame: &Bytes, messages: u64) {
+    /// Hands a frame with so many messages to the posts with members of a group; whether all had room for it.
+    fn deliver(&mut self, group: Group, audience: Audience, frame: &Bytes, messages: u64) -> bool {
         let posts = self.node.posts();
         let meant: Vec<usize> = match group {
             Group::Team(_) | Group::Room(_) | Group::User(_) => self.node.interest.posts(group),
@@ -190,15 +191,20 @@ impl Relay {
             }
             Group::Connection(..) => Vec::new(),
         };
+        let mut is_delivered = true;
         for number in meant {
             let Some(post) = posts.get(number) else { continue };
-            let is_told = self.tell_untold(number, group);
             let deliver = ToPost::Deliver { group, audience, frame: frame.clone() };
-            if (!is_told || post.inbox.try_send(deliver).is_err()) && messages > 0 {
+            if self.tell_untold(number, group) && post.inbox.try_send(deliver).is_ok() {
+                continue;
+            }
+            is_delivered = false;
+            if messages > 0 {
                 count(&self.stats.lost, "reason", "post", messages);
                 *self.untold.entry((number, group)).or_default() += messages;
             }
         }
+        is_delivered
     }
 
     /// Tells the members on a thread what they have not got, if anything; whether they know.
@@ -412,21 +418,26 @@ impl Relay {
     fn heard_of_presence(&mut self, group: Group, present: Option<Vec<UserId>>) {
         let is_here = self.is_wanted(group);
         let Some(news) = self.presence.read(group, present, is_here) else { return };
-        let state = || envelope::presence_state(group, &news.present, NAMED_MAX);
-        match news.joins.len() + news.leaves.len() {
-            0 => {}
-            1..=NAMED_MAX => {
-                let frame =
-                    envelope::presence_diff(group, &news.joins, &news.leaves, news.present.len());
-                self.deliver(group, Audience::Observers, &frame, 0);
+        let state = envelope::presence_state(group, &news.present, NAMED_MAX);
+        let changes = news.joins.len() + news.leaves.len();
+        let is_told = match changes {
+            0 if !news.is_untold => true,
+            1..=NAMED_MAX if !news.is_untold => {
+                let (joins, leaves, count) = (&news.joins, &news.leaves, news.present.len());
+                let frame = envelope::presence_diff(group, joins, leaves, count);
+                self.deliver(group, Audience::Observers, &frame, 0)
             }
             // A frame has room for so many.
-            _ => self.deliver(group, Audience::Observers, &state(), 0),
-        }
+            _ => self.deliver(group, Audience::Observers, &state, 0),
+        };
         let process = SessionId::process_number();
-        for newcomer in &news.newcomers {
+        let mut untold = news.newcomers;
+        untold.retain(|newcomer| {
             let address = Group::Connection(process, *newcomer);
-            self.deliver(address, Audience::Members, &state(), 0);
+            !self.deliver(address, Audience::Members, &state, 0)
+        });
+        if !is_told || !untold.is_empty() {
+            self.presence.tell_again(group, untold);
         }
     }
 }

@@ -187,6 +187,11 @@ impl Client {
         self.send(&id.to_le_bytes());
     }
 
+    /// Sends an envelope.
+    pub fn say(&mut self, envelope: &Value) {
+        self.socket.send(Message::text(envelope.to_string())).expect("it takes a message");
+    }
+
     /// Sends a check, if the connection still takes one.
     pub fn try_check(&mut self, id: u32) -> bool {
         self.socket.send(Message::binary(id.to_le_bytes().to_vec())).is_ok()
@@ -203,12 +208,6 @@ impl Client {
         let mut bytes = first.to_le_bytes().to_vec();
         bytes.extend(last.to_le_bytes());
         self.send(&bytes);
-    }
-
-    /// Sends a text message.
-    pub fn say(&mut self, envelope: &Value) {
-        let text = Message::text(envelope.to_string());
-        self.socket.send(text).expect("the connection takes a message");
     }
 
     /// The next text message, past everything else.

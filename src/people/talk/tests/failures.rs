@@ -76,6 +76,10 @@ impl Own {
     }
 }
 
+/// Between two messages of a writer: with two of them the hundred that are kept are those of the last three seconds,
+/// in which a cut connection is noticed and replaced on a busy machine, too.
+const PAUSE: Duration = Duration::from_millis(60);
+
 /// Says one thing after the other until it is told to stop, and each again until it is known to have its place.
 fn write(mut client: Client, name: &'static str, stop: Arc<AtomicBool>) -> JoinHandle<Vec<String>> {
     spawn_local(async move {
@@ -96,7 +100,7 @@ fn write(mut client: Client, name: &'static str, stop: Arc<AtomicBool>) -> JoinH
             }
             sent.push(id);
             number += 1;
-            sleep(Duration::from_millis(3)).await;
+            sleep(PAUSE).await;
         }
         sent
     })
@@ -137,12 +141,11 @@ impl Books {
     }
 }
 
-/// Reads until nothing has come for a while after `stop`.
-fn read(mut client: Client, stop: Arc<AtomicBool>) -> JoinHandle<Books> {
+/// Joins, then reads until nothing has come for a while after `stop`.
+async fn read(mut client: Client, stop: Arc<AtomicBool>) -> JoinHandle<Books> {
+    let mut books = Books::default();
+    books.hear(&client.join(room(1)).await);
     spawn_local(async move {
-        let mut books = Books::default();
-        let joined = client.join(room(1)).await;
-        books.hear(&joined);
         loop {
             match client.text_within(Duration::from_secs(4)).await {
                 Some(said) => books.hear(&said),
@@ -161,7 +164,7 @@ async fn talk_while(own: &Own, trouble: impl AsyncFnOnce()) -> (Vec<String>, Vec
     for (number, site) in sites.iter().enumerate() {
         for member in 0..2 {
             let client = site.connect(Some(10 * number as u64 + member + 1)).await;
-            members.push(read(client, over.clone()));
+            members.push(read(client, over.clone()).await);
         }
     }
     for (site, name) in sites.iter().zip(["one", "two"]) {
@@ -197,7 +200,7 @@ fn cut_connections_lose_no_message_and_double_none() {
             }
         })
         .await;
-        assert!(sent.len() > 200, "{} messages are few", sent.len());
+        assert!(sent.len() > 80, "{} messages are few", sent.len());
         for books in books {
             assert_eq!((books.lost, books.heard.len()), (0, sent.len()));
             assert!(sent.iter().all(|id| books.heard.get(id) == Some(&1)), "each once");
@@ -211,7 +214,7 @@ fn a_killed_master_loses_no_message_that_nobody_is_told_of() {
         let own = Own::start();
         let (sent, books) =
             talk_while(&own, async || own.kill_master_of(Group::Room(1)).await).await;
-        assert!(sent.len() > 100, "{} messages are few", sent.len());
+        assert!(sent.len() > 40, "{} messages are few", sent.len());
         for books in books {
             assert!(books.heard.values().all(|times| *times == 1), "none twice");
             let missing = sent.iter().filter(|id| !books.heard.contains_key(*id)).count();

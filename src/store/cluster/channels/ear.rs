@@ -78,7 +78,7 @@ impl Ear {
                 return Verdict::Known;
             }
             self.is_in_doubt |= run.run == self.heard.run;
-            self.begin(run.clone(), run.count - 1);
+            self.begin(run.clone(), run.count.saturating_sub(1));
             self.recent.push_back((run.count, hash));
             return Verdict::Gap;
         }
@@ -94,7 +94,7 @@ impl Ear {
         }
         let is_next = run.count == self.heard.count + 1;
         if !is_next {
-            self.floor = run.count - 1;
+            self.floor = run.count.saturating_sub(1);
         }
         self.heard.count = run.count;
         if self.recent.len() == RECENT {
