@@ -103,6 +103,7 @@ export class AccountPane {
     this.away.hidden = state !== 'away';
     element('self-name').textContent = me?.name ?? '';
     element('self-team').textContent = me?.team?.name ?? '';
+    for (const input of this.in.querySelectorAll('.whose')) input.setAttribute('value', me?.name ?? '');
     const dot = element('self-dot');
     dot.hidden = !me?.team;
     if (me?.team) dot.style.setProperty('--team', me.team.colour);

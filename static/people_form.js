@@ -52,7 +52,8 @@ export function refusedWords({ detail, retryAfterS }) {
  * @param {(value: any) => void} done what the server answered
  */
 export function listenToForm(form, submit, done) {
-  const inputs = [...form.querySelectorAll('input')];
+  // Those without a name are for the browser's list of passwords.
+  const inputs = [...form.querySelectorAll('input')].filter(({ name }) => name !== '');
   for (const input of inputs) input.addEventListener('input', () => complain(form, input.name, ''));
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
@@ -74,7 +75,7 @@ export function listenToForm(form, submit, done) {
 
 /** @param {HTMLFormElement} form */
 export function clear(form) {
-  for (const input of form.querySelectorAll('input')) complain(form, input.name, '');
+  for (const { name } of form.querySelectorAll('input')) if (name !== '') complain(form, name, '');
   complain(form, undefined, '');
 }
 
