@@ -142,8 +142,10 @@ async fn load(
 
 /// Takes or reads the page's files and compresses them, beside the board: it takes as long as loading a full one.
 async fn load_page(settings: &Settings) -> Result<page::Page> {
+    let has_chat = settings.people.chat;
     let (settings, base) = (settings.page.clone(), settings.server.base().to_owned());
-    spawn_blocking(move || page::Page::load(&settings, &base)).await.context("the page")?
+    let load = move || page::Page::load(&settings, &base, has_chat);
+    spawn_blocking(load).await.context("the page")?
 }
 
 /// The token file, if there is one, and the tokens in it.

@@ -4,7 +4,7 @@
  * place keeps none until the player moves, or everyone who copies it would be sent to where one reader happened to be.
  */
 
-import { formatHash, namesBox, readLink, readPlace } from './place.js';
+import { formatHash, namesBox, readInvitation, readLink, readPlace } from './place.js';
 import { formatNumber } from './words.js';
 
 /** @typedef {import('./place.js').Spot} Spot */
@@ -15,6 +15,7 @@ import { formatNumber } from './words.js';
  * @property {() => Stand} here where the player is, or is on the way to
  * @property {(spot: Spot) => void} go somebody else changed the address
  * @property {(problem: string) => void} lost the address names no place
+ * @property {(invitation: string) => void} invited the address is an invitation to a team
  * @property {(hash: string) => void} settled the player came to rest somewhere, or sets off for there
  */
 
@@ -75,6 +76,19 @@ export class Address {
       if (this.shown !== this.meant || namesBox(location.search)) this.put('replaceState', this.meant);
     }
     for (const event of ['popstate', 'hashchange']) addEventListener(event, () => this.follow());
+    this.invite();
+  }
+
+  /**
+   * An invitation is taken out of the address at once: whoever copies that invites nobody without knowing, and it is not
+   * there once more after a reload.
+   */
+  invite() {
+    const invitation = readInvitation(this.shown);
+    if (invitation === undefined) return false;
+    this.put('replaceState', this.wanted);
+    this.listener.invited(invitation);
+    return true;
   }
 
   /** The player moved, or is told to have: rewrites the entry once that comes to rest. */
@@ -169,6 +183,8 @@ export class Address {
     this.timer = 0;
     this.series = '';
     this.isOwed = false;
+    // Nobody is led away from where they are by an invitation.
+    if (this.invite()) return;
     const { link } = this;
     if (link && 'spot' in link) {
       this.meant = this.wanted = formatHash(link.spot.id, link.spot.z);

@@ -23,6 +23,7 @@ import { askWhy } from './turned_away.js';
  * @property {() => void} opened a new connection can be written to; nothing of the old one is left
  * @property {(bytes: ArrayBuffer) => void} received
  * @property {(text: string) => void} said
+ * @property {(code: number, reason: string) => void} closed
  * @property {(state: ConnectionState) => void} stateChanged
  */
 
@@ -57,6 +58,9 @@ const CLOSE_NONE = 1006;
 const CLOSE_POLICY = 1008;
 const CLOSE_RESTART = 1012;
 const CLOSE_TRY_LATER = 1013;
+
+/** No rule was broken: whoever signed out may play on as somebody else. */
+export const SIGNED_OUT = 'signed out';
 
 /**
  * How long to wait before dialling again.
@@ -119,7 +123,7 @@ export class Connection {
   }
 
   /**
-   * @param {ArrayBuffer} bytes
+   * @param {ArrayBuffer | string} bytes
    * @returns {boolean} whether it was handed to an open socket, which is no promise that it arrives
    */
   send(bytes) {
@@ -155,8 +159,8 @@ export class Connection {
     socket.onmessage = ({ data }) => {
       if (socket === this.socket) this.heard(data);
     };
-    socket.onclose = ({ code }) => {
-      if (socket === this.socket) this.lost(code);
+    socket.onclose = ({ code, reason }) => {
+      if (socket === this.socket) this.lost(code, reason);
     };
     this.helloTimer = setTimeout(() => this.giveUp(), HELLO_TIMEOUT_MS);
     if (socket.readyState === WebSocket.OPEN) this.listener.opened();
@@ -176,8 +180,12 @@ export class Connection {
     this.listener.received(data);
   }
 
-  /** @param {number} code */
-  lost(code) {
+  /**
+   * @param {number} closeCode
+   * @param {string} [reason]
+   */
+  lost(closeCode, reason = '') {
+    const code = closeCode === CLOSE_POLICY && reason === SIGNED_OUT ? CLOSE_RESTART : closeCode;
     clearTimeout(this.helloTimer);
     const wasLive = this.liveSinceMs > 0;
     const wasStable = wasLive && performance.now() - this.liveSinceMs >= STABLE_MS;
@@ -187,6 +195,7 @@ export class Connection {
     // Of a connection that was heard no handshake was refused.
     const why = code === CLOSE_NONE && !wasLive ? whyUrl(this.url, location.href) : undefined;
     if (!why) this.turnedAway = undefined;
+    this.listener.closed(closeCode, reason);
     this.retryIn(retryDelayMs(this.failures, code, navigator.onLine, Math.random()));
     if (why) void this.ask(why);
   }
@@ -232,6 +241,17 @@ export class Connection {
     setTimeout(() => {
       if (this.pulses && this.heardAtMs < doubtedAtMs) this.giveUp();
     }, OFFLINE_SILENCE_MAX_MS);
+  }
+
+  /** The connection is not whose it should be: a new one takes its place. */
+  renew() {
+    const { socket } = this;
+    if (!socket) return this.retryNow();
+    this.socket = null;
+    clearTimeout(this.helloTimer);
+    socket.close();
+    this.listener.closed(CLOSE_NONE, '');
+    this.dial();
   }
 
   /** Somebody asked for it. */

@@ -25,6 +25,7 @@ import { OverviewFeed } from './overview_feed.js';
 import { listenToMapSize, tileDisplay } from './overview_words.js';
 import { connectionDisplay, element, letIn, noticeDisplay, showPlayers, totalDisplay } from './page.js';
 import { Pending, openStorage } from './pending.js';
+import { People } from './people.js';
 import { formatHash } from './place.js';
 import { Session } from './session.js';
 import { socketUrl } from './socket_url.js';
@@ -83,6 +84,7 @@ function moved() {
   overview.showWindow(view.window);
   hover.moved();
   address.moved();
+  people.looked();
 }
 
 /**
@@ -103,6 +105,7 @@ const address = new Address(geometry.boxes, {
     view.jump(id, { focus: false, z: z ?? view.camera.zNatural, silent: true });
   },
   lost: (problem) => showNotice(problem),
+  invited: (invitation) => void people.open(invitation),
   settled: (hash) => lastPlace.keep(hash),
 });
 
@@ -212,7 +215,13 @@ const session = new Session(url, board, pending, isBehind, {
     census.doubt();
   },
   greeted: () => feed.greeted(),
-  said: (text) => operator.hear(text),
+  said(text) {
+    operator.hear(text);
+    people.hear(text);
+  },
+  opened: () => people.opened(),
+  closed: (code, reason) => people.closed(code, reason),
+  beforeCheck: () => people.beforeCheck(),
   confirmed(id) {
     busy.checkedOwn(geometry.tileOf(id));
     if (!mine.add(id)) return;
@@ -231,6 +240,16 @@ const session = new Session(url, board, pending, isBehind, {
     showPlayers(online);
     for (const { tile, checked } of tiles) census.learn(tile, checked, true);
   },
+});
+/** @type {People} */
+const people = new People({
+  base: document.body.dataset.base ?? '',
+  hasChat: 'chat' in document.body.dataset,
+  send: (text) => session.connection.send(text),
+  redial: () => session.connection.renew(),
+  here: () => (view.camera.level === 'close' ? geometry.tileOf(view.current) : undefined),
+  storage,
+  notice: (text) => showNotice(text),
 });
 const showWhere = whereDisplay(element('where'), element('where-spoken'));
 const hover = new Hover(boardElement, view, (box) => showWhere(view.camera, view.current, box));

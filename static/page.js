@@ -87,7 +87,7 @@ function milestonesDisplay(boxes) {
 export function showPlayers(players) {
   element('players').hidden = false;
   element('players-count').textContent = players <= 1 ? 'just you' : formatNumber(players);
-  element('players-words').textContent = ' here right now';
+  element('players-words').textContent = ' here';
 }
 
 /**

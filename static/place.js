@@ -18,6 +18,23 @@ const NAMED = new RegExp(String.raw`(?:^|[^\p{L}\d])(?:b|box|#)\s?[=:]?\s?(-?)($
 const BARE = new RegExp(String.raw`^(-?)(${COUNT})(?![\p{L}\d])`, 'u');
 const ZOOM = /(?:^|[^\p{L}\d])z\s?[=:]\s?(\d{0,4}(?:[.,]\d{1,9})?)(?![\p{L}\d])/u;
 
+/** Invitations to teams are addresses, too, and name no place. */
+const INVITATION = /^#?team=([\w-]{1,64})[.,;:!?)\]]*$/;
+
+/**
+ * The team's invitation that an address is.
+ * @param {string} hash
+ * @returns {string | undefined}
+ */
+export function readInvitation(hash) {
+  return INVITATION.exec(decoded(hash).trim())?.[1];
+}
+
+/** @param {string} invitation */
+export function formatInvitation(invitation) {
+  return `#team=${invitation}`;
+}
+
 /**
  * What an address says of the place. Its fragment has the word, unless only its query names a box.
  * @param {{ hash: string, search: string }} address
@@ -25,7 +42,7 @@ const ZOOM = /(?:^|[^\p{L}\d])z\s?[=:]\s?(\d{0,4}(?:[.,]\d{1,9})?)(?![\p{L}\d])/
  * @returns {{ spot: Spot } | { problem: string } | undefined} nothing where it says nothing
  */
 export function readLink({ hash, search }, boxes) {
-  const inHash = readPlace(hash, boxes);
+  const inHash = readInvitation(hash) === undefined ? readPlace(hash, boxes) : undefined;
   if (inHash && 'spot' in inHash) return inHash;
   const inQuery = namesBox(search) ? readPlace(search, boxes) : undefined;
   return inQuery && (!inHash || 'spot' in inQuery) ? inQuery : inHash;
@@ -72,6 +89,11 @@ export function formatHash(id, z) {
 
 /** @param {string} text */
 function unwrap(text) {
+  return plain(decoded(text).replace(/&amp;/gi, '&').replace(/\+/g, ' ')).replace(/^[#?!/ ]+/, '');
+}
+
+/** @param {string} text */
+function decoded(text) {
   let said = text;
   for (let times = 0; times < ENCODED_MAX; times++) {
     try {
@@ -81,7 +103,7 @@ function unwrap(text) {
       break;
     }
   }
-  return plain(said.replace(/&amp;/gi, '&').replace(/\+/g, ' ')).replace(/^[#?!/ ]+/, '');
+  return said;
 }
 
 /** A run of digits with whatever people put between them. */

@@ -25,6 +25,9 @@ import { Ranges } from './ranges.js';
  * @property {(waiting: number) => void} waitingChanged
  * @property {(players: number, tiles: TileCount[]) => void} pulsed
  * @property {(text: string) => void} said a text message: an envelope of JSON
+ * @property {() => void} opened a new connection can be written to
+ * @property {(code: number, reason: string) => void} closed
+ * @property {() => Promise<void> | undefined} beforeCheck what a check that could leave has to wait for
  */
 
 /** Checks that piled up while offline leave one by one, so that the server's rate limit does not refuse them. */
@@ -62,6 +65,8 @@ export class Session {
      */
     this.backlog = [];
     this.backlogTimer = 0;
+    /** The backlog waits for what comes before checks. */
+    this.isHeld = false;
     /**
      * Checks that were handed to a socket, this one or one before, and not answered.
      * @type {Set<number>}
@@ -71,6 +76,7 @@ export class Session {
       opened: () => this.opened(),
       received: (bytes) => this.received(bytes),
       said: (text) => listener.said(text),
+      closed: (code, reason) => listener.closed(code, reason),
       stateChanged: (state) => listener.connectionChanged(state),
     });
   }
@@ -116,6 +122,7 @@ export class Session {
     this.board.doubt();
     this.ranges.reset();
     this.ask();
+    this.listener.opened();
     // Whether an unanswered check was stored before the line broke is unknown; asking again is harmless.
     this.backlog = [...this.board.waiting];
     if (this.backlogTimer === 0) this.drain();
@@ -139,10 +146,23 @@ export class Session {
     // Someone else may have checked a box while it stood in line here.
     this.backlog = this.backlog.filter((id) => this.board.waiting.has(id));
     const id = this.backlog[0];
-    if (id === undefined || !this.connection.send(encodeCheck(id))) return;
+    if (id === undefined || this.hold() || !this.connection.send(encodeCheck(id))) return;
     this.backlog.shift();
     this.sent.add(id);
     this.backlogTimer = setTimeout(() => this.drain(), BACKLOG_INTERVAL_MS);
+  }
+
+  /** Whether the backlog has to wait; if so, it goes on by itself. */
+  hold() {
+    if (this.isHeld) return true;
+    const waited = this.listener.beforeCheck();
+    if (!waited) return false;
+    this.isHeld = true;
+    void waited.then(() => {
+      this.isHeld = false;
+      if (this.backlogTimer === 0) this.drain();
+    });
+    return true;
   }
 
   /** @param {ArrayBuffer} bytes */

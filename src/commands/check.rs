@@ -61,7 +61,7 @@ pub fn problems(loaded: &Loaded) -> Vec<String> {
     };
     // Rereading pages are not compressed, which is not needed to know that they are there.
     let page = settings::Page { reload: true, ..settings.page.clone() };
-    let page = Page::load(&page, settings.server.base())
+    let page = Page::load(&page, settings.server.base(), settings.people.chat)
         .err()
         .map(|error| ("page.path", format!("{error:#}")));
     let token_file = &settings.admin.token_file;

@@ -51,20 +51,22 @@ pub struct Page {
     settings: settings::Page,
     /// `server.base_path`, without a slash at its end.
     base: String,
+    /// Whether players can talk to each other on it.
+    has_chat: bool,
     loaded: RwLock<Arc<Loaded>>,
 }
 
 impl Page {
     /// Takes the page that is compiled in, or the folder's, and tries it, so that a mistake in it is found
-    /// at start. The page is served below `base`.
+    /// at start. The page is served below `base`, and has a chat if it is to have one.
     ///
     /// # Errors
     /// If a file is missing or cannot be read, or the template has a mistake; the error names the file.
-    pub fn load(settings: &settings::Page, base: &str) -> Result<Self> {
+    pub fn load(settings: &settings::Page, base: &str, has_chat: bool) -> Result<Self> {
         let effort = if settings.reload { Effort::Quick } else { Effort::Thorough };
         let loaded = Loaded::load(settings, base, effort)?;
         let (settings, base) = (settings.clone(), base.to_owned());
-        Ok(Self { settings, base, loaded: RwLock::new(Arc::new(loaded)) })
+        Ok(Self { settings, base, has_chat, loaded: RwLock::new(Arc::new(loaded)) })
     }
 
     /// What was read last.
@@ -98,12 +100,18 @@ impl Loaded {
         templates.add_raw_template(INDEX, &template).with_context(mistake)?;
         let loaded = Self { templates, assets };
         let any_board = Board::new("main", 1, 1).expect("a legal board");
-        let html = loaded.render(settings, base, &any_board).with_context(mistake)?;
+        let html = loaded.render(settings, base, true, &any_board).with_context(mistake)?;
         loaded.assets.ensure_complete(&html)?;
         Ok(loaded)
     }
 
-    fn render(&self, settings: &settings::Page, base: &str, board: &Board) -> Result<String> {
+    fn render(
+        &self,
+        settings: &settings::Page,
+        base: &str,
+        has_chat: bool,
+        board: &Board,
+    ) -> Result<String> {
         let own_socket = if base.is_empty() { String::new() } else { format!("{base}/ws") };
         let socket = Some(&settings.websocket_url).filter(|url| !url.is_empty());
         let mut context = Context::new();
@@ -113,6 +121,7 @@ impl Loaded {
         context.insert("boxes", &board.boxes());
         // As the page writes it before it knows the reader's language: 1,000,000,000.
         context.insert("boxes_words", &HumanCount(board.boxes().into()).to_string());
+        context.insert("chat", &has_chat);
         context.insert("board", board.name());
         context.insert("version", env!("CARGO_PKG_VERSION"));
         context.insert("me_url", &settings.me_url);
@@ -130,14 +139,16 @@ pub async fn index(
 ) -> impl Responder {
     let page = page.into_inner();
     let rendered = page.clone().current().await;
-    let html =
-        match rendered.and_then(|now| now.render(&page.settings, &page.base, &node.main().board)) {
-            Ok(html) => html,
-            Err(problem) => {
-                log::error!("{problem:#}");
-                return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
-            }
-        };
+    let board = &node.main().board;
+    let html = match rendered
+        .and_then(|now| now.render(&page.settings, &page.base, page.has_chat, board))
+    {
+        Ok(html) => html,
+        Err(problem) => {
+            log::error!("{problem:#}");
+            return HttpResponse::InternalServerError().body(format!("{problem:#}\n"));
+        }
+    };
     // Weak: the same page is sent in several compressed forms.
     let tag =
         EntityTag::new_weak(format!("{:08x}-{:x}", crc32c::crc32c(html.as_bytes()), html.len()));

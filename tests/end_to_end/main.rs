@@ -45,6 +45,7 @@ mod page_gates;
 mod page_hands;
 mod page_notices;
 mod page_painting;
+mod page_people;
 mod page_screens;
 mod page_start;
 mod page_travel;

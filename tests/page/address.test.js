@@ -49,6 +49,8 @@ function open(url, tab = new Tab(url)) {
   const player = { id: 1, z: /** @type {number | undefined} */ (undefined), close: true };
   /** @type {string[]} */
   const said = [];
+  /** @type {string[]} */
+  const invited = [];
   Object.assign(globalThis, {
     location: {
       get hash() {
@@ -86,6 +88,7 @@ function open(url, tab = new Tab(url)) {
       address.moved();
     },
     lost: (problem) => said.push(problem),
+    invited: (invitation) => invited.push(invitation),
     settled: (hash) => said.push(hash),
   });
   const { link } = address;
@@ -101,7 +104,7 @@ function open(url, tab = new Tab(url)) {
     address.leaveFor({ id, z: undefined, close: true }, series);
     move(id);
   };
-  return { tab, player, said, address, move, jump, rest: () => mock.timers.tick(1_000) };
+  return { tab, player, said, invited, address, move, jump, rest: () => mock.timers.tick(1_000) };
 }
 
 beforeEach(() => {
@@ -268,4 +271,21 @@ test('an edited address is followed, or told to be unreadable', () => {
   edit('#b=somewhere');
   assert.equal(player.id, 1_234);
   assert.ok(said.includes('This link names no box, so nobody knows where it leads.'));
+});
+
+test('an invitation is taken out of the address at once and leads nowhere', () => {
+  for (const pushed of [false, true]) {
+    const page = pushed ? open('/#b=7') : open('/#team=in1');
+    if (pushed) {
+      page.tab.change(true, null, '/#team=in1');
+      page.tab.go(0);
+    }
+    assert.deepEqual(page.invited, ['in1']);
+    const here = pushed ? '#b=7' : '#b=4711';
+    assert.equal(page.tab.shown.url.hash, here);
+    assert.ok(!page.tab.entries.some(({ title }) => title.includes('in1')));
+    page.move(9);
+    page.rest();
+    assert.equal(page.tab.shown.url.hash, '#b=9');
+  }
 });

@@ -167,6 +167,33 @@ test('a question without an answer is given up', async () => {
   });
 });
 
+test('who was signed out comes back soon, as somebody else, and any other broken rule still takes its time', async () => {
+  for (const [reason, latestMs] of /** @type {[string, number][]} */ ([['signed out', 500], ['rate limit', 60_000]])) {
+    await inPage({}, async ({ states }) => {
+      FakeSocket.last.onmessage?.({ data: new ArrayBuffer(4) });
+      FakeSocket.last.onclose?.({ code: POLICY, reason });
+      const last = states[states.length - 1];
+      assert.ok(last.state === 'offline' && last.retryInMs <= latestMs, reason);
+      assert.equal(last.state === 'offline' && last.retryInMs >= 10_000, reason !== 'signed out');
+    });
+  }
+});
+
+test('a connection that should be somebody else\'s gives way to a new one at once, and is heard no more', async () => {
+  await inPage({}, async ({ connection, states }) => {
+    const old = FakeSocket.last;
+    old.onmessage?.({ data: new ArrayBuffer(4) });
+    connection.renew();
+    assert.equal(FakeSocket.dialled, 2);
+    old.onclose?.({ code: POLICY, reason: 'signed out' });
+    assert.deepEqual(states.map(({ state }) => state), ['connecting', 'live', 'connecting']);
+    // In a pause it only ends that.
+    FakeSocket.last.onclose?.({ code: GOING_AWAY });
+    connection.renew();
+    assert.equal(FakeSocket.dialled, 3);
+  });
+});
+
 test('only a refused handshake is asked about, and only where the answer can be read', async () => {
   for (const code of [GOING_AWAY, POLICY, TRY_LATER]) {
     await inPage({}, async ({ questions }) => {
@@ -230,7 +257,7 @@ async function inPage({ url = 'ws://here/ws', onLine = true }, play) {
   try {
     /** @type {ConnectionState[]} */
     const states = [];
-    const connection = new Connection(url, { opened() {}, received() {}, stateChanged: (state) => states.push(state) });
+    const connection = new Connection(url, { opened() {}, closed() {}, received() {}, stateChanged: (state) => states.push(state) });
     connection.start(undefined);
     await play({ connection, states, page, questions });
   } finally {
