@@ -87,6 +87,8 @@ export class PeopleDialog {
    * @param {boolean} [focus] its button
    */
   show(tab, focus = false) {
+    // What was said is about what was there.
+    if (tab !== this.tab) this.say('');
     this.tab = tab;
     for (const other of TABS) {
       const button = element(`tab-${other}`);
@@ -103,6 +105,9 @@ export class PeopleDialog {
   changed(me) {
     this.account.changed(me);
     this.team.changed(me);
+    // Who has signed in to join is led there.
+    const isWanted = this.root.open && this.tab === 'account' && this.team.invitation !== undefined;
+    if (isWanted && me?.isAccount) return this.show('team', true);
     this.ranks.changed();
     if (this.root.open && this.tab === 'team') void this.team.load();
   }

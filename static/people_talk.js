@@ -65,6 +65,7 @@ export class TalkPanel {
     this.isOpen = false;
     this.root = element('chat');
     this.list = element('chat-lines');
+    this.log = element('chat-log');
     this.form = /** @type {HTMLFormElement} */ (element('chat-form'));
     this.input = /** @type {HTMLInputElement} */ (element('chat-text'));
     this.problem = element('chat-problem');
@@ -209,7 +210,7 @@ export class TalkPanel {
     if (id !== this.sending) return;
     this.done();
     this.input.value = '';
-    this.list.scrollTop = this.list.scrollHeight;
+    this.log.scrollTop = this.log.scrollHeight;
   }
 
   /**
@@ -248,7 +249,7 @@ export class TalkPanel {
     if (!this.isOpen) return;
     this.enable();
     const lines = this.chat.lines(this.group);
-    const { scrollTop, scrollHeight, clientHeight } = this.list;
+    const { scrollTop, scrollHeight, clientHeight } = this.log;
     const readsEnd = scrollHeight - clientHeight - scrollTop < NEAR_END_PX;
     /** @type {Map<string, HTMLElement>} */
     const shown = new Map();
@@ -269,7 +270,7 @@ export class TalkPanel {
     const { size } = this.chat.muted;
     this.muted.hidden = size === 0;
     this.muted.textContent = `Hear ${formatNumber(size)} muted again`;
-    if (readsEnd) this.list.scrollTop = this.list.scrollHeight;
+    if (readsEnd) this.log.scrollTop = this.log.scrollHeight;
   }
 
   /** @param {Line} line */

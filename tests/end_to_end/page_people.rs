@@ -219,11 +219,15 @@ fn a_team_is_joined_by_a_link_and_a_click() {
     close(&ann);
 
     let bob = open(&browser, &server);
-    register(&bob, "Bob");
     // In the same tab, as by a click on it in another program.
     bob.go_to(&link);
     bob.until("document.getElementById('people').open");
     assert_eq!(bob.hash(), format!("#b={HERE}"), "the address is the place again");
+    bob.click_on("#team-sign-in");
+    bob.click_on("#signed-out [data-way=register]");
+    fill(&bob, "register-form", &[("name", "Bob"), ("password", PASSWORD)]);
+    until_named(&bob, "Bob");
+    assert_eq!(bob.focused(), "tab-team", "whoever has signed in to join is led there");
     assert_eq!(bob.text_of("#team-members"), "", "nobody joins by a link alone");
     bob.assert_accessible("an invitation");
     bob.click_on("#join-team");
