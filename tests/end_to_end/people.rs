@@ -4,3 +4,4 @@ mod accounts;
 mod cookies;
 mod sign_outs;
 mod tickets;
+mod totals;
