@@ -43,6 +43,9 @@ pub fn read_secret(path: &Path) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))
 }
 
+/// A file that is followed, and what is in it.
+pub type Opened<T> = (Followed<T>, watch::Receiver<Arc<T>>);
+
 /// A file, and how its text is understood.
 pub struct Followed<T> {
     /// The setting that names it, for the log.
@@ -63,7 +66,7 @@ impl<T: std::fmt::Display + Send + Sync + 'static> Followed<T> {
         setting: &'static str,
         path: &Path,
         parse: fn(&str) -> Result<T, String>,
-    ) -> Result<(Self, watch::Receiver<Arc<T>>), String> {
+    ) -> Result<Opened<T>, String> {
         let read = stamp(path).ok();
         let (content, following) = watch::channel(Arc::new(understood(path, parse)?));
         Ok((Self { setting, path: path.to_owned(), parse, read, content }, following))

@@ -25,16 +25,13 @@ use futures_util::future::try_join;
 use indicatif::HumanCount;
 use log::{info, warn};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{
-    sync::{oneshot, watch},
-    time::timeout,
-};
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
     admin::{self, Admin, backup, change::Change, door::Door, tokens::Tokens},
     admission::Admission,
     database::{Database, Target},
-    followed::Followed,
+    followed::{self, Followed},
     http,
     limits::{
         Counts,
@@ -149,9 +146,7 @@ async fn load_page(settings: &Settings) -> Result<page::Page> {
 }
 
 /// The token file, if there is one, and the tokens in it.
-fn token_file(
-    settings: &Settings,
-) -> Result<Option<(Followed<Tokens>, watch::Receiver<Arc<Tokens>>)>> {
+fn token_file(settings: &Settings) -> Result<Option<followed::Opened<Tokens>>> {
     let path = &settings.admin.token_file;
     if path.as_os_str().is_empty() {
         return Ok(None);
@@ -239,6 +234,13 @@ impl Application {
         actix_rt::spawn(keys.follow());
         let target = Target::parse(&settings.database_url());
         let target = target.map_err(anyhow::Error::msg).context("database.url")?;
+        if settings.redis.is_used() && matches!(target, Target::Sqlite(_)) {
+            warn!(
+                "accounts, teams and totals are in {}, which no other node of this board sees: set database.url to a \
+                 MariaDB or PostgreSQL for all of them",
+                target.shown()
+            );
+        }
         let database = Database::open(target, settings.database.connections)?;
         database.register(registry.sub_registry_with_prefix("billion"));
         let totals = Arc::new(Totals::new(database.clone(), node.main().board.name()));

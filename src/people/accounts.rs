@@ -286,14 +286,6 @@ impl Accounts {
         self.database.read(read).await
     }
 
-    /// Makes a code that sets a new password, in place of one there was: for an hour, and once.
-    ///
-    /// # Errors
-    /// [`AccountError::NoAccount`], `Database`.
-    pub async fn reset_code(&self, name: &str, now_ms: u64) -> Result<String, AccountError> {
-        reset_code(&self.database, name, now_ms).await
-    }
-
     /// Sets a new password by a code, which is used up; ends all cookies, and logs in.
     ///
     /// # Errors
@@ -417,10 +409,10 @@ async fn sign_in(
     Ok(SignedIn { user, epoch: standing.epoch, name, has_moved })
 }
 
-/// As [`Accounts::reset_code`], for the command, which hashes nothing.
+/// Makes a code that sets a new password, in place of one there was: for an hour, and once.
 ///
 /// # Errors
-/// As there.
+/// [`AccountError::NoAccount`], `Database`.
 pub async fn reset_code(
     database: &Database,
     name: &str,

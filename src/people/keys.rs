@@ -19,9 +19,6 @@ pub const KEY_BYTES: usize = 32;
 
 const NONCE_BYTES: usize = 12;
 
-/// Bytes that sealing adds to a text: the key's id, the nonce and the tag.
-pub const OVERHEAD_BYTES: usize = 1 + NONCE_BYTES + 16;
-
 /// Most keys at once: one byte names a key, and nobody rotates that often within 180 days.
 const KEYS_MAX: usize = 16;
 
@@ -166,7 +163,11 @@ mod tests {
     fn what_was_sealed_opens_for_its_purpose_and_nothing_else_does() {
         let keys = keys(&[&Keys::generate()]);
         let sealed = keys.seal(Purpose::Cookie, b"text");
-        assert_eq!(sealed.len(), OVERHEAD_BYTES + 4);
+        assert_eq!(
+            sealed.len(),
+            1 + NONCE_BYTES + 4 + 16,
+            "with the key's id, the nonce and the tag"
+        );
         assert_eq!(keys.open(Purpose::Cookie, &sealed).as_deref(), Some(&b"text"[..]));
         assert_eq!(keys.open(Purpose::Ticket, &sealed), None);
         assert_ne!(keys.seal(Purpose::Cookie, b"text"), sealed, "a nonce of its own");

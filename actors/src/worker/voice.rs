@@ -24,6 +24,10 @@ pub(crate) struct Voice {
     /// Messages that it did not get since it was last told how many.
     lost: Cell<u64>,
     /// Texts that wait for those before them.
+    #[expect(
+        clippy::box_collection,
+        reason = "8 bytes for a session of which nothing waits, and not 32"
+    )]
     waiting: RefCell<Option<Box<VecDeque<Box<str>>>>>,
     /// Something that it has asked for is under way.
     pub(crate) is_working: Cell<bool>,

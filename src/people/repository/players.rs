@@ -6,8 +6,8 @@ use actors::player::UserId;
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
-    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait as _,
-    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, IntoActiveModel as _,
+    QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _, Query},
 };
 
@@ -57,15 +57,6 @@ pub async fn ensure(
     let insert = row.clone().into_active_model().reset_all();
     player::Entity::insert(insert).exec_without_returning(transaction).await?;
     Ok(row)
-}
-
-/// Whom credits of this player belong to: itself, or the account that it has moved to.
-///
-/// # Errors
-/// What the database says.
-pub async fn owner(connection: &impl ConnectionTrait, user: UserId) -> Result<UserId, DbErr> {
-    let row = player::Entity::find_by_id(number(user)).one(connection).await?;
-    row.and_then(|row| row.moved_to).map_or(Ok(user), super::user)
 }
 
 /// Gives all that an anonymous player has checked to an account, at most once in its life. What is collected later goes

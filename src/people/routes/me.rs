@@ -53,10 +53,13 @@ impl Me {
     /// Of somebody, with a ticket for `connection`, if one is named.
     pub async fn of(people: &People, identity: Identity, connection: Option<&str>) -> Self {
         let user = identity.user;
-        let account = match people.accounts.find(user).await {
-            Ok(account) => Ok(Some(account.name)),
-            Err(AccountError::NoAccount) => Ok(None),
-            Err(error) => Err(log::debug!("people: {error}")),
+        let (is_account, name) = match people.accounts.find(user).await {
+            Ok(account) => (Some(true), Some(account.name)),
+            Err(AccountError::NoAccount) => (Some(false), None),
+            Err(error) => {
+                log::debug!("people: {error}");
+                (None, None)
+            }
         };
         let team = people.groups.team_of(user).await.unwrap_or_else(|error| {
             log::debug!("people: {error}");
@@ -64,8 +67,8 @@ impl Me {
         });
         Self {
             user: user.to_string(),
-            is_account: account.as_ref().ok().map(Option::is_some),
-            name: account.ok().flatten(),
+            is_account,
+            name,
             team: team.map(|Team { id, name, colour, .. }| TeamOfMine {
                 id: id.to_string(),
                 name,

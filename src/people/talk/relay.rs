@@ -392,7 +392,7 @@ impl Relay {
         for group in self.presence.tick(self.seconds) {
             let (channels, here) = (self.channels.clone(), self.users_here(group));
             self.work.push(Box::pin(async move {
-                let present = async { Some(channels.present(group, here.await?).await.ok()?) };
+                let present = async { channels.present(group, here.await?).await.ok() };
                 Done::Present(group, present.await)
             }));
         }

@@ -168,7 +168,7 @@ impl Scripts {
             command.arg(sender.epoch).arg(&keys.channel).arg(&sender.header()).arg(&boxes);
             if !shares.is_empty() {
                 let count = |share: &Share| (share.boxes as u16).to_le_bytes();
-                command.arg(&shares.iter().flat_map(count).collect::<Vec<u8>>());
+                command.arg(shares.iter().flat_map(count).collect::<Vec<u8>>());
                 for Share { user, .. } in shares {
                     command.arg(&field(CreditKey { day, user: *user }));
                 }

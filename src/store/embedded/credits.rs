@@ -144,9 +144,9 @@ pub fn forget(
     Ok((seal, removed))
 }
 
-fn table(
-    txn: &ReadTransaction,
-) -> Result<Option<ReadOnlyTable<(u32, u64), [u8; VALUE_BYTES]>>, Fault> {
+type Counters = ReadOnlyTable<(u32, u64), [u8; VALUE_BYTES]>;
+
+fn table(txn: &ReadTransaction) -> Result<Option<Counters>, Fault> {
     match txn.open_table(CREDITS) {
         Ok(table) => Ok(Some(table)),
         Err(TableError::TableDoesNotExist(_)) => Ok(None),

@@ -124,7 +124,8 @@ async fn credits_that_are_not_what_was_stored_are_refused() {
     let (key, older) = value_of(&before);
     let (same, newer) = value_of(&sound);
     assert!(key == same && older != newer);
-    let changes: [(&str, &dyn Fn(&mut Table<'_>)); 3] = [
+    type Change<'c> = (&'c str, &'c dyn Fn(&mut Table<'_>));
+    let changes: [Change<'_>; 3] = [
         ("emptied", &|table| table.retain(|_, _| false).expect("writable")),
         ("one less", &|table| _ = table.remove(key).expect("writable")),
         ("an older value", &|table| _ = table.insert(key, older).expect("writable")),
