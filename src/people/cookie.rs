@@ -16,13 +16,20 @@ const VALUE_BYTES_MAX: usize = 200;
 /// Cookies of one name that are looked at: a page of another path or subdomain may have set some of the same.
 const SAME_NAME_MAX: usize = 4;
 
-/// The values of our cookie in `headers`, the values of `Cookie` headers: of its secure name alone if the request
-/// `is_secure`. Bytes that are no cookie, or not ours, are passed over.
+/// The values of our cookie in `headers`, the values of `Cookie` headers: those of its secure name first, which nobody else
+/// can set, and of that one alone if the request `is_secure`. Bytes that are no cookie, or not ours, are passed over.
 pub fn values<'h>(
-    headers: impl Iterator<Item = &'h [u8]>,
+    headers: impl Iterator<Item = &'h [u8]> + Clone,
     is_secure: bool,
 ) -> impl Iterator<Item = &'h str> {
-    let name = if is_secure { SECURE_NAME } else { PLAIN_NAME };
+    let plain = (!is_secure).then(|| named(headers.clone(), PLAIN_NAME));
+    named(headers, SECURE_NAME).chain(plain.into_iter().flatten())
+}
+
+fn named<'h>(
+    headers: impl Iterator<Item = &'h [u8]>,
+    name: &'static str,
+) -> impl Iterator<Item = &'h str> {
     let pairs = headers.flat_map(|header| header.split(|byte| *byte == b';'));
     pairs
         .filter_map(|pair| str::from_utf8(pair.trim_ascii()).ok()?.split_once('='))
@@ -60,6 +67,7 @@ mod tests {
         assert_eq!(found(&[b"a=b; billion_me=x1; c"], false), ["x1"]);
         assert_eq!(found(&[b"billion_me=x1"], true), [""; 0], "anybody could have set it");
         assert_eq!(found(&[b"__Host-billion_me=x2;billion_me=x1"], true), ["x2"]);
+        assert_eq!(found(&[b"billion_me=x1; __Host-billion_me=x2"], false), ["x2", "x1"]);
         assert_eq!(found(&[b"a", b"\xff\xfe=1; billion_me=x=y; ;=;"], false), ["x=y"]);
         assert_eq!(found(&[b"Billion_me=x; xbillion_me=y; billion_me =z"], false), [""; 0]);
         let long = [b"billion_me=", &[b'x'; 5000][..], b"; billion_me=x1"].concat();
