@@ -25,7 +25,10 @@ use futures_util::future::try_join;
 use indicatif::HumanCount;
 use log::{info, warn};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     admin::{self, Admin, backup, change::Change, door::Door, tokens::Tokens},
@@ -45,8 +48,10 @@ use crate::{
     operators::{Operators, audit::Audit},
     people::{
         People,
+        credits::{Collector, CreditStats},
         keyring::Keyring,
         talk::{Talks, rights::Memberships},
+        totals::Totals,
     },
     places::{PLACES_MAX, WAITING_MAX},
     reload::Reload,
@@ -57,7 +62,7 @@ use crate::{
     store::Opened,
     telemetry,
     traffic::Traffic,
-    usage,
+    usage, wall,
 };
 
 /// Between two looks at how many files are open.
@@ -89,6 +94,30 @@ pub struct Application {
     hangups: Option<Hangups>,
     limits_shared: Option<Shared>,
     token_file: Option<Followed<Tokens>>,
+    credits: Collecting,
+}
+
+/// The collector of credits, which goes on until the last check has been committed.
+struct Collecting {
+    stop: oneshot::Sender<()>,
+    task: actix_rt::task::JoinHandle<()>,
+}
+
+impl Collecting {
+    fn start(collector: Collector) -> Self {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async move {
+            // The end of the sender is one, too.
+            let _ = stopped.await;
+        };
+        Self { stop, task: actix_rt::spawn(collector.run(stopped)) }
+    }
+
+    /// Has it hand over what is left, and waits for that.
+    async fn end(self) {
+        drop(self.stop);
+        let _ = self.task.await;
+    }
 }
 
 /// Opens the store and loads the board.
@@ -187,6 +216,8 @@ impl Application {
         connections_max.set(telemetry::gauge_of(live.rules.connections_max()));
         let mut registry =
             telemetry::registry(&metrics, &store, &http_connections, &connections_max);
+        let credit_stats = CreditStats::default();
+        credit_stats.register(registry.sub_registry_with_prefix("billion"));
         telemetry::register_limits(&limits, &mut registry);
         let traffic = Traffic::default();
         telemetry::register_traffic(&traffic, &mut registry);
@@ -210,6 +241,9 @@ impl Application {
         let target = target.map_err(anyhow::Error::msg).context("database.url")?;
         let database = Database::open(target, settings.database.connections)?;
         database.register(registry.sub_registry_with_prefix("billion"));
+        let totals = Arc::new(Totals::new(database.clone(), node.main().board.name()));
+        let collector = Collector::new(store.credits(), totals, wall::today, credit_stats);
+        let credits = Collecting::start(collector);
         let people = People::new(keyring, database, node.clone(), bus.clone())?;
         let people = web::Data::new(people);
         let people_here = people.clone().into_inner();
@@ -279,12 +313,24 @@ impl Application {
             hangups,
             limits_shared,
             token_file,
+            credits,
         }))
     }
 
     /// Serves until a signal or a failure, then brings the node to rest.
     pub async fn run_until_stopped(self) -> Result<Stopped> {
-        let Self { server, admin, node, admission, live, mut signals, reload, hangups, .. } = self;
+        let Self {
+            server,
+            admin,
+            node,
+            admission,
+            live,
+            mut signals,
+            reload,
+            hangups,
+            credits,
+            ..
+        } = self;
         if let Some(shared) = self.limits_shared {
             actix_rt::spawn(shared.run());
         }
@@ -341,7 +387,8 @@ impl Application {
             let _ = timeout(live.drain_delay, node.fatal.wait()).await;
         }
         admission.close();
-        let saved = come_to_rest(&node, &handle, &admin_handle, live.shutdown_timeout).await;
+        let saved =
+            come_to_rest(&node, &handle, &admin_handle, live.shutdown_timeout, credits).await;
         if let Err(error) = saved {
             logging::fatal(format_args!("a restart will not find all that was checked: {error}"));
             return Ok(Stopped::Failed);
@@ -355,6 +402,7 @@ async fn come_to_rest(
     server: &ServerHandle,
     admin: &ServerHandle,
     shutdown_timeout: Duration,
+    credits: Collecting,
 ) -> Result<(), StoreError> {
     let end = tokio::time::Instant::now() + shutdown_timeout;
     let deadline = end - STORE_CLOSE_TIME.min(shutdown_timeout);
@@ -371,6 +419,8 @@ async fn come_to_rest(
         let left = counted(node.connections_now(), "session", "sessions");
         warn!("{left} did not end in time and were cut");
     }
+    // What is not handed over in time is found at the next start.
+    let _ = tokio::time::timeout_at(deadline, credits.end()).await;
     // The store first: once it is closed, nothing can be lost by whatever else takes long. All the time that is
     // left is its own: a file that was lost is made again before the end.
     let saved = tokio::time::timeout_at(end, node.stop()).await.unwrap_or_else(|_| {

@@ -14,7 +14,7 @@ use super::{
     attempts::Attempts,
     groups,
     model::{self, Export, SignedIn, day_of, user_by_chance},
-    names::{Name, NameError, folded},
+    names::{CHARACTERS_MAX, MARKS_MAX, Name, NameError, folded},
     passwords::{Busy, Password, PasswordError, Passwords},
     repository::{
         accounts, export, players, reports,
@@ -142,7 +142,7 @@ impl Accounts {
         password: &str,
         now_ms: u64,
     ) -> Result<SignedIn, AccountError> {
-        let folded = folded(name);
+        let folded = typed(name);
         let account = self.judge(visitor, &folded, password, now_ms).await?;
         let (user, hash) = (number_of(&account)?, account.password);
         let anonymous = visitor.identity;
@@ -307,7 +307,7 @@ impl Accounts {
         now_ms: u64,
     ) -> Result<SignedIn, AccountError> {
         let password = Password::parse(password)?;
-        let (folded, digest) = (folded(name), digest_of(code));
+        let (folded, digest) = (typed(name), digest_of(code));
         let begun = self.attempts().begin(visitor.address, &folded, now_ms);
         begun.map_err(AccountError::TooSoon)?;
         let done = self.redeem_judged(&folded, digest, password, visitor.identity, now_ms).await;
@@ -373,6 +373,15 @@ impl Accounts {
     }
 }
 
+/// A name that somebody has typed, folded; of a text that is too long for one, as much as cannot be one.
+fn typed(name: &str) -> String {
+    let longest = CHARACTERS_MAX * (1 + MARKS_MAX);
+    match name.char_indices().nth(longest + 1) {
+        Some((end, _)) => folded(&name[..end]),
+        None => folded(name),
+    }
+}
+
 fn number_of(account: &accounts::Row) -> Result<UserId, AccountError> {
     user_of(account.player).map_err(|error| Trouble::Refused(error.to_string().into()).into())
 }
@@ -417,7 +426,7 @@ pub async fn reset_code(
     name: &str,
     now_ms: u64,
 ) -> Result<String, AccountError> {
-    let folded = folded(name);
+    let folded = typed(name);
     let code = code_by_chance();
     let digest = digest_of(&code);
     let until_ms = now_ms + CODE_LIFETIME.as_millis() as u64;
@@ -440,7 +449,7 @@ pub async fn set_banned(
     is_banned: bool,
     now_ms: u64,
 ) -> Result<Revoked, AccountError> {
-    let folded = folded(name);
+    let folded = typed(name);
     let what = if is_banned { Revocation::Ban } else { Revocation::Unban };
     database
         .write(async move |transaction: &DatabaseTransaction| {

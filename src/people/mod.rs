@@ -13,6 +13,10 @@ pub mod model;
 pub mod repository;
 pub mod accounts;
 pub mod groups;
+pub mod credits;
+pub mod totals;
+pub mod date;
+pub mod leaderboard;
 pub mod request;
 pub mod routes;
 pub mod talk;
@@ -39,6 +43,7 @@ use self::{
     groups::Groups,
     identity::{Identity, Ticket},
     keyring::Keyring,
+    leaderboard::Leaderboards,
     passwords::Passwords,
     revoked::{Revoked, Verdict},
 };
@@ -58,6 +63,8 @@ pub struct People {
     pub accounts: Accounts,
     /// Teams and rooms.
     pub groups: Groups,
+    /// Who has checked most.
+    pub leaderboards: Leaderboards,
     node: Arc<Node>,
     bus: Arc<dyn Bus>,
 }
@@ -103,6 +110,7 @@ impl People {
     ) -> io::Result<Self> {
         let accounts = Accounts::new(database.clone(), Passwords::start()?);
         let groups = Groups::new(database.clone());
+        let leaderboards = Leaderboards::new(database.clone());
         Ok(Self {
             keyring,
             revoked: RwLock::default(),
@@ -110,6 +118,7 @@ impl People {
             database,
             accounts,
             groups,
+            leaderboards,
             node,
             bus,
         })

@@ -262,19 +262,44 @@ pub struct Streak {
     pub best: i32,
 }
 
+/// What is ranked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Leaderboard {
+    /// Players, with and without accounts.
+    Players,
+    /// Teams.
+    Teams,
+}
+
+/// A line of a leaderboard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ranked {
+    /// Which player or team.
+    pub id: GroupId,
+    /// None without an account.
+    pub name: Option<String>,
+    /// `#rrggbb`; of a player that of its team.
+    pub colour: Option<String>,
+    /// First checks.
+    pub total: u64,
+}
+
 impl Streak {
+    /// With one more day; `None` if that is before the last one and not known to be in it.
+    pub fn with(self, day: i32) -> Option<Self> {
+        let current = match self.last {
+            Some(last) if day == last => return Some(self),
+            Some(last) if day < last => return None,
+            Some(last) if last.checked_add(1) == Some(day) => self.current + 1,
+            _ => 1,
+        };
+        let best = self.best.max(current);
+        Some(Self { first: self.first.or(Some(day)), last: Some(day), current, best })
+    }
+
     /// Of days that rise.
     pub fn of(days: impl IntoIterator<Item = i32>) -> Self {
-        days.into_iter().fold(Self::default(), |before, day| {
-            let goes_on = before.last.is_some_and(|last| last.checked_add(1) == Some(day));
-            let current = if goes_on { before.current + 1 } else { 1 };
-            Self {
-                first: before.first.or(Some(day)),
-                last: Some(day),
-                current,
-                best: before.best.max(current),
-            }
-        })
+        days.into_iter().fold(Self::default(), |before, day| before.with(day).unwrap_or(before))
     }
 }
 

@@ -20,7 +20,7 @@ pub const CHARACTERS_MAX: usize = 24;
 const FOLDED_CHARACTERS_MAX: usize = 255;
 
 /// Marks on one letter: Hindi and Hebrew have three; piles of them cover the lines above.
-const MARKS_MAX: usize = 3;
+pub const MARKS_MAX: usize = 3;
 
 /// Stand between letters; to a reader they are much the same.
 const SEPARATORS: [char; 4] = [' ', '-', '_', '.'];

@@ -19,7 +19,7 @@ use actors::{
     board::{Board, Offset, ShardIndex},
     bus::Bus,
     channels::Channels,
-    store::{Store, StoreError, StoreState},
+    store::{Store, StoreError, StoreState, credits::Credits},
 };
 use anyhow::Result;
 use prometheus_client::{
@@ -99,6 +99,14 @@ impl Opened {
 
     /// It, as the game sees it.
     pub fn store(&self) -> Arc<dyn Store> {
+        match self {
+            Self::Embedded(store) => store.clone(),
+            Self::Cluster(store) => store.clone(),
+        }
+    }
+
+    /// Its counters of credits, for who collects them.
+    pub fn credits(&self) -> Arc<dyn Credits> {
         match self {
             Self::Embedded(store) => store.clone(),
             Self::Cluster(store) => store.clone(),

@@ -1,5 +1,7 @@
 //! People: who somebody is to the server, and what they may do with that.
 
+mod accounts;
 mod cookies;
 mod sign_outs;
 mod tickets;
+mod totals;

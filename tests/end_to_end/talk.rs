@@ -204,14 +204,18 @@ fn a_client_that_does_not_read_loses_messages_and_is_told_how_many() {
         let both = [writer.text(), writer.text()];
         assert!(both.iter().any(|said| said["offset"] == number), "{both:?}");
     }
-    let delivered = server.metric("billion_messages_delivered_total") as u64;
-    let lost = MESSAGES * 2 - delivered;
-    assert!(lost > 0, "all of it fits into the buffers");
-    for offset in 1..=MESSAGES - lost {
-        assert_eq!(slow.text()["offset"], offset, "up to a point without a gap");
+    // The kernel may take some in between: then it is told more than once.
+    let (mut at, mut lost) = (0, 0);
+    while at + lost < MESSAGES {
+        let said = slow.text();
+        if said["type"] == "lost" {
+            lost += said["data"]["messages"].as_u64().expect("a number");
+            continue;
+        }
+        at += 1;
+        assert_eq!(said["offset"], at + lost, "as many are missing as it was told, and there");
     }
-    let told = slow.text();
-    assert_eq!((&told["type"], &told["data"]["messages"]), (&json!("lost"), &json!(lost)));
+    assert!(lost > 0, "all of it fits into the buffers");
     assert_eq!(server.metric("billion_messages_lost_total{reason=\"lagging\"}") as u64, lost);
     assert_eq!(server.metric("billion_lags_total") as u64, 0, "it has lost no box");
     send(&mut writer, "tile:0", "again");
@@ -247,7 +251,8 @@ fn players_on_different_nodes_hear_each_other_and_a_killed_node_takes_nobody_alo
     assert_eq!(to_you["id"], "to-you");
     second.kill();
     send(&mut one, "tile:0", "alone");
-    let mut late = node().client_v2();
+    let third = node();
+    let mut late = third.client_v2();
     late.say(&json!({ "type": "recover", "to": "tile:0" }));
     assert_eq!(late.text()["data"]["code"], "not_identified");
     one.say(&json!({ "type": "recover", "to": "tile:0" }));

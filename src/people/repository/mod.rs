@@ -7,6 +7,7 @@ pub mod teams;
 pub mod rooms;
 pub mod reports;
 pub mod export;
+pub mod credits;
 
 use std::collections::HashMap;
 

@@ -1,6 +1,7 @@
 //! What players' listener answers about people: each handler translates between HTTP and a service, and decides nothing.
 
 mod accounts;
+mod leaderboard;
 mod me;
 mod teams;
 
@@ -17,7 +18,11 @@ use actix_web::{
 use serde::Serialize;
 
 use super::{Presented, cookie, identity::Identity};
-use crate::{database::Trouble, problem::problem, routes::methods::allowing};
+use crate::{
+    database::Trouble,
+    problem::problem,
+    routes::methods::{allowing, get_or_head},
+};
 
 /// All of them.
 pub fn all() -> Vec<Resource> {
@@ -34,6 +39,7 @@ pub fn all() -> Vec<Resource> {
         posting("/me/name").route(post().to(accounts::rename)),
         posting("/me/password").route(post().to(accounts::change_password)),
         posting("/me/export").route(post().to(accounts::export)),
+        get_or_head("/leaderboard", leaderboard::show),
         posting("/teams").route(post().to(teams::create)),
         posting("/teams/join").route(post().to(teams::join)),
         posting("/teams/leave").route(post().to(teams::leave)),

@@ -19,7 +19,7 @@ use crate::harness::{
 const SIGNED_OUT: (u16, &str) = (1008, "signed out");
 
 /// Somebody, once the server takes identities: it has read then what was revoked.
-fn knows(server: &Server) -> Person {
+pub fn knows(server: &Server) -> Person {
     let mut somebody = Person::new(server.address);
     somebody.user();
     eventually("it has read what was revoked", || {

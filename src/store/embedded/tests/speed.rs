@@ -8,6 +8,7 @@
 use actors::board::ShardIndex;
 
 use super::*;
+use crate::store::contract::credits::user;
 
 fn billion(boxes: u32) -> Board {
     Board::new("billion", boxes, 50).expect("a legal board")
@@ -24,8 +25,8 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
     sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
 }
 
-/// Every shard keeps one batch of 256 random ids in flight for `length`.
-async fn durable_checks(length: Duration, board: Board, log_bytes: u64) {
+/// Every shard keeps one batch of 256 random ids in flight for `length`, each checked by one of `users`; 0: by nobody.
+async fn durable_checks(length: Duration, board: Board, log_bytes: u64, users: u32) {
     let folder = bench_folder();
     let options = Options { log_bytes, ..Options::new(folder.0.path(), board.clone()) };
     let store = Arc::new(EmbeddedStore::open(options).expect("an empty folder"));
@@ -37,9 +38,13 @@ async fn durable_checks(length: Duration, board: Board, log_bytes: u64) {
             let boxes = store.board.boxes_in(shard);
             let mut times = Vec::new();
             while start.elapsed() < length {
-                let offsets: Vec<_> = (0..256).map(|_| Offset(random.below(boxes))).collect();
+                let mut checks = Checks::default();
+                for _ in 0..256 {
+                    let number = if users == 0 { 0 } else { 1 + random.below(users) };
+                    checks.push(Offset(random.below(boxes)), user(number.into()));
+                }
                 let sent = Instant::now();
-                store.commit(shard, offsets.into()).await.expect("the store is up");
+                store.commit(shard, OpenBatch::new(checks)).await.expect("the store is up");
                 times.push(sent.elapsed());
             }
             times
@@ -53,7 +58,7 @@ async fn durable_checks(length: Duration, board: Board, log_bytes: u64) {
     times.sort();
     let checks = times.len() as f64 * 256.0;
     println!(
-        "{:.0} durable checks/s over {took:.1?}: commit p50 {:.2?}, p99 {:.2?}, max {:.2?}",
+        "{users} users: {:.0} durable checks/s over {took:.1?}: commit p50 {:.2?}, p99 {:.2?}, max {:.2?}",
         checks / took.as_secs_f64(),
         percentile(&times, 50),
         percentile(&times, 99),
@@ -112,7 +117,9 @@ async fn full_board(board: Board) {
 
 #[tokio::test]
 async fn the_benchmarks_run() {
-    durable_checks(Duration::from_millis(200), billion(1_350_007), 10_000).await;
+    for users in [0, 1_000] {
+        durable_checks(Duration::from_millis(200), billion(1_350_007), 10_000, users).await;
+    }
     full_board(billion(1_350_007)).await;
 }
 
@@ -123,8 +130,11 @@ mod timed {
     #[tokio::test]
     #[ignore = "measures for a long time: docs/BENCHMARKS.md has the command"]
     async fn durable_checks_per_second() {
-        let board = billion(1_000_000_000);
-        durable_checks(Duration::from_secs(20), board, Options::LOG_BYTES_DEFAULT).await;
+        for users in [0, 1_000, 100_000, 0, 1_000, 100_000] {
+            let board = billion(1_000_000_000);
+            let log = Options::LOG_BYTES_DEFAULT;
+            durable_checks(Duration::from_secs(20), board, log, users).await;
+        }
     }
 
     #[tokio::test]
