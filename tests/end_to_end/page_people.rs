@@ -157,12 +157,6 @@ fn an_account_is_made_renamed_left_and_found_again() {
     until_named(&window, "Sign in");
     eventually("the connection to be nobody's", || (users(&server) == [None]).then_some(()));
     window.until_live();
-    fill(&window, "login-form", &[("name", "Anna"), ("password", PASSWORD)]);
-    window.until("document.getElementById('login-password').ariaInvalid === 'true'");
-    window.evaluate(
-        "for (const i of document.querySelectorAll('#login-form input')) i.value = ''",
-        (),
-    );
     fill(&window, "login-form", &[("name", "Anna"), ("password", "another battery")]);
     until_named(&window, "Anna");
     assert_eq!(user(&server), anonymous);
@@ -260,6 +254,36 @@ fn a_team_is_joined_by_a_link_and_a_click() {
     bob.until("document.getElementById('team-invited').hidden");
     ann.assert_no_complaints();
     bob.assert_no_complaints();
+}
+
+#[test]
+fn the_ranks_mark_the_own_row_and_follow_what_happens() {
+    let server = start();
+    let browser = Browser::start();
+    let (ann, bob) = (open(&browser, &server), open(&browser, &server));
+    register(&ann, "Ann");
+    register(&bob, "Bob");
+    ann.click(HERE);
+    ann.until_state(HERE, "checked");
+    go_to(&ann, "ranks");
+    let rows = |window: &Window| {
+        let script = "return [...document.querySelectorAll('#ranks-rows tr')].map((row) =>
+            [[...row.cells].map(({ textContent }) => textContent), row.ariaCurrent])";
+        window.evaluate(script, ())
+    };
+    let until = |rank: &str, wanted: Value| {
+        eventually(rank, || (rows(&ann) == wanted).then_some(()));
+    };
+    until("the own row", json!([[["1", "Ann (you)", "1"], "true"]]));
+    for id in [HERE + 1, HERE + 2] {
+        bob.click(id);
+        bob.until_state(id, "checked");
+    }
+    let both = json!([[["1", "Bob", "2"], null], [["2", "Ann (you)", "1"], "true"]]);
+    until("what the other has done, by itself", both.clone());
+    ann.click_on("#ranks-form label:has([value=ever])");
+    until("the same of all time", both);
+    ann.assert_no_complaints();
 }
 
 /// The last message that a window shows: who, and what.
