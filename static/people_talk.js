@@ -72,7 +72,7 @@ export class TalkPanel {
     this.empty = element('chat-empty');
     this.muted = element('chat-unmute');
     /** @type {Room} */
-    this.room = 'here';
+    this.room = identity.me?.team ? 'team' : 'here';
     this.user = identity.me?.user;
     /** The message that is on its way, by its id. */
     this.sending = '';
@@ -312,7 +312,7 @@ export class TalkPanel {
    * @param {string} name
    */
   addActions(row, head, message, name) {
-    const more = button('⋯', () => {
+    const more = button('More', () => {
       actions.hidden = !actions.hidden;
       more.setAttribute('aria-expanded', String(!actions.hidden));
     });
