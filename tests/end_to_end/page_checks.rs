@@ -1,6 +1,8 @@
 //! A check is seen at once, is taken back when it was refused, and is never lost: not by a line that
 //! breaks before the answer, not by a reload.
 
+use std::time::{Duration, Instant};
+
 use crate::harness::{
     BILLION, TILE, TILE_COLUMNS,
     browser::{Browser, Screen, Window},
@@ -54,12 +56,16 @@ fn checks_without_an_answer_are_sent_again() {
 
 #[test]
 fn a_burst_of_refusals_is_rolled_back_and_explained() {
-    let setup = Setup::new(BOXES, 2).with("LIMITER__LIMIT", 0.01).with("LIMITER__BURST", 2);
-    let server = setup.start();
+    let setup = Setup::new(BOXES, 2).with("LIMITER__LIMIT", 0.5).with("LIMITER__BURST", 2);
+    let (server, began) = (setup.start(), Instant::now());
     let browser = Browser::start();
     let window = browser.open_on(Screen { phone: true, dark: false }, &server, "/#b=60200");
     window.until_live();
     window.until_state(60_200, "unchecked");
+    // Buckets of users begin empty with their server, and have all of their four tokens after as many seconds.
+    eventually("a user has its tokens", || {
+        (began.elapsed() > Duration::from_secs(4)).then_some(())
+    });
     for id in 60_200..60_204 {
         window.tap_on(&format!("[data-id='{id}']"));
     }
