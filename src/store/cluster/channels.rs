@@ -4,7 +4,8 @@
 //!
 //! | key | type | what |
 //! | --- | --- | --- |
-//! | `billion:{<board>:talk:<part>}:state` | hash | `run`, `mark`, `count`: how many messages the part has had, and in which numbering |
+//! | `billion:{<board>:talk:<part>}:state` | hash | `run`, `mark`, `count`: how many messages the part has had, and in which numbering; `link` of the last |
+//! | `billion:{<board>:talk:<part>}:links` | list | the links of its last 4,096 messages |
 //! | `billion:{<board>:talk:<part>}:group:<group>` | hash | `epoch`, `last`, and the `mark` of the numbering it began in |
 //! | `billion:{<board>:talk:<part>}:kept:<group>` | list | its last messages, as they were published |
 //! | `billion:{<board>:talk:<part>}:known:<group>:<user>:<id>` | string | the place of a message |
@@ -12,8 +13,9 @@
 //! | `billion:{<board>:talk:<part>}` | channel | messages, and `P` with a group whose presence has changed |
 //!
 //! A message carries the count of its part, so a node that has missed one sees that by the next one, or by a look at the
-//! count once a second ([`ear`]). A failover may take back the last messages: whoever has seen a later count says so with
-//! its next call, and the part begins another *run*, in which all its groups have new epochs.
+//! count once a second ([`ear`]). A failover may take back the last messages, and their counts and offsets are given again. So each message has a *link*, a
+//! digest of the link before it and of chance: with each call a node says which counts it has seen with which links, and
+//! where one of them is not there, the part begins another *run*, in which all its groups have new epochs.
 //!
 //! Calls go by the pools of [`Nodes`], which ask their node before each: twice the time of a call that did not, and none
 //! that hangs. A call is repeated for as long as it may help: a message has an id, by which it is published once.
@@ -40,7 +42,7 @@ use redis::Value;
 use tokio::sync::{Semaphore, broadcast};
 
 use self::{
-    ear::Ears,
+    ear::{Ears, Seen},
     script::Scripts,
     wire::{Run, entry, places, whole},
 };
@@ -77,6 +79,7 @@ struct ChannelStats {
 /// The names of one part.
 struct Part {
     state: String,
+    links: String,
     channel: String,
     slot: u16,
 }
@@ -85,7 +88,8 @@ impl Part {
     fn of(board: &str, part: u8) -> Self {
         let tag = format!("{board}:talk:{part}");
         let channel = format!("billion:{{{tag}}}");
-        Self { state: format!("{channel}:state"), slot: slot_of(&tag), channel }
+        let [state, links] = ["state", "links"].map(|what| format!("{channel}:{what}"));
+        Self { state, links, slot: slot_of(&tag), channel }
     }
 
     fn key(&self, what: &str, group: Group) -> String {
@@ -129,11 +133,11 @@ impl RedisChannels {
         ear::run(self.0.clone())
     }
 
-    /// Waits until every part is heard.
+    /// Waits until every part is heard and was looked at.
     #[cfg(test)]
     pub async fn until_heard(&self) {
         let deadline = Instant::now() + Duration::from_secs(30);
-        while self.0.stats.subscriptions.get() < i64::from(PARTS) {
+        while self.0.stats.subscriptions.get() < i64::from(PARTS) || !self.0.ears.are_known() {
             assert!(Instant::now() < deadline, "it does not hear");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -192,11 +196,6 @@ impl Shared {
         answer.inspect_err(|_| _ = self.stats.failed.inc())
     }
 
-    /// Notes how far a part has come, as an answer says.
-    fn saw(&self, part: u8, run: Run) {
-        self.ears.saw(part, run);
-    }
-
     async fn publish(&self, draft: Draft) -> Result<Published, StoreError> {
         let (number, part) = self.part(draft.group);
         let seen = self.ears.seen(number);
@@ -209,31 +208,33 @@ impl Shared {
         let (Some(position), Some(run)) = (places(place), Run::read(run)) else {
             return Err(unexpected(&answer));
         };
-        self.saw(number, run);
+        self.ears.saw(number, &seen, run);
         Ok(Published { position, is_duplicate: *is_duplicate == 1 })
     }
 
     async fn history(&self, group: Group, after: Option<Position>) -> Result<History, StoreError> {
         let (number, part) = self.part(group);
-        let call = self.scripts.read(part, &self.ears.seen(number), group, after);
+        let seen = self.ears.seen(number);
+        let call = self.scripts.read(part, &seen, group, after);
         let answer = self.call(part.slot, &call).await?;
         let Value::Array(parts) = &answer else { return Err(unexpected(&answer)) };
-        let [now_ms, epoch, last, run, mark, count, Value::Array(messages)] = &parts[..] else {
+        let [now_ms, epoch, last, run @ .., Value::Array(messages)] = &parts[..] else {
             return Err(unexpected(&answer));
         };
         let read = || {
-            let run = Run::read(&[run.clone(), mark.clone(), count.clone()])?;
+            let run = Run::read(run)?;
             let last = Position { epoch: wire::epoch(epoch)?, offset: whole(last)? };
-            let messages = messages.iter().map(|message| entry(message).map(|(_, m)| Arc::new(m)));
+            let messages =
+                messages.iter().map(|message| entry(message).map(|e| Arc::new(e.message)));
             Some((run, last, whole(now_ms)?, messages.collect::<Option<Vec<_>>>()?))
         };
         let (run, last, now_ms, messages) = read().ok_or_else(|| unexpected(&answer))?;
-        self.saw(number, run);
+        self.ears.saw(number, &seen, run);
         Ok(wire::history(after, last, messages, now_ms))
     }
 
     /// How far a part has come. `seen`: what is said to have been seen of it.
-    async fn look(&self, number: u8, seen: &Run) -> Result<Run, StoreError> {
+    async fn look(&self, number: u8, seen: &Seen) -> Result<Run, StoreError> {
         let part = &self.parts[usize::from(number)];
         let answer = self.call(part.slot, &self.scripts.look(part, seen)).await?;
         let Value::Array(parts) = &answer else { return Err(unexpected(&answer)) };

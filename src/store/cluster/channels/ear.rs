@@ -7,7 +7,6 @@
 
 use std::{
     collections::VecDeque,
-    hash::{DefaultHasher, Hasher as _},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +24,7 @@ use tokio::{
 
 use super::{
     Shared,
-    wire::{Run, entry, text},
+    wire::{Entry, Run, entry, text},
 };
 use crate::store::cluster::stats::PAUSE;
 
@@ -38,6 +37,59 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Messages of a part that are told apart from those with the same count that are not the same.
 const RECENT: usize = 256;
 
+/// Counts of a part that were seen and not yet compared with Redis. Beyond that its numbering begins again: rather than
+/// forget one, which a failover may have taken back.
+const POINTS_MAX: usize = 256;
+
+/// What has been seen of one part: each call says so, and Redis compares.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Seen {
+    /// 0: nothing was seen.
+    pub(super) run: u64,
+    pub(super) mark: String,
+    /// Counts in order, and the link of each. One link stands for all messages up to it, so a count of which it is known
+    /// that the next one follows on it is left out.
+    points: Vec<(u64, String)>,
+}
+
+impl Seen {
+    fn at(run: &Run) -> Self {
+        let points = vec![(run.count, run.link.clone())];
+        Self { run: run.run, mark: run.mark.clone(), points }
+    }
+
+    fn is_of(&self, run: &Run) -> bool {
+        self.run == run.run && self.mark == run.mark
+    }
+
+    fn add(&mut self, run: &Run) {
+        let point = (run.count, run.link.clone());
+        if let Err(at) = self.points.binary_search(&point) {
+            self.points.insert(at, point);
+        }
+    }
+
+    /// As scripts read it: `count link count link …`.
+    pub(super) fn points(&self) -> String {
+        let points: Vec<_> =
+            self.points.iter().map(|(count, link)| format!("{count} {link}")).collect();
+        points.join(" ")
+    }
+
+    /// Claims to have seen more than there can be, so that another numbering begins if this is still the one in force.
+    fn doubted(&self) -> Self {
+        Self { points: vec![(1 << 53, "0".to_owned())], ..self.clone() }
+    }
+}
+
+/// A message that was heard.
+#[derive(Debug)]
+struct Recent {
+    count: u64,
+    link: String,
+    before: String,
+}
+
 /// What has been heard of one part.
 #[derive(Debug, Default)]
 pub(super) struct Ear {
@@ -45,12 +97,12 @@ pub(super) struct Ear {
     heard: Run,
     /// Up to this count what was not heard is known to be missing, and may still come.
     floor: u64,
-    /// The furthest that the part is known to have come.
-    seen: Run,
+    /// What is known of it.
+    seen: Seen,
     /// As a look found it, ahead of what was heard by then.
     ahead: Option<Run>,
-    /// The last counts, and what came with each.
-    recent: VecDeque<(u64, u64)>,
+    /// The last that were heard.
+    recent: VecDeque<Recent>,
     /// Two different messages had one count: a failover took one of them back.
     is_in_doubt: bool,
 }
@@ -67,11 +119,49 @@ enum Verdict {
 }
 
 impl Ear {
-    /// A message came as number `run.count`, with this hash.
-    fn hear(&mut self, run: &Run, hash: u64) -> Verdict {
-        if run.run > self.seen.run || (run.is_that_of(&self.seen) && run.count > self.seen.count) {
-            self.seen = run.clone();
+    /// A message came as number `run.count`, after the one with the link `before`.
+    fn hear(&mut self, run: &Run, before: &str) -> Verdict {
+        let verdict = self.place(run, before);
+        self.note(run);
+        verdict
+    }
+
+    /// Notes that the part has come so far.
+    fn note(&mut self, run: &Run) {
+        if run.run > self.seen.run {
+            self.seen = Seen::at(run);
+        } else if self.seen.is_of(run) {
+            self.seen.add(run);
+            let recent = &self.recent;
+            self.seen.points.retain(|(count, link)| {
+                let is_next = |next: &Recent| next.count == count + 1 && next.before == *link;
+                !recent.iter().rev().any(is_next)
+            });
+            if self.seen.points.len() > POINTS_MAX {
+                self.is_in_doubt = true;
+                self.seen.points.remove(0);
+            }
         }
+    }
+
+    /// A call that said `claimed` was answered that the part has come so far.
+    fn saw(&mut self, claimed: &Seen, found: &Run) {
+        if self.seen.is_of(found) && claimed.is_of(found) {
+            // Those were compared.
+            self.seen.points.retain(|point| !claimed.points.contains(point));
+        }
+        self.note(found);
+    }
+
+    fn keep(&mut self, run: &Run, before: &str) {
+        if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        let (link, before) = (run.link.clone(), before.to_owned());
+        self.recent.push_back(Recent { count: run.count, link, before });
+    }
+
+    fn place(&mut self, run: &Run, before: &str) -> Verdict {
         if !run.is_that_of(&self.heard) {
             if run.run < self.heard.run {
                 // Late, from before the numbering began again.
@@ -79,28 +169,31 @@ impl Ear {
             }
             self.is_in_doubt |= run.run == self.heard.run;
             self.begin(run.clone(), run.count.saturating_sub(1));
-            self.recent.push_back((run.count, hash));
+            self.keep(run, before);
             return Verdict::Gap;
         }
         if run.count <= self.heard.count {
             let is_known = run.count <= self.floor
-                || self.recent.contains(&(run.count, hash))
-                || self.recent.front().is_none_or(|(oldest, _)| run.count < *oldest);
+                || self.recent.iter().any(|r| r.count == run.count && r.link == run.link)
+                || self.recent.front().is_none_or(|oldest| run.count < oldest.count);
             if is_known {
                 return Verdict::Known;
             }
             self.is_in_doubt = true;
             return Verdict::Gap;
         }
-        let is_next = run.count == self.heard.count + 1;
+        let mut is_next = run.count == self.heard.count + 1;
+        let last = self.recent.back().filter(|last| last.count + 1 == run.count);
+        if is_next && last.is_some_and(|last| last.link != before) {
+            // The last one that was heard was taken back, and this follows another one with its count.
+            self.is_in_doubt = true;
+            is_next = false;
+        }
         if !is_next {
             self.floor = run.count.saturating_sub(1);
         }
         self.heard.count = run.count;
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((run.count, hash));
+        self.keep(run, before);
         if is_next { Verdict::Next } else { Verdict::Gap }
     }
 
@@ -112,19 +205,16 @@ impl Ear {
     }
 
     /// A look has found the part at `run`; whether something was missed.
-    fn look(&mut self, run: Run) -> bool {
-        if run.run > self.seen.run || (run.is_that_of(&self.seen) && run.count > self.seen.count) {
-            self.seen = run.clone();
-        }
+    fn look(&mut self, claimed: &Seen, run: Run) -> bool {
+        self.saw(claimed, &run);
         if !run.is_that_of(&self.heard) {
             if run.run < self.heard.run {
                 return false;
             }
-            let was_unknown = self.heard.run == 0;
+            // Also at the first look: somebody may have read what is kept before, and what came since counts as heard.
             let count = run.count;
             self.begin(run, count);
-            // Nobody can have missed anything before somebody listened.
-            return !was_unknown;
+            return true;
         }
         // One that is on its way is not missed: only what had not come by the next look is.
         let has_missed = self.ahead.as_ref().is_some_and(|ahead| ahead.count > self.heard.count);
@@ -148,17 +238,20 @@ impl Ears {
         self.0[usize::from(part)].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The furthest that a part is known to have come.
-    pub(super) fn seen(&self, part: u8) -> Run {
+    /// What has been seen of a part, for a call to say.
+    pub(super) fn seen(&self, part: u8) -> Seen {
         self.ear(part).seen.clone()
     }
 
-    /// An answer says how far it has come.
-    pub(super) fn saw(&self, part: u8, run: Run) {
-        let mut ear = self.ear(part);
-        if run.run > ear.seen.run || (run.is_that_of(&ear.seen) && run.count > ear.seen.count) {
-            ear.seen = run;
-        }
+    /// Whether every part was looked at.
+    #[cfg(test)]
+    pub(super) fn are_known(&self) -> bool {
+        (0..PARTS).all(|part| self.ear(part).heard.run > 0)
+    }
+
+    /// The answer to a call that said `claimed`: how far the part has come.
+    pub(super) fn saw(&self, part: u8, claimed: &Seen, found: Run) {
+        self.ear(part).saw(claimed, &found);
     }
 }
 
@@ -294,11 +387,9 @@ fn hear(shared: &Shared, value: &Value) {
         }
         return;
     }
-    let (Some((run, message)), Value::BulkString(bytes)) = (entry(value), value) else { return };
-    let mut hasher = DefaultHasher::new();
-    hasher.write(bytes);
+    let Some(Entry { run, before, message }) = entry(value) else { return };
     let part = actors::channels::part_of(message.group);
-    let verdict = shared.ears.ear(part).hear(&run, hasher.finish());
+    let verdict = shared.ears.ear(part).hear(&run, &before);
     if verdict == Verdict::Known {
         return;
     }
@@ -323,7 +414,7 @@ async fn look(shared: &Shared) {
         let mut ear = shared.ears.ear(part);
         let (is_another, was_known) = (!found.is_that_of(&ear.heard), ear.heard.run > 0);
         ear.is_in_doubt &= !is_in_doubt;
-        let has_missed = ear.look(found);
+        let has_missed = ear.look(&claimed, found);
         drop(ear);
         if is_another && was_known {
             shared.stats.runs.inc();
@@ -336,70 +427,4 @@ async fn look(shared: &Shared) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(number: u64, count: u64) -> Run {
-        Run { run: number, mark: format!("mark of {number}"), count }
-    }
-
-    /// One that has heard messages 1 … `count`, each with its count for a hash.
-    fn ear(count: u64) -> Ear {
-        let mut ear = Ear::default();
-        assert!(!ear.look(run(1, 0)), "nothing can have been missed before");
-        for at in 1..=count {
-            assert_eq!(ear.hear(&run(1, at), at), Verdict::Next);
-        }
-        ear
-    }
-
-    #[test]
-    fn a_message_that_comes_twice_is_heard_once() {
-        let mut ear = ear(3);
-        for at in [3, 1, 2] {
-            assert_eq!(ear.hear(&run(1, at), at), Verdict::Known);
-        }
-        assert!(!ear.is_in_doubt);
-    }
-
-    #[test]
-    fn a_gap_is_found_by_the_next_message() {
-        let mut ear = ear(3);
-        assert_eq!(ear.hear(&run(1, 6), 6), Verdict::Gap);
-        assert_eq!(ear.hear(&run(1, 5), 5), Verdict::Known, "what is kept tells of it");
-        assert_eq!(ear.hear(&run(1, 7), 7), Verdict::Next);
-        assert!(!ear.is_in_doubt);
-    }
-
-    #[test]
-    fn a_gap_at_the_end_is_found_by_the_second_look() {
-        let mut ear = ear(3);
-        assert!(!ear.look(run(1, 3)));
-        assert!(!ear.look(run(1, 5)), "they may be on their way");
-        assert_eq!(ear.hear(&run(1, 4), 4), Verdict::Next);
-        assert!(ear.look(run(1, 6)), "the fifth has not come");
-        assert_eq!(ear.hear(&run(1, 5), 5), Verdict::Known, "what is kept tells of it");
-        assert_eq!(ear.hear(&run(1, 6), 6), Verdict::Next);
-        assert!(!ear.look(run(1, 6)));
-    }
-
-    #[test]
-    fn another_message_with_a_known_count_shows_that_one_was_taken_back() {
-        let mut ear = ear(3);
-        assert_eq!(ear.hear(&run(1, 3), 33), Verdict::Gap);
-        assert!(ear.is_in_doubt);
-        assert!(ear.look(run(2, 0)), "the numbering begins again");
-        assert_eq!(ear.hear(&run(1, 4), 4), Verdict::Known, "too late");
-        assert_eq!(ear.hear(&run(2, 1), 1), Verdict::Next);
-    }
-
-    #[test]
-    fn another_numbering_is_noticed_by_its_first_message() {
-        let mut ear = ear(3);
-        assert_eq!(ear.hear(&run(2, 1), 1), Verdict::Gap);
-        assert_eq!(ear.hear(&run(2, 2), 2), Verdict::Next);
-        let other = Run { mark: "other".into(), ..run(2, 1) };
-        assert_eq!(ear.hear(&other, 9), Verdict::Gap);
-        assert!(ear.is_in_doubt, "two numberings with one number");
-    }
-}
+mod tests;

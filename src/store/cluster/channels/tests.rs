@@ -118,6 +118,70 @@ async fn a_node_that_has_seen_more_than_there_is_has_the_numbering_begin_again()
     assert_eq!((history.last, history.is_complete, history.messages.len()), (next, false, 1));
 }
 
+/// A failover took back a message that one node has heard, and another message has its offset and count by the time that
+/// this node looks: its members have heard the one, those of the other node the other.
+#[tokio::test]
+async fn offsets_that_were_given_twice_never_go_on_however_far_they_have_come() {
+    let board = own_board();
+    let (one, other) = tokio::join!(channels_of(&board), channels_of(&board));
+    let group = Group::Room(1);
+    let (number, part) = one.0.part(group);
+    let mut heard = [one.listen(), other.listen()];
+    let first = one.publish(draft(group, "a", "a")).await.expect("it is there").position;
+    let keys = [&part.state, &part.links, &part.key("group", group), &part.key("kept", group)];
+    let replica = dump(&keys).await;
+    one.publish(draft(group, "b", "b")).await.expect("it is there");
+    for heard in &mut heard {
+        for expected in ["a", "b"] {
+            assert_eq!(&next(heard).await.payload[..], expected.as_bytes());
+        }
+    }
+    restore(&keys, &replica).await;
+    // A node that has seen none of this writes on, while nobody else listens.
+    let third = RedisChannels::new(access_to(cluster()), &board);
+    for (id, offset) in [("c", 2), ("d", 3)] {
+        let place = third.publish(draft(group, id, id)).await.expect("it is there").position;
+        if place.epoch != first.epoch {
+            // A look of the others was faster.
+            break;
+        }
+        assert_eq!(place.offset, offset);
+    }
+    let history = one.history(group, Some(first)).await.expect("it is there");
+    assert_ne!(history.last.epoch, first.epoch, "the numbering began again");
+    assert!(!history.is_complete);
+    for heard in &mut heard {
+        let missed = tokio::time::timeout(Duration::from_secs(30), async {
+            loop {
+                if let Heard::Missed(part) = heard.recv().await.expect("it lasts") {
+                    return part;
+                }
+            }
+        });
+        assert_eq!(missed.await.expect("in time"), number, "and every node reads that");
+    }
+}
+
+/// Keys as a replica may have them.
+async fn dump(keys: &[&String]) -> Vec<Vec<u8>> {
+    let (mut redis, mut values) = (redis().await, Vec::new());
+    for key in keys {
+        let value = redis::cmd("DUMP").arg(key).query_async(&mut redis).await;
+        values.push(value.expect("it is there"));
+    }
+    values
+}
+
+/// All of them at a time, as when that replica takes over.
+async fn restore(keys: &[&String], values: &[Vec<u8>]) {
+    let mut pipeline = redis::pipe();
+    pipeline.atomic();
+    for (key, value) in keys.iter().zip(values) {
+        pipeline.cmd("RESTORE").arg(key).arg(0).arg(value).arg("REPLACE").ignore();
+    }
+    let _: () = pipeline.query_async(&mut redis().await).await.expect("written");
+}
+
 #[tokio::test]
 async fn a_node_that_has_missed_something_is_told_so() {
     let board = own_board();
@@ -127,13 +191,11 @@ async fn a_node_that_has_missed_something_is_told_so() {
     let mut heard = other.listen();
     // Published, and sent to nobody.
     let (number, part) = one.0.part(group);
-    let _: i64 = redis::cmd("HINCRBY")
-        .arg(&part.state)
-        .arg("count")
-        .arg(1)
-        .query_async(&mut redis().await)
-        .await
-        .expect("a number");
+    let mut pipeline = redis::pipe();
+    pipeline.hincr(&part.state, "count", 1).ignore();
+    pipeline.hset(&part.state, "link", "cafe").ignore();
+    pipeline.rpush(&part.links, "cafe").ignore();
+    let _: () = pipeline.query_async(&mut redis().await).await.expect("written");
     let missed = tokio::time::timeout(Duration::from_secs(30), async {
         loop {
             if let Heard::Missed(missed) = heard.recv().await.expect("it lasts") {

@@ -6,30 +6,28 @@ use actors::channels::{Epoch, Group, History, KEPT_MS, Message, Position};
 use bytes::Bytes;
 use redis::Value;
 
-/// How far a part has come: in which numbering, which of several with that number, and with how many messages.
+/// How far a part has come: in which numbering, which of several with that number, and with how many messages,
+/// the last of which has this link.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Run {
     /// 0: nothing is known.
     pub(super) run: u64,
     pub(super) mark: String,
     pub(super) count: u64,
+    pub(super) link: String,
 }
 
 impl Run {
-    /// Reads `run, mark, count`.
+    /// Reads `run, mark, count, link`.
     pub(super) fn read(values: &[Value]) -> Option<Self> {
-        let [run, mark, count] = values else { return None };
-        Some(Self { run: whole(run)?, mark: text(mark)?.to_owned(), count: whole(count)? })
+        let [run, mark, count, link] = values else { return None };
+        let (mark, link) = (text(mark)?.to_owned(), text(link)?.to_owned());
+        Some(Self { run: whole(run)?, mark, count: whole(count)?, link })
     }
 
     /// Whether both are of one numbering.
     pub(super) fn is_that_of(&self, other: &Self) -> bool {
         self.run == other.run && self.mark == other.mark
-    }
-
-    /// Claims to have seen more than there can be, so that another numbering begins if this is still the one in force.
-    pub(super) fn doubted(&self) -> Self {
-        Self { count: 1 << 53, ..self.clone() }
     }
 }
 
@@ -58,24 +56,35 @@ pub(super) fn places(value: &Value) -> Option<Position> {
     Some(Position { epoch: Epoch::read(epoch)?, offset: offset.parse().ok()? })
 }
 
-/// Reads a message as it is published and kept: `1 run mark count ms epoch offset group`, and its payload on the next
-/// line. Others are of a later version.
-pub(super) fn entry(value: &Value) -> Option<(Run, Message)> {
+/// A message as it is published and kept.
+pub(super) struct Entry {
+    /// How far its part had come with it.
+    pub(super) run: Run,
+    /// The link of the message before it in the part.
+    pub(super) before: String,
+    pub(super) message: Message,
+}
+
+/// Reads `2 run mark count link before ms epoch offset group`, and the payload on the next line. Others are of another
+/// version.
+pub(super) fn entry(value: &Value) -> Option<Entry> {
     let Value::BulkString(bytes) = value else { return None };
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let mut words = str::from_utf8(&bytes[..end]).ok()?.split(' ');
     let mut next = || words.next();
-    if next()? != "1" {
+    if next()? != "2" {
         return None;
     }
     let (run, mark) = (next()?.parse().ok()?, next()?.to_owned());
     let count = next()?.parse().ok()?;
+    let (link, before) = (next()?.to_owned(), next()?.to_owned());
     let at_ms = next()?.parse().ok()?;
     let position = Position { epoch: Epoch::read(next()?)?, offset: next()?.parse().ok()? };
     let group = Group::read(next()?)?;
     let payload = Bytes::copy_from_slice(&bytes[end + 1..]);
     words.next().is_none().then_some(())?;
-    Some((Run { run, mark, count }, Message { group, position, at_ms, payload }))
+    let message = Message { group, position, at_ms, payload };
+    Some(Entry { run: Run { run, mark, count, link }, before, message })
 }
 
 /// What is kept after a position, of the messages that Redis gave, some of which may be over.
@@ -101,15 +110,22 @@ mod tests {
 
     #[test]
     fn a_message_is_read_as_it_is_written_and_nothing_else_is() {
-        let text = "1 3 00000000000000aa 17 1764525600000 00000000000000bb 5 room:00000000000000cc";
+        let text = "2 3 00000000000000aa 17 1f 1e 1764525600000 00000000000000bb 5 \
+                    room:00000000000000cc";
         let value = |text: &str| Value::BulkString(text.as_bytes().to_vec());
-        let (run, message) = entry(&value(&format!("{text}\nhello\nthere"))).expect("legal");
-        assert_eq!(run, Run { run: 3, mark: "00000000000000aa".into(), count: 17 });
+        let entry_of = |text: &str| entry(&value(text));
+        let Entry { run, before, message } =
+            entry_of(&format!("{text}\nhello\nthere")).expect("legal");
+        assert_eq!(
+            run,
+            Run { run: 3, mark: "00000000000000aa".into(), count: 17, link: "1f".into() }
+        );
+        assert_eq!(before, "1e");
         assert_eq!(message.position, Position { epoch: Epoch(0xbb), offset: 5 });
         assert_eq!((message.group, message.at_ms), (Group::Room(0xcc), 1_764_525_600_000));
         assert_eq!(&message.payload[..], b"hello\nthere");
-        for wrong in ["", text, "\n", &format!("2{}\n", &text[1..]), &format!("{text} x\n")] {
-            assert!(entry(&value(wrong)).is_none(), "{wrong:?}");
+        for wrong in ["", text, "\n", &format!("1{}\n", &text[1..]), &format!("{text} x\n")] {
+            assert!(entry_of(wrong).is_none(), "{wrong:?}");
         }
     }
 }

@@ -1,2 +1,2 @@
 -- How far a part has come.
-return {run, mark, count}
+return {run, mark, count, link}

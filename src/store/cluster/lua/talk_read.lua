@@ -3,5 +3,5 @@ local epoch, last = group()
 local wanted = last
 if ARGV[6] == epoch then wanted = math.max(last - tonumber(ARGV[7]), 0) end
 local messages = {}
-if wanted > 0 then messages = redis.call('LRANGE', KEYS[3], -wanted, -1) end
-return {now_ms, epoch, last, run, mark, count, messages}
+if wanted > 0 then messages = redis.call('LRANGE', KEYS[4], -wanted, -1) end
+return {now_ms, epoch, last, run, mark, count, link, messages}
