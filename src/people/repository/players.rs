@@ -59,6 +59,33 @@ pub async fn ensure(
     Ok(row)
 }
 
+/// Whether a player has a row that says it came last before `day`.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_unseen(
+    connection: &impl ConnectionTrait,
+    user: UserId,
+    day: i32,
+) -> Result<bool, DbErr> {
+    let row = player::Entity::find_by_id(number(user)).one(connection).await?;
+    Ok(row.is_some_and(|row| row.seen_day < day))
+}
+
+/// Notes that a player came on `day`, if it has a row. Never lowers it.
+///
+/// # Errors
+/// What the database says.
+pub async fn see(transaction: &DatabaseTransaction, user: UserId, day: i32) -> Result<(), DbErr> {
+    player::Entity::update_many()
+        .col_expr(player::Column::SeenDay, Expr::value(day))
+        .filter(player::Column::Id.eq(number(user)))
+        .filter(player::Column::SeenDay.lt(day))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
 /// Whom credits of this player belong to: itself, or the account that it has moved to.
 ///
 /// # Errors
