@@ -33,14 +33,14 @@ async fn a_round_forgets_all_that_is_due_however_much_and_nothing_else(place: Pl
         Ok(())
     });
     written.await.map_err(|error: Trouble| error).expect("it is up");
-    accounts.register(None, "Jo", "correct horse", NOW_MS).await.expect("made");
+    let jo = accounts.register(None, "Jo", "correct horse", NOW_MS).await.expect("made").user;
     let report = |reason: &str| NewReport {
         about: user_by_chance(),
         reason: reason.to_owned(),
         message: "[]".to_owned(),
     };
-    let closed = groups.report(user_by_chance(), report("rude"), NOW_MS).await.expect("taken");
-    groups.report(user_by_chance(), report("loud"), NOW_MS).await.expect("taken");
+    let closed = groups.report(jo, report("rude"), NOW_MS).await.expect("taken");
+    groups.report(jo, report("loud"), NOW_MS).await.expect("taken");
     groups.close_report(closed, "alice", NOW_MS).await.expect("it was open");
     let round = async |after_ms: u64| {
         let forgotten = forget(&accounts, &groups, 30, NOW_MS + after_ms).await.expect("it is up");
