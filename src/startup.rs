@@ -249,6 +249,7 @@ impl Application {
         let people = People::new(keyring, database, node.clone(), bus.clone())?;
         let people = web::Data::new(people);
         let people_here = people.clone().into_inner();
+        let kept_up = people_here.clone();
         actix_rt::spawn(people_here.clone().follow());
         let rights = Arc::new(Memberships(people_here.groups.clone()));
         let talks = Talks::start(&node, channels, rights, people_here);
@@ -256,6 +257,7 @@ impl Application {
         actix_rt::spawn(talks.follow(node.clone()));
         people.known().await;
         let (sender, live) = Following::begin(live);
+        actix_rt::spawn(kept_up.keep_up(live.clone()));
         // In force before anybody is served.
         let decided = Operators::start(bus, node.clone(), blocks.clone(), live.clone()).await?;
         actix_rt::spawn(decided.clone().follow());

@@ -340,6 +340,24 @@ impl Accounts {
             .await
     }
 
+    /// Notes that a player came today, which puts off that it is forgotten. Writes once a day a player; whoever has no row
+    /// yet gets none.
+    ///
+    /// # Errors
+    /// [`AccountError::Database`].
+    pub async fn see(&self, user: UserId, now_ms: u64) -> Result<(), AccountError> {
+        let day = day_of(now_ms);
+        let look = async move |connection: &_| Ok(players::is_unseen(connection, user, day).await?);
+        let is_unseen: Result<bool, AccountError> = self.database.read(look).await;
+        if !is_unseen? {
+            return Ok(());
+        }
+        let see = async move |transaction: &DatabaseTransaction| {
+            Ok(players::see(transaction, user, day).await?)
+        };
+        self.database.write(see).await
+    }
+
     /// Removes players without an account who did not come for `days`; one batch, and returns how many: ask again until
     /// there are none.
     ///

@@ -17,6 +17,7 @@ pub mod credits;
 pub mod totals;
 pub mod date;
 pub mod leaderboard;
+pub mod upkeep;
 pub mod request;
 pub mod routes;
 pub mod talk;

@@ -23,6 +23,7 @@ crate::on_every_database! {
     a_deleted_account_leaves_nothing_but_its_checks
     who_is_banned_does_not_log_in_until_the_ban_is_lifted
     who_does_not_come_back_is_forgotten_unless_there_is_an_account
+    who_comes_again_is_not_forgotten_and_is_written_once_a_day
 }
 
 const NOW_MS: u64 = 1_800_000_000_000;
@@ -349,4 +350,29 @@ async fn who_does_not_come_back_is_forgotten_unless_there_is_an_account(place: P
     let gone = groups.join_team(recent, &team.invite, NOW_MS).await;
     assert!(gone.is_err(), "the team has ended with its last member: {gone:?}");
     assert_eq!(groups.room_members(room.id).await.expect("it is up").len(), 1);
+}
+
+async fn who_comes_again_is_not_forgotten_and_is_written_once_a_day(place: Place) {
+    let accounts = open(&place).await;
+    let [known, unknown] = [user_by_chance(), user_by_chance()];
+    credit(&accounts, known, &[(20_000, 5)]).await;
+    let day_ms = 86_400_000;
+    let unseen = async |user: UserId, after_days: i32| {
+        let day = day_of(NOW_MS) + after_days;
+        let look = async move |connection: &_| Ok(players::is_unseen(connection, user, day).await?);
+        let is_unseen: Result<bool, Trouble> = accounts.database.read(look).await;
+        is_unseen.expect("it is up")
+    };
+    assert!(!unseen(known, 0).await && unseen(known, 20).await);
+    for user in [known, unknown] {
+        accounts.see(user, NOW_MS + 20 * day_ms).await.expect("it is up");
+    }
+    assert!(!unseen(known, 20).await, "nothing to write for the rest of that day");
+    assert!(unseen(known, 21).await && !unseen(unknown, 21).await, "no row is made");
+    accounts.see(known, NOW_MS).await.expect("it is up");
+    assert!(!unseen(known, 20).await, "a node whose clock is late lowers nothing");
+    for (after_days, forgotten) in [(50, 0), (51, 1)] {
+        let expired = accounts.expire_anonymous(30, NOW_MS + after_days * day_ms).await;
+        assert_eq!(expired.expect("it is up"), forgotten);
+    }
 }

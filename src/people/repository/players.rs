@@ -6,8 +6,8 @@ use actors::player::UserId;
 use sea_orm::{
     ActiveModelTrait as _,
     ActiveValue::Set,
-    ColumnTrait as _, DatabaseTransaction, DbErr, EntityTrait as _, IntoActiveModel as _,
-    QueryFilter as _, QueryOrder as _, QuerySelect as _,
+    ColumnTrait as _, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait as _,
+    IntoActiveModel as _, QueryFilter as _, QueryOrder as _, QuerySelect as _,
     sea_query::{Expr, ExprTrait as _, Query},
 };
 
@@ -57,6 +57,33 @@ pub async fn ensure(
     let insert = row.clone().into_active_model().reset_all();
     player::Entity::insert(insert).exec_without_returning(transaction).await?;
     Ok(row)
+}
+
+/// Whether a player has a row that says it came last before `day`.
+///
+/// # Errors
+/// What the database says.
+pub async fn is_unseen(
+    connection: &impl ConnectionTrait,
+    user: UserId,
+    day: i32,
+) -> Result<bool, DbErr> {
+    let row = player::Entity::find_by_id(number(user)).one(connection).await?;
+    Ok(row.is_some_and(|row| row.seen_day < day))
+}
+
+/// Notes that a player came on `day`, if it has a row. Never lowers it.
+///
+/// # Errors
+/// What the database says.
+pub async fn see(transaction: &DatabaseTransaction, user: UserId, day: i32) -> Result<(), DbErr> {
+    player::Entity::update_many()
+        .col_expr(player::Column::SeenDay, Expr::value(day))
+        .filter(player::Column::Id.eq(number(user)))
+        .filter(player::Column::SeenDay.lt(day))
+        .exec(transaction)
+        .await?;
+    Ok(())
 }
 
 /// Gives all that an anonymous player has checked to an account, at most once in its life. What is collected later goes

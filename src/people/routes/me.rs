@@ -109,6 +109,12 @@ pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> Htt
             return not_yet();
         }
     };
+    if let Presented::Valid(known) = from
+        && let Err(error) = people.accounts.see(known.user, now_ms).await
+    {
+        // It comes again before it is forgotten.
+        log::debug!("people: {error}");
+    }
     let value = is_new.then(|| people.seal(&identity));
     let me = Me::of(&people, identity, connection.as_deref()).await;
     answer(&me, value.as_deref(), is_secure)

@@ -266,13 +266,19 @@ struct Signs {
 /// Connects, stays connected and listens.
 pub(super) async fn run(shared: Arc<Shared>) {
     let looks = async {
-        loop {
-            sleep(LOOK_INTERVAL).await;
-            look(&shared).await;
-        }
+        // Each by itself: one that is away holds up no other.
+        let looks = (0..PARTS).map(async |part| {
+            loop {
+                sleep(LOOK_INTERVAL).await;
+                look(&shared, part).await;
+            }
+        });
+        join_all(looks).await;
     };
     let subscriptions = async {
         let mut subscriber = regain(&shared).await;
+        // Some parts were not heard: what came by then on these is read once they are.
+        let mut were_deaf = false;
         loop {
             let subscribed_at = Instant::now();
             let (connection, signs) = &subscriber;
@@ -284,12 +290,15 @@ pub(super) async fn run(shared: Arc<Shared>) {
                 // The old one goes when the new one listens.
                 subscriber = regain(&shared).await;
                 miss_all(&shared);
+                were_deaf = true;
                 continue;
             }
-            if was_broken {
+            let are_deaf = heard < i64::from(PARTS);
+            if was_broken || (were_deaf && !are_deaf) {
                 miss_all(&shared);
             }
-            if heard < i64::from(PARTS) {
+            were_deaf = are_deaf;
+            if are_deaf {
                 sleep(PAUSE).await;
                 continue;
             }
@@ -399,31 +408,28 @@ fn hear(shared: &Shared, value: &Value) {
     let _ = shared.heard.send(Heard::Message(Arc::new(message)));
 }
 
-/// Looks how far every part has come. Where two messages had one count its numbering begins again.
-async fn look(shared: &Shared) {
-    let looks = (0..PARTS).map(|part| async move {
-        let (seen, is_in_doubt) = {
-            let ear = shared.ears.ear(part);
-            (ear.seen.clone(), ear.is_in_doubt)
-        };
-        let claimed = if is_in_doubt { seen.doubted() } else { seen };
-        let found = match shared.look(part, &claimed).await {
-            Ok(found) => found,
-            Err(error) => return log::debug!("talk: part {part}: {error}"),
-        };
-        let mut ear = shared.ears.ear(part);
-        let (is_another, was_known) = (!found.is_that_of(&ear.heard), ear.heard.run > 0);
-        ear.is_in_doubt &= !is_in_doubt;
-        let has_missed = ear.look(&claimed, found);
-        drop(ear);
-        if is_another && was_known {
-            shared.stats.runs.inc();
-        }
-        if has_missed {
-            miss(shared, part);
-        }
-    });
-    join_all(looks).await;
+/// Looks how far a part has come. Where two messages had one count its numbering begins again.
+async fn look(shared: &Shared, part: u8) {
+    let (seen, is_in_doubt) = {
+        let ear = shared.ears.ear(part);
+        (ear.seen.clone(), ear.is_in_doubt)
+    };
+    let claimed = if is_in_doubt { seen.doubted() } else { seen };
+    let found = match shared.look(part, &claimed).await {
+        Ok(found) => found,
+        Err(error) => return log::debug!("talk: part {part}: {error}"),
+    };
+    let mut ear = shared.ears.ear(part);
+    let (is_another, was_known) = (!found.is_that_of(&ear.heard), ear.heard.run > 0);
+    ear.is_in_doubt &= !is_in_doubt;
+    let has_missed = ear.look(&claimed, found);
+    drop(ear);
+    if is_another && was_known {
+        shared.stats.runs.inc();
+    }
+    if has_missed {
+        miss(shared, part);
+    }
 }
 
 #[cfg(test)]
