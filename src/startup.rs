@@ -94,26 +94,28 @@ pub struct Application {
     credits: Collecting,
 }
 
-/// The collector of credits, which goes on until the last check has been committed.
+/// The collector of credits, which goes on until the last check has been committed, and the database that it fills.
 struct Collecting {
+    database: Database,
     stop: oneshot::Sender<()>,
     task: actix_rt::task::JoinHandle<()>,
 }
 
 impl Collecting {
-    fn start(collector: Collector) -> Self {
+    fn start(collector: Collector, database: Database) -> Self {
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async move {
             // The end of the sender is one, too.
             let _ = stopped.await;
         };
-        Self { stop, task: actix_rt::spawn(collector.run(stopped)) }
+        Self { database, stop, task: actix_rt::spawn(collector.run(stopped)) }
     }
 
-    /// Has it hand over what is left, and waits for that.
+    /// Has it hand over what is left, waits for that, and closes the database.
     async fn end(self) {
         drop(self.stop);
         let _ = self.task.await;
+        self.database.close().await;
     }
 }
 
@@ -245,7 +247,7 @@ impl Application {
         database.register(registry.sub_registry_with_prefix("billion"));
         let totals = Arc::new(Totals::new(database.clone(), node.main().board.name()));
         let collector = Collector::new(store.credits(), totals, wall::today, credit_stats);
-        let credits = Collecting::start(collector);
+        let credits = Collecting::start(collector, database.clone());
         let people = People::new(keyring, database, node.clone(), bus.clone())?;
         let people = web::Data::new(people);
         let people_here = people.clone().into_inner();
