@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cookies;
+mod rotation;
 mod sign_outs;
 mod tickets;
 mod totals;

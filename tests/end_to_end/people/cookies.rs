@@ -188,10 +188,10 @@ fn a_page_that_may_play_acts_for_nobody() {
 }
 
 /// A file of keys, replaced as operators do it.
-struct KeysFile(PathBuf);
+pub struct KeysFile(pub PathBuf);
 
 impl KeysFile {
-    fn write(&self, keys: &[&str]) {
+    pub fn write(&self, keys: &[&str]) {
         let new = self.0.with_extension("new");
         fs::write(&new, keys.join("\n")).expect("room");
         fs::set_permissions(&new, fs::Permissions::from_mode(0o600)).expect("its own file");
