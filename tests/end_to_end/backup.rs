@@ -55,6 +55,12 @@ fn names(folder: &Path) -> Vec<String> {
     entries.map(name).collect()
 }
 
+/// What is in the folder of a store but what belongs to people and operators.
+fn of_board(folder: &Path) -> Vec<String> {
+    let of_others = |name: &String| name.starts_with("billion.db") || name.ends_with(".kept.json");
+    names(folder).into_iter().filter(|name| !of_others(name)).collect()
+}
+
 pub fn text(path: &Path) -> &str {
     path.to_str().expect("a path of ours is text")
 }

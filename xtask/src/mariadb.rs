@@ -58,7 +58,7 @@ impl MariaDb {
         let mut install = Command::new(INSTALLER);
         install.args(["--no-defaults", "--skip-name-resolve", "--skip-test-db"]);
         install.arg("--auth-root-authentication-method=normal").arg(server.data());
-        install.args(as_root()?).current_dir(folder).stdin(Stdio::null());
+        install.args(as_root()?).env("TMPDIR", folder).current_dir(folder).stdin(Stdio::null());
         read(&mut install)?;
         fs::write(server.init_file(), USER)?;
         server.start_again()?;
@@ -83,7 +83,8 @@ impl MariaDb {
         command.args(["--character-set-server=utf8mb4", "--innodb-buffer-pool-size=16M"]);
         command.args(["--skip-name-resolve", "--skip-log-bin"]).args(as_root()?);
         // The guardian of the folder finds it there.
-        command.current_dir(&self.folder).stdin(Stdio::null());
+        // Of its own: at its start a server removes what it finds of others.
+        command.env("TMPDIR", &self.folder).current_dir(&self.folder).stdin(Stdio::null());
         command.stdout(log.try_clone()?).stderr(log);
         let started = process.insert(Running::start_apart(&mut command)?);
         let deadline = Instant::now() + STARTED_WITHIN;

@@ -118,7 +118,7 @@ fn a_running_server_refuses_bad_files_and_changes_nothing() {
     let (status, _) = post(&server, &vec![0; 400_000]);
     assert_eq!(status, 413, "longer than any backup of this board");
     assert_eq!(watching.next_within(Duration::from_millis(100)), None, "nothing was checked");
-    assert_eq!(names(&setup.store_path()), ["main.redb"], "no upload is left");
+    assert_eq!(of_board(&setup.store_path()), ["main.redb"], "no upload is left");
 }
 
 /// Posts `bytes` to `/import`: the status and what was said.
@@ -352,7 +352,7 @@ fn an_import_that_is_killed_has_done_nothing_and_is_done_again() {
     done(&setup, &["import", text(&first)]);
     let whole = inspect(&setup, &[text(&first)])["digest"].clone();
     assert_eq!(inspect(&setup, &[])["digest"], whole);
-    assert_eq!(names(&setup.store_path()), ["main.redb"]);
+    assert_eq!(of_board(&setup.store_path()), ["main.redb"]);
 
     let before = length(&store);
     let mut child = setup.spawn(&["import", text(&second)]);
