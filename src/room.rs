@@ -8,8 +8,9 @@ use crate::{http, settings::Settings, usage};
 /// Descriptors for everything but players: listeners, store, workers, page requests.
 const DESCRIPTORS_RESERVED: usize = 256;
 
-/// Descriptors that are open before anybody comes: so many …
-const DESCRIPTORS_OWN: usize = 26;
+/// Descriptors that are open before anybody comes: so many, of which 14 are those of the database's thread and its
+/// first three connections to SQLite, and 6 more for others of them …
+const DESCRIPTORS_OWN: usize = 46;
 
 /// … and so many for each worker and each thread of shards (both counted in /proc/self/fd).
 const DESCRIPTORS_PER_THREAD: usize = 4;

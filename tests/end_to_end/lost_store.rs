@@ -362,6 +362,9 @@ fn run(command: &mut Command) {
 fn on_a_file_system_gone_read_only_checks_are_refused_until_it_is_repaired() {
     let seed = seed("on_a_file_system_gone_read_only_checks_are_refused_until_it_is_repaired");
     let setup = setup();
+    // What SQLite has open there would keep the file system from being unmounted.
+    let elsewhere = format!("sqlite://{}", setup.folder().join("people.db").display());
+    let setup = setup.with("DATABASE__URL", elsewhere);
     let disk = Ext4::mount(setup.folder().join("image"), setup.store_path());
     let mut server = setup.start();
     let players = Players::start(&server, seed);

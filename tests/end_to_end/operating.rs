@@ -230,8 +230,8 @@ fn head_is_answered_wherever_get_is() {
 #[test]
 fn players_are_limited_by_the_files_that_may_be_open() {
     let server = Setup::new(1000, 1).with("SERVER__WORKERS", 2).with_open_files(80).start();
-    assert!(server.log().contains("only 80 files may be open: taking 40 players"));
-    let players: Vec<_> = (0..40).map(|_| server.client()).collect();
+    assert!(server.log().contains("only 80 files may be open: taking 22 players"));
+    let players: Vec<_> = (0..22).map(|_| server.client()).collect();
     let own = format!("http://{}", server.address);
     assert_eq!(request(server.address, "GET", "/ws", &handshake(&own)).status, 503);
     drop(players);
@@ -246,7 +246,7 @@ fn too_few_files_for_its_threads_are_one_clear_line() {
     assert!(said.contains("only 30 files may be open, and 3 threads"), "{said}");
     assert!(said.contains("raise the limit with ulimit -n"), "{said}");
     // A few more suffice for a player.
-    let server = Setup::new(1000, 1).with("SERVER__WORKERS", 2).with_open_files(44).start();
+    let server = Setup::new(1000, 1).with("SERVER__WORKERS", 2).with_open_files(62).start();
     let mut player = server.client();
     player.check(7);
     assert_eq!(player.next(), Told::Update { total: 1, id: 7 });
