@@ -56,6 +56,10 @@ impl Database {
     /// Adds what it counts to `registry`.
     pub fn register(&self, registry: &mut Registry) {
         let metrics = &self.shared.metrics;
+        // There from the start, so that a rate of them is 0 and not missing.
+        for kind in [Kind::away, Kind::busy, Kind::refused] {
+            drop(metrics.errors.get_or_create(&ErrorLabels { kind }));
+        }
         registry.register(
             "database_errors",
             "Work that the database did not do, by kind: away, busy (too much waits), refused (a statement)",
