@@ -16,6 +16,7 @@ mod echo;
 mod extensions;
 mod followed;
 mod handshake;
+mod hex;
 mod http;
 mod limits;
 mod line;

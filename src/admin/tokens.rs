@@ -9,7 +9,11 @@ use std::{fmt, path::Path};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::{followed::read_secret, numbers::counted};
+use crate::{
+    followed::read_secret,
+    hex::{from_hex, to_hex},
+    numbers::counted,
+};
 
 /// Most characters of a name, which stands in every line of the audit.
 const NAME_CHARS_MAX: usize = 64;
@@ -57,7 +61,7 @@ impl fmt::Display for Token {
     /// As a line of the file.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} ", self.name, self.role)?;
-        self.digest.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&to_hex(&self.digest))
     }
 }
 
@@ -164,18 +168,6 @@ pub fn judge_name(name: &str) -> Result<(), String> {
     Err(format!(
         "a name has 1 to {NAME_CHARS_MAX} letters, digits, -, _, . or @, and begins with a letter or digit"
     ))
-}
-
-fn from_hex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let pair = std::str::from_utf8(pair).ok()?;
-        *byte = u8::from_str_radix(pair, 16).ok()?;
-    }
-    Some(bytes)
 }
 
 #[cfg(test)]

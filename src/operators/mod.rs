@@ -45,13 +45,13 @@ use self::{
 use crate::{admission::Admission, limits::blocks::Blocks, live::Following, wall::now_ms};
 
 /// Time between two attempts to read what is kept.
-const PAUSE: Duration = Duration::from_millis(250);
+pub const PAUSE: Duration = Duration::from_millis(250);
 
 /// Time within which a handshake that was let in becomes a session that can be found.
-const LATE_JOIN: Duration = Duration::from_secs(1);
+pub const LATE_JOIN: Duration = Duration::from_secs(1);
 
 /// Longest time to read it for the first time.
-const START_TIME: Duration = Duration::from_secs(10);
+pub const START_TIME: Duration = Duration::from_secs(10);
 
 /// The key of an entry that is there as soon as any is, and never removed.
 const MARK: &str = "mark";

@@ -22,7 +22,10 @@ use super::{
         user as user_of,
     },
 };
-use crate::database::{Database, Failure, Trouble};
+use crate::{
+    database::{Database, Failure, Trouble},
+    hex::to_hex,
+};
 
 /// Characters of a code that sets a new password, without those that are mistaken for others (Crockford's base 32).
 const CODE_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
@@ -506,7 +509,7 @@ fn digest_of(code: &str) -> String {
             other => other,
         });
     let digest = Sha256::digest(typed.collect::<String>().as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    to_hex(&digest)
 }
 
 #[cfg(test)]

@@ -6,7 +6,10 @@ use std::time::Duration;
 use actors::player::{Player, SessionId, UserId};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64};
 
-use super::keys::{Keys, Purpose};
+use super::{
+    keys::{Keys, Purpose},
+    model::user_by_chance,
+};
 
 /// A cookie is valid for so long after it was issued.
 pub const LIFETIME: Duration = Duration::from_secs(180 * 86_400);
@@ -52,10 +55,7 @@ impl Identity {
 
     /// Somebody nobody has heard of.
     pub fn anonymous(now_ms: u64) -> Self {
-        // One in 2^63 is 0.
-        let user = std::iter::repeat_with(|| UserId::new(rand::random::<u64>() >> 1));
-        let user = user.flatten().next().expect("endless");
-        Self::begin(user, 0, now_ms)
+        Self::begin(user_by_chance(), 0, now_ms)
     }
 
     /// The same, issued now.

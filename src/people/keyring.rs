@@ -1,9 +1,6 @@
 //! Where the keys come from: a file of the operator's, or an entry that is kept with the board.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use actors::{
     bus::{Bus, Heard},
@@ -16,16 +13,14 @@ use tokio::{
 };
 
 use super::keys::Keys;
-use crate::{followed::Followed, settings::Settings};
+use crate::{
+    followed::Followed,
+    operators::{PAUSE, START_TIME},
+    settings::Settings,
+};
 
 /// The kept entry with the keys, if no file has them.
 const ENTRY: &str = "people.keys";
-
-/// Between two attempts to read it.
-const PAUSE: Duration = Duration::from_millis(250);
-
-/// Longest time to read it for the first time.
-const START_TIME: Duration = Duration::from_secs(10);
 
 /// Where the keys come from, and their changes.
 pub enum Source {

@@ -12,7 +12,10 @@ use aes_gcm_siv::{
 use hkdf::Hkdf;
 use sha2::Sha256;
 
-use crate::numbers::counted;
+use crate::{
+    hex::{from_hex, to_hex},
+    numbers::counted,
+};
 
 /// Bytes of a key in the file.
 pub const KEY_BYTES: usize = 32;
@@ -108,8 +111,7 @@ impl Keys {
 
     /// A new key, as a line of the file.
     pub fn generate() -> String {
-        let bytes: [u8; KEY_BYTES] = rand::random();
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        to_hex(&rand::random::<[u8; KEY_BYTES]>())
     }
 
     /// How many there are.
@@ -140,15 +142,6 @@ impl Keys {
         // One of 256 pairs of keys has one id for both.
         self.0.iter().filter(|key| key.id == *id).find_map(decrypt)
     }
-}
-
-fn from_hex(text: &str) -> Option<[u8; KEY_BYTES]> {
-    let digits: Vec<u8> = text
-        .bytes()
-        .map(|byte| char::from(byte).to_digit(16).map(|digit| digit as u8))
-        .collect::<Option<_>>()?;
-    let bytes: Vec<u8> = digits.chunks(2).map(|pair| pair[0] << 4 | pair[pair.len() - 1]).collect();
-    (digits.len() == 2 * KEY_BYTES).then(|| bytes.try_into().ok())?
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::{
     repository::revocation::{self, Revocation as Wanted, Revoked as Row, revocations_after},
     revoked::{Revocation, Verdict, forgotten_before_ms},
 };
-use crate::{database::Trouble, wall::now_ms};
+use crate::{database::Trouble, operators::LATE_JOIN, wall::now_ms};
 
 /// The topic of the word that there are new rows.
 const TOPIC: &str = "people.revoked";
@@ -38,9 +38,6 @@ const ROWS_MAX: u64 = 1000;
 
 /// Between two attempts to forget sign-ins of cookies that are too old.
 const FORGET_INTERVAL: Duration = Duration::from_secs(3600);
-
-/// Time within which a handshake that was let in becomes a session that can be found.
-const LATE_JOIN: Duration = Duration::from_secs(1);
 
 impl People {
     /// Revokes something of a user, on all nodes. Ready when it is in force on this one.

@@ -7,7 +7,7 @@ use sea_orm::DatabaseTransaction;
 
 use super::{
     credits::{Away, Credit, Sink},
-    repository::credits::{self as rows, take},
+    repository::credits::take,
 };
 use crate::{
     database::{Database, Trouble},
@@ -32,7 +32,6 @@ impl Sink for Totals {
     fn take(&self, credits: Arc<[Credit]>) -> BoxFuture<Result<(), Away>> {
         let (database, board) = (self.database.clone(), self.board.clone());
         Box::pin(async move {
-            let credits: Vec<_> = credits.iter().map(row).collect();
             let now_ms = now_ms();
             let taken: Result<i64, Trouble> = database
                 .write(async move |transaction: &DatabaseTransaction| {
@@ -41,14 +40,5 @@ impl Sink for Totals {
                 .await;
             taken.map(|_| ()).map_err(|trouble| Away(trouble.to_string()))
         })
-    }
-}
-
-fn row(credit: &Credit) -> rows::Credit {
-    rows::Credit {
-        range: credit.range.0.into(),
-        player: super::repository::number(credit.user),
-        day: i32::try_from(credit.day.0).unwrap_or(i32::MAX),
-        checks: i64::try_from(credit.count).unwrap_or(i64::MAX),
     }
 }

@@ -11,10 +11,13 @@ use sea_orm::{
     sea_query::OnConflict,
 };
 
-use super::next;
+use super::{next, number, players::newcomer};
 use crate::{
     database::entities::{account, credit, day_total, player, team, team_day_total, team_member},
-    people::model::{Leaderboard, Ranked, Streak},
+    people::{
+        credits::Credit,
+        model::{Leaderboard, Ranked, Streak},
+    },
 };
 
 /// The counter whose row all transactions of credits pass, one after the other.
@@ -22,19 +25,6 @@ const COUNTER: &str = "credit";
 
 /// Rows of one statement: below what any of the databases takes of parameters, 500 × 9.
 const ROWS: usize = 500;
-
-/// How often a player was the first to check a box of a key range, on one day, so far.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Credit {
-    /// Which key range of the board.
-    pub range: i64,
-    /// Who.
-    pub player: i64,
-    /// When, in days since 1970 (UTC).
-    pub day: i32,
-    /// How many.
-    pub checks: i64,
-}
 
 /// Writes down credits of a board, the greater number of two, and adds what is new of them to all totals; returns how many
 /// checks that was.
@@ -71,9 +61,11 @@ async fn write(
 ) -> Result<BTreeMap<(i64, i32), i64>, DbErr> {
     let mut groups: BTreeMap<(i64, i32), BTreeMap<i64, i64>> = BTreeMap::new();
     for credit in credits {
-        let group = groups.entry((credit.range, credit.day)).or_default();
-        let known = group.entry(credit.player).or_default();
-        *known = credit.checks.max(*known);
+        // Both are of 32 bits at most, and a board has fewer boxes than that.
+        let day = i32::try_from(credit.day.0).unwrap_or(i32::MAX);
+        let group = groups.entry((i64::from(credit.range.0), day)).or_default();
+        let known = group.entry(number(credit.user)).or_default();
+        *known = credit.count.cast_signed().max(*known);
     }
     let (mut grown, mut rows) = (BTreeMap::new(), Vec::new());
     for ((range, day), players) in groups {
@@ -121,7 +113,10 @@ async fn owners(
     let players: BTreeSet<i64> = players.collect();
     let found = lock(transaction, &players).await?;
     let known: BTreeSet<i64> = found.iter().map(|row| row.id).collect();
-    let missing: Vec<_> = players.difference(&known).map(|id| nobody(*id, now_ms)).collect();
+    let missing: Vec<_> = players
+        .difference(&known)
+        .map(|id| newcomer(*id, now_ms).into_active_model().reset_all())
+        .collect();
     for rows in missing.chunks(ROWS) {
         player::Entity::insert_many(rows.to_vec()).exec_without_returning(transaction).await?;
     }
@@ -142,21 +137,6 @@ async fn lock(
         .lock_exclusive()
         .all(transaction)
         .await
-}
-
-fn nobody(id: i64, now_ms: u64) -> player::ActiveModel {
-    let row = player::Model {
-        id,
-        created_ms: now_ms.cast_signed(),
-        seen_day: crate::people::model::day_of(now_ms),
-        total: 0,
-        first_day: None,
-        last_day: None,
-        streak: 0,
-        best_streak: 0,
-        moved_to: None,
-    };
-    row.into_active_model().reset_all()
 }
 
 async fn add_to_days(

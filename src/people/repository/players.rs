@@ -43,8 +43,16 @@ pub async fn ensure(
     if let Some(row) = lock(transaction, user).await? {
         return Ok(row);
     }
-    let row = player::Model {
-        id: number(user),
+    let row = newcomer(number(user), now_ms);
+    let insert = row.clone().into_active_model().reset_all();
+    player::Entity::insert(insert).exec_without_returning(transaction).await?;
+    Ok(row)
+}
+
+/// The row of a player who has checked nothing yet.
+pub fn newcomer(id: i64, now_ms: u64) -> player::Model {
+    player::Model {
+        id,
         created_ms: now_ms.cast_signed(),
         seen_day: day_of(now_ms),
         total: 0,
@@ -53,10 +61,7 @@ pub async fn ensure(
         streak: 0,
         best_streak: 0,
         moved_to: None,
-    };
-    let insert = row.clone().into_active_model().reset_all();
-    player::Entity::insert(insert).exec_without_returning(transaction).await?;
-    Ok(row)
+    }
 }
 
 /// Whether a player has a row that says it came last before `day`.

@@ -7,10 +7,9 @@ use actix_web::{
 };
 use serde::Serialize;
 
-use super::away;
+use super::{Answer, Refused};
 use crate::{
     people::{People, date, model::Leaderboard},
-    problem::problem,
     routes::query::{expect_only, text},
 };
 
@@ -33,15 +32,10 @@ struct Entry {
 }
 
 /// The first hundred.
-pub async fn show(request: HttpRequest, people: web::Data<People>) -> HttpResponse {
-    let (of, day) = match asked(request.query_string()) {
-        Ok(asked) => asked,
-        Err(why) => return problem(StatusCode::BAD_REQUEST, why.trim_end()),
-    };
-    let lines = match people.leaderboards.show(of, day).await {
-        Ok(lines) => lines,
-        Err(trouble) => return away(&trouble),
-    };
+pub async fn show(request: HttpRequest, people: web::Data<People>) -> Answer {
+    let bad = |why: String| Refused::new(StatusCode::BAD_REQUEST, why.trim_end());
+    let (of, day) = asked(request.query_string()).map_err(bad)?;
+    let lines = people.leaderboards.show(of, day).await?;
     let mut entries: Vec<Entry> = Vec::with_capacity(lines.len());
     for (at, line) in lines.iter().enumerate() {
         let rank = entries.last().filter(|last| last.total == line.total);
@@ -59,7 +53,7 @@ pub async fn show(request: HttpRequest, people: web::Data<People>) -> HttpRespon
     };
     let shown = Shown { of, day: day.map(date::written), entries };
     // The same for everybody, and as old as it is here.
-    HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(shown)
+    Ok(HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-cache")).json(shown))
 }
 
 fn asked(query: &str) -> Result<(Leaderboard, Option<i32>), String> {

@@ -8,13 +8,12 @@ use actix_web::{
 use actors::player::SessionId;
 use serde::{Deserialize, Serialize};
 
-use super::{answer, away, not_yet};
+use super::{Answer, Refused, answer, known};
 use crate::{
     people::{
         People, Presented, accounts::AccountError, cookie, identity::Identity, model::Team,
         repository::revocation::Revocation, request::Command,
     },
-    problem::problem,
     wall::now_ms,
 };
 
@@ -82,32 +81,26 @@ impl Me {
 /// Refuses what cannot be the id of a connection.
 ///
 /// # Errors
-/// The answer (422).
-pub fn judge_connection(connection: Option<&str>) -> Result<(), HttpResponse> {
-    match connection {
-        Some(connection) if SessionId::read(connection).is_none() => {
-            let text = "connection is the id of an open WebSocket, as its welcome says";
-            Err(problem(StatusCode::UNPROCESSABLE_ENTITY, text))
-        }
-        _ => Ok(()),
+/// 422.
+pub fn judge_connection(connection: Option<&str>) -> Result<(), Refused> {
+    if connection.is_none_or(|connection| SessionId::read(connection).is_some()) {
+        return Ok(());
     }
+    let text = "connection is the id of an open WebSocket, as its welcome says";
+    Err(Refused::new(StatusCode::UNPROCESSABLE_ENTITY, text))
 }
 
 /// Says who somebody is, and makes an identity for whoever has none, or renews an old one.
-pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> HttpResponse {
+pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> Answer {
     let Command { from, is_secure, body: Asked { connection } } = command;
-    if let Err(refusal) = judge_connection(connection.as_deref()) {
-        return refusal;
-    }
+    judge_connection(connection.as_deref())?;
     let now_ms = now_ms();
     let (identity, is_new) = match from {
         Presented::Valid(identity) if identity.is_old(now_ms) => (identity.renewed(now_ms), true),
         Presented::Valid(identity) => (identity, false),
         Presented::Nobody => (Identity::anonymous(now_ms), true),
         // A new identity would replace one that may well hold.
-        Presented::Unknown => {
-            return not_yet();
-        }
+        Presented::Unknown => return Err(Refused::not_yet()),
     };
     if let Presented::Valid(known) = from
         && let Err(error) = people.accounts.see(known.user, now_ms).await
@@ -117,7 +110,7 @@ pub async fn identify(command: Command<Asked>, people: web::Data<People>) -> Htt
     }
     let value = is_new.then(|| people.seal(&identity));
     let me = Me::of(&people, identity, connection.as_deref()).await;
-    answer(&me, value.as_deref(), is_secure)
+    Ok(answer(&me, value.as_deref(), is_secure))
 }
 
 /// What is to end.
@@ -130,22 +123,17 @@ pub struct LogOut {
 }
 
 /// Ends a sign-in, or all of its user. Whoever has none is answered likewise.
-pub async fn log_out(command: Command<LogOut>, people: web::Data<People>) -> HttpResponse {
-    let identity = match command.from {
-        Presented::Valid(identity) => identity,
-        Presented::Nobody => return left(command.is_secure),
-        Presented::Unknown => {
-            return not_yet();
-        }
-    };
+pub async fn log_out(command: Command<LogOut>, people: web::Data<People>) -> Answer {
+    if command.from == Presented::Nobody {
+        return Ok(left(command.is_secure));
+    }
+    let identity = known(command.from)?;
     let wanted = match command.body.everywhere {
         true => Revocation::AllCookies,
         false => Revocation::SignIn(identity.sign_in.0),
     };
-    match people.into_inner().revoke(identity.user, wanted).await {
-        Ok(()) => left(command.is_secure),
-        Err(trouble) => away(&trouble),
-    }
+    people.into_inner().revoke(identity.user, wanted).await?;
+    Ok(left(command.is_secure))
 }
 
 /// The browser forgets who it was.
