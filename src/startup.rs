@@ -251,12 +251,12 @@ impl Application {
         let people = People::new(keyring, database, node.clone(), bus.clone())?;
         let people = web::Data::new(people);
         let people_here = people.clone().into_inner();
-        let kept_up = people_here.clone();
+        let (kept_up, administered) = (people_here.clone(), people_here.clone());
         actix_rt::spawn(people_here.clone().follow());
         let rights = Arc::new(Memberships(people_here.groups.clone()));
         let talks = Talks::start(&node, channels, rights, people_here);
         talks.register(&mut registry);
-        actix_rt::spawn(talks.follow(node.clone()));
+        actix_rt::spawn(talks.clone().follow(node.clone()));
         people.known().await;
         let (sender, live) = Following::begin(live);
         actix_rt::spawn(kept_up.keep_up(live.clone()));
@@ -298,6 +298,8 @@ impl Application {
             door,
             operators: decided.clone(),
             change: Change(Audit::new(settings.audit_file())),
+            people: administered,
+            talks,
             node: node.clone(),
             admission: admission.clone(),
             registry,

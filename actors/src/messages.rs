@@ -225,12 +225,12 @@ pub enum ToPost {
         /// Answered when it is out.
         done: Option<oneshot::Sender<()>>,
     },
-    /// Which users are in a group, each once for each of its connections.
-    ReadUsers {
+    /// Which connections a message to a group is for, and whose each is.
+    ReadMembers {
         /// Which.
         group: Group,
         /// To be answered.
-        users: oneshot::Sender<Vec<UserId>>,
+        members: oneshot::Sender<Vec<(SessionId, Option<UserId>)>>,
     },
 }
 

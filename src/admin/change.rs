@@ -1,5 +1,7 @@
 //! How every change over the operators' API is made: written down first, then made, and answered for either way.
 
+use std::fmt::Display;
+
 use actix_web::{HttpResponse, http::StatusCode};
 use actors::store::StoreError;
 use serde_json::{Value, json};
@@ -18,6 +20,24 @@ pub enum Unmade {
     /// The audit cannot be written. Nothing has changed.
     #[response(status = 507)]
     NotAudited,
+}
+
+/// Why a change was not made.
+pub enum Failed<E> {
+    /// The line of the audit could not be written: the answer (507).
+    NotAudited(HttpResponse),
+    /// It was tried.
+    NotMade(E),
+}
+
+impl<E> Failed<E> {
+    /// The answer; to what was tried as `refuse` has it.
+    pub fn answer(self, refuse: impl FnOnce(E) -> HttpResponse) -> HttpResponse {
+        match self {
+            Self::NotAudited(answer) => answer,
+            Self::NotMade(error) => refuse(error),
+        }
+    }
 }
 
 /// Makes changes, with a line of the audit for each.
@@ -54,13 +74,39 @@ impl Change {
         what: Value,
         make: impl AsyncFnOnce() -> Result<(), StoreError>,
     ) -> Result<(), HttpResponse> {
-        self.note(caller, action, what).await?;
-        let Err(error) = make().await else { return Ok(()) };
-        log::warn!("{} ({}): {action} failed: {error}", caller.name, caller.ip);
-        let failed = json!({ "failed": error.to_string() });
-        if let Err(error) = self.0.write(caller, action, failed).await {
+        self.attempt(caller, action, what, make).await.map_err(|failed| {
+            failed.answer(|error| {
+                problem(StatusCode::SERVICE_UNAVAILABLE, &format!("it could not be kept: {error}"))
+            })
+        })
+    }
+
+    /// The same for a change that may fail in other ways, or has a result.
+    ///
+    /// # Errors
+    /// If the line could not be written, or the change could not be made.
+    pub async fn attempt<T, E: Display>(
+        &self,
+        caller: &Caller,
+        action: &str,
+        what: Value,
+        make: impl AsyncFnOnce() -> Result<T, E>,
+    ) -> Result<T, Failed<E>> {
+        self.note(caller, action, what).await.map_err(Failed::NotAudited)?;
+        match make().await {
+            Ok(made) => Ok(made),
+            Err(error) => {
+                self.note_failure(caller, action, json!({ "failed": error.to_string() })).await;
+                Err(Failed::NotMade(error))
+            }
+        }
+    }
+
+    /// Writes that what `caller` did was not done after all, behind the line that says so.
+    pub async fn note_failure(&self, caller: &Caller, action: &str, what: Value) {
+        log::warn!("{} ({}): {action} failed: {what}", caller.name, caller.ip);
+        if let Err(error) = self.0.write(caller, action, what).await {
             log::error!("the audit {} cannot be written: {error}", self.0.path().display());
         }
-        Err(problem(StatusCode::SERVICE_UNAVAILABLE, &format!("it could not be kept: {error}")))
     }
 }

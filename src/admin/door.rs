@@ -72,6 +72,20 @@ pub struct Caller {
     pub ip: IpAddr,
 }
 
+impl Caller {
+    /// Refuses a viewer what only operators may read.
+    ///
+    /// # Errors
+    /// The answer to a viewer (403), by `what` it wanted.
+    pub fn demand_operator(&self, what: &str) -> Result<(), HttpResponse> {
+        if self.role >= Role::Operator {
+            return Ok(());
+        }
+        let text = format!("this token is a viewer's: {what} takes an operator's");
+        Err(problem(StatusCode::FORBIDDEN, &text))
+    }
+}
+
 impl FromRequest for Caller {
     type Error = Error;
     type Future = std::future::Ready<Result<Self, Error>>;

@@ -11,8 +11,10 @@ pub mod change;
 mod connections;
 mod dashboard;
 pub mod door;
+mod groups;
 mod health;
 mod lasting;
+mod messages;
 mod notices;
 mod openapi;
 mod read_only;
@@ -44,8 +46,14 @@ use tokio::net::TcpStream;
 
 use self::{change::Change, dashboard::Dashboard, door::Door, stream::Places};
 use crate::{
-    admission::Admission, live::Following, operators::Operators, problem::problem, routes::headers,
-    settings::InForce, traffic::Traffic,
+    admission::Admission,
+    live::Following,
+    operators::Operators,
+    people::{People, talk::Talks},
+    problem::problem,
+    routes::headers,
+    settings::InForce,
+    traffic::Traffic,
 };
 
 /// Most bytes of a body of JSON.
@@ -72,6 +80,10 @@ pub struct Admin {
     pub settings: Arc<Mutex<InForce>>,
     /// How changes are made.
     pub change: Change,
+    /// What is known of people.
+    pub people: Arc<People>,
+    /// What players say to each other.
+    pub talks: Arc<Talks>,
     /// Settings that may change: `admin.hosts`.
     pub live: Following,
     /// Longest time a connection may be idle.
@@ -94,12 +106,15 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
         operators,
         settings,
         change,
+        people,
+        talks,
         live,
         keep_alive,
         traffic,
     } = admin;
     let (operators, change) = (web::Data::from(operators), web::Data::new(change));
     let settings = web::Data::from(settings);
+    let (people, talks) = (web::Data::from(people), web::Data::from(talks));
     let (node, admission) = (web::Data::from(node), web::Data::from(admission));
     let (registry, door) = (web::Data::new(registry), web::Data::new(door));
     let (operations, live) = (web::Data::new(operations), web::Data::new(live));
@@ -116,9 +131,11 @@ pub fn serve(listener: std::net::TcpListener, admin: Admin) -> Result<Server> {
             .app_data(operators.clone())
             .app_data(settings.clone())
             .app_data(change.clone())
+            .app_data(people.clone())
+            .app_data(talks.clone())
             .app_data(dashboard.clone())
             .app_data(places.clone())
-            .app_data(json())
+            .app_data(json(JSON_BYTES_MAX))
             .app_data(query())
             .app_data(path());
         let open = routes::for_all().into_iter().chain(routes::dashboard());
@@ -146,8 +163,8 @@ fn for_operators() -> Scope {
 }
 
 /// Bodies of JSON, and what is wrong with one.
-fn json() -> web::JsonConfig {
-    web::JsonConfig::default().limit(JSON_BYTES_MAX).error_handler(|error, _| {
+fn json(bytes_max: usize) -> web::JsonConfig {
+    web::JsonConfig::default().limit(bytes_max).error_handler(|error, _| {
         let status = match &error {
             JsonPayloadError::ContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             JsonPayloadError::Overflow { .. } | JsonPayloadError::OverflowKnownLength { .. } => {

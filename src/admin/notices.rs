@@ -1,14 +1,12 @@
-//! `GET`, `POST` and `DELETE /ws/broadcast`: the notice that all pages show; and `POST /ws/message`, to one of them.
+//! `GET`, `POST` and `DELETE /ws/broadcast`: the notice that all pages show.
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use actors::player::SessionId;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
     change::{Change, Unmade},
-    connections::UNKNOWN_NODE,
     door::Caller,
     lasting::Lasting,
 };
@@ -18,7 +16,6 @@ use crate::{
         Operators,
         envelope::ulid,
         model::{Notice, Severity},
-        talk::Message,
     },
     problem::problem,
     wall::now_ms,
@@ -43,24 +40,8 @@ pub struct Wanted {
     for_s: Option<Lasting>,
 }
 
-/// What one page is to show.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(as = NewMessage)]
-pub struct Said {
-    /// To which connection.
-    #[schema(examples("5e1f09ab-17"))]
-    connection: String,
-    /// Plain text, 1 to 1024 bytes.
-    #[schema(examples("please slow down"))]
-    text: String,
-    /// How urgent it is.
-    #[serde(default)]
-    severity: Severity,
-}
-
 /// Refuses what is no text for people: nothing, too much, or with control characters besides line breaks.
-fn judge(text: &str) -> Result<(), HttpResponse> {
+pub fn judge(text: &str) -> Result<(), HttpResponse> {
     let is_text = text.chars().all(|c| c == '\n' || !c.is_control());
     if !text.trim().is_empty() && text.len() <= TEXT_BYTES_MAX && is_text {
         return Ok(());
@@ -76,16 +57,6 @@ fn judge(text: &str) -> Result<(), HttpResponse> {
 pub struct Shown {
     /// Null: nothing.
     notice: Option<Notice>,
-}
-
-/// The message is on its way.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct Sent {
-    /// Tells it from every other one.
-    #[schema(examples("01KB6XGZ7V3T9QZ4R1M5H2C8DE"))]
-    id: String,
-    /// Whether another node was asked to send it, and it is not known here what came of that.
-    asked: bool,
 }
 
 fn shown(operators: &Operators) -> Shown {
@@ -146,55 +117,6 @@ pub async fn take_back(
         change.make(&caller, "notice.end", json!({}), async || operators.set_notice(None).await);
     match done.await {
         Ok(()) => HttpResponse::Ok().json(shown(&operators)),
-        Err(refusal) => refusal,
-    }
-}
-
-/// Sends a message to one page, on whichever node its connection is.
-#[utoipa::path(
-    post, path = "/ws/message", tag = "players", operation_id = "sendMessage",
-    request_body = Said,
-    responses(
-        (status = 200, description = "The connection is of this node, and was sent it.", body = Sent),
-        (status = 202, description = "The connection is of another node, which has been asked to send it.", body = Sent),
-        (status = 404, description = "This is no id of a connection of a node that is there, or it has ended, or its client shows no messages."),
-        Unmade,
-    ),
-)]
-pub async fn say(
-    caller: Caller,
-    said: web::Json<Object<Said>>,
-    operators: web::Data<Operators>,
-    change: web::Data<Change>,
-) -> HttpResponse {
-    let Said { connection, text, severity } = said.into_inner().0;
-    if let Err(refusal) = judge(&text) {
-        return refusal;
-    }
-    let Some((process, _)) = SessionId::read(&connection) else {
-        return problem(
-            StatusCode::NOT_FOUND,
-            "this is no id of a connection: see GET /connections",
-        );
-    };
-    let is_ours = process == SessionId::process();
-    if !is_ours && !operators.nodes.knows(process) {
-        return problem(StatusCode::NOT_FOUND, UNKNOWN_NODE);
-    }
-    let what = json!({ "connection": connection, "text": text, "severity": severity });
-    let message = Message { connection, id: ulid(), text, severity };
-    let mut was_sent = false;
-    let done = change.make(&caller, "message", what, async || {
-        was_sent = operators.say(&message).await?;
-        Ok(())
-    });
-    match done.await {
-        Ok(()) if was_sent => HttpResponse::Ok().json(Sent { id: message.id, asked: false }),
-        Ok(()) if is_ours => {
-            let text = "this connection has ended, or its client does not speak v=2, which messages are for";
-            problem(StatusCode::NOT_FOUND, text)
-        }
-        Ok(()) => HttpResponse::Accepted().json(Sent { id: message.id, asked: true }),
         Err(refusal) => refusal,
     }
 }

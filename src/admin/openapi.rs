@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    audit, backup, blocks, connections, health, limits, metrics, notices, read_only, routes,
-    settings, stats, stream, trace,
+    audit, backup, blocks, connections, groups, health, limits, messages, metrics, notices,
+    read_only, routes, settings, stats, stream, trace,
 };
 use crate::problem::{self, Problem};
 
@@ -56,7 +56,9 @@ static FILE: LazyLock<String> =
         notices::show,
         notices::put_up,
         notices::take_back,
-        notices::say,
+        messages::send,
+        groups::history,
+        groups::presence,
         connections::list,
         connections::end,
         trace::trace,
@@ -150,7 +152,7 @@ fn guarded() -> [(&'static str, Value); 4] {
 fn judged() -> [(&'static str, Value); 4] {
     [
         ("400", "The body is not JSON."),
-        ("413", "The body has more than 16 KiB."),
+        ("413", "The body has more than 16 KiB; of `/ws/message` 128 KiB."),
         ("415", "The body is not said to be JSON."),
         ("422", "The body is JSON, and says what cannot be done."),
     ]

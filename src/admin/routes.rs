@@ -11,8 +11,8 @@ use actix_web::{
 };
 
 use super::{
-    audit, backup, blocks, connections, dashboard, health, limits, metrics, notices, openapi,
-    read_only, settings, stats, stream, trace,
+    audit, backup, blocks, connections, dashboard, groups, health, limits, messages, metrics,
+    notices, openapi, read_only, settings, stats, stream, trace,
 };
 use crate::{problem::problem, traffic::Route};
 
@@ -53,7 +53,9 @@ pub fn for_operators() -> Vec<Served> {
         at("/board/read-only").get(read_only::show).post(read_only::begin).delete(read_only::end),
         at("/blocks").get(blocks::show).post(blocks::block).delete(blocks::unblock),
         at("/ws/broadcast").get(notices::show).post(notices::put_up).delete(notices::take_back),
-        at("/ws/message").post(notices::say),
+        at("/ws/message").taking_up_to(messages::BODY_BYTES_MAX).post(messages::send),
+        at("/ws/history").get(groups::history),
+        at("/ws/presence").get(groups::presence),
         at("/connections").get(connections::list),
         at("/connections/{id}").delete(connections::end),
         at("/trace/{connection}").get_only(trace::trace),
@@ -70,6 +72,12 @@ fn at(path: &'static str) -> Served {
 }
 
 impl Served {
+    /// Bodies of JSON may have so many bytes.
+    fn taking_up_to(mut self, bytes: usize) -> Self {
+        self.resource = self.resource.app_data(super::json(bytes));
+        self
+    }
+
     /// GET, and HEAD as well (RFC 9110 §9.3.2).
     fn get<F, Args>(mut self, handler: F) -> Self
     where

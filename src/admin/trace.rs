@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout};
 use super::{
     change::{Change, Unmade},
     door::{Caller, Door, Pass},
-    tokens::Role,
 };
 use crate::{
     admission::Admission,
@@ -64,11 +63,8 @@ pub async fn trace(
     door: web::Data<Door>,
     admission: web::Data<Admission>,
 ) -> HttpResponse {
-    if caller.role < Role::Operator {
-        return problem(
-            StatusCode::FORBIDDEN,
-            "this token is a viewer's: to follow players takes an operator's",
-        );
+    if let Err(refusal) = caller.demand_operator("to follow players") {
+        return refusal;
     }
     let time = match time(request.query_string()) {
         Ok(time) => time,

@@ -37,11 +37,20 @@ impl fmt::Display for GroupId {
     }
 }
 
+/// The greatest number that a user could have.
+const OPERATORS: u64 = u64::MAX >> 1;
+
+/// The sender of all that operators publish, whose number no user is given: an id of a message means one thing for all
+/// operators, and nothing for players.
+pub fn operators() -> UserId {
+    UserId::new(OPERATORS).expect("63 bits")
+}
+
 /// A user nobody has heard of.
 pub fn user_by_chance() -> UserId {
     // One in 2^63 is 0.
     let users = std::iter::repeat_with(|| UserId::new(rand::random::<u64>() >> 1));
-    users.flatten().next().expect("endless")
+    users.flatten().find(|user| *user != operators()).expect("endless")
 }
 
 /// The day of a time, in days since 1970 (UTC).

@@ -15,6 +15,7 @@ mod blocks;
 mod connections;
 mod dashboard;
 mod notices;
+mod people;
 mod read_only;
 mod stats;
 mod stream;
@@ -32,6 +33,11 @@ impl Guarded {
         let file = setup.folder().join("tokens");
         let setup = setup.with("ADMIN__TOKEN_FILE", file.display());
         Self { setup, file }
+    }
+
+    /// Starts it with one more setting.
+    fn start_with(self, name: &str, value: &str) -> Server {
+        self.setup.with(name, value).start()
     }
 
     /// Has the file say this from one moment to the next.

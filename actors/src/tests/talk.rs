@@ -337,10 +337,12 @@ fn all_connections_of_a_user_are_found_and_who_becomes_another_leaves_its_groups
         stage.deliver(Group::Team(1), Audience::Members, "to the team");
         two.say("end").await;
         assert_eq!(two.text().await, "done end");
-        let (users, said) = oneshot::channel();
+        let (members, said) = oneshot::channel();
         let group = Group::User(user(6));
-        stage.inbox().try_send(ToPost::ReadUsers { group, users }).expect("room");
-        assert_eq!(said.await.expect("it is handled"), [user(6), user(6)]);
+        stage.inbox().try_send(ToPost::ReadMembers { group, members }).expect("room");
+        let mut said = said.await.expect("it is handled");
+        said.sort_unstable();
+        assert_eq!(said, [&two, &other].map(|client| (client.1.id(), Some(user(6)))));
     });
 }
 
@@ -359,6 +361,10 @@ fn a_tile_is_whoever_looks_there() {
         here.say("tile").await;
         elsewhere.say("tile").await;
         assert_eq!([here.text().await, elsewhere.text().await], ["true", "false"]);
+        let (members, said) = oneshot::channel();
+        let group = Group::Tile(2);
+        stage.inbox().try_send(ToPost::ReadMembers { group, members }).expect("room");
+        assert_eq!(said.await.expect("it is handled"), [(elsewhere.1.id(), None)]);
     });
 }
 

@@ -210,10 +210,10 @@ impl Circle {
         }
     }
 
-    /// The users in a group, once for each connection.
-    pub(super) fn users(&self, group: Group) -> Vec<UserId> {
-        let members = self.groups.borrow().members(group);
-        members.iter().filter_map(|downlink| downlink.link.player().user()).collect()
+    /// The sessions on this thread that a message to `group` is for, and whose each is.
+    pub(super) fn members(&self, group: Group) -> Vec<(SessionId, Option<UserId>)> {
+        let found = self.find(group);
+        found.iter().map(|downlink| (downlink.link.id(), downlink.link.player().user())).collect()
     }
 
     /// Whether nobody has spoken or is in a group.

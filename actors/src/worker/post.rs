@@ -120,8 +120,8 @@ impl Handler<ToPost> for Post {
                     let _ = done.send(());
                 }
             }
-            ToPost::ReadUsers { group, users } => {
-                let _ = users.send(self.circle.users(group));
+            ToPost::ReadMembers { group, members } => {
+                let _ = members.send(self.circle.members(group));
             }
         }
     }

@@ -128,7 +128,8 @@ pub fn read(text: &str) -> Read {
     }
 }
 
-fn is_legal(id: &str) -> bool {
+/// Whether this may be the id of a message.
+pub fn is_legal(id: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(legal)
 }
@@ -189,7 +190,11 @@ fn after(data: &Map<String, Value>) -> Result<After, Fault> {
 
 /// A message as it is published: all of its envelope but what its place and time add.
 pub fn payload(id: &str, from: UserId, to: Group, data: &Map<String, Value>) -> Bytes {
-    let from = format!("user:{from}");
+    payload_from(&format!("user:{from}"), id, to, data)
+}
+
+/// The same from whoever is called `from` in envelopes.
+pub fn payload_from(from: &str, id: &str, to: Group, data: &Map<String, Value>) -> Bytes {
     let envelope = json!({
         "type": "message",
         "id": id,
@@ -202,12 +207,17 @@ pub fn payload(id: &str, from: UserId, to: Group, data: &Map<String, Value>) -> 
 
 /// The frame of a message, the same for all who hear it.
 pub fn message(message: &Message) -> Bytes {
+    text_frame(&text(message))
+}
+
+/// A message as text, the same for all who hear or read it.
+pub fn text(message: &Message) -> String {
     let Message { position, at_ms, payload, .. } = message;
     // Whoever has published it made an object of it.
     let open = payload.strip_suffix(b"}").unwrap_or(payload);
     let open = String::from_utf8_lossy(open);
     let Position { epoch, offset } = position;
-    text_frame(&format!("{open},\"timestamp\":{at_ms},\"offset\":{offset},\"epoch\":\"{epoch}\"}}"))
+    format!("{open},\"timestamp\":{at_ms},\"offset\":{offset},\"epoch\":\"{epoch}\"}}")
 }
 
 /// An envelope of the server's own.

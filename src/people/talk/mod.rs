@@ -2,12 +2,15 @@
 //!
 //! - [`envelope`] what is said, in JSON · [`rights`] who may say it where · [`Talks`] decides
 //! - [`relay`] from the channels to the members here: [`follow`] closes gaps, [`presence`] knows who is there
+//! - [`members`] who is in a group on this node · [`operating`] what operators do in groups
 //!
 //! Nobody is heard who has no identity, and nothing that a client says of itself is believed: `from` and `timestamp` are
 //! the server's.
 
 pub mod envelope;
 mod follow;
+mod members;
+pub mod operating;
 mod presence;
 pub mod relay;
 pub mod rights;
@@ -382,7 +385,7 @@ fn register(stats: &TalkStats, registry: &mut Registry) {
     );
     r.register(
         "messages_published",
-        "Messages of players that were given a place, by kind of group",
+        "Messages that were given a place, by kind of group",
         stats.published.clone(),
     );
     r.register(

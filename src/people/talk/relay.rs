@@ -17,15 +17,16 @@ use actors::{
     talk::{Speaker, TalkStats, count},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc, oneshot},
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 use super::{
     envelope::{self, After, Fault},
     follow::{Effect, Follower},
+    members,
     presence::{NAMED_MAX, Presence},
 };
 
@@ -37,9 +38,6 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Histories that are read for one that joins before it is told to try again: more is published meanwhile each time.
 const ATTEMPTS: u32 = 5;
-
-/// Time for the posts to say who is there.
-const POST_TIME: Duration = Duration::from_secs(2);
 
 /// Somebody joins a group that it may join.
 #[derive(Debug)]
@@ -390,29 +388,15 @@ impl Relay {
             self.presence.change(group);
         }
         for group in self.presence.tick(self.seconds) {
-            let (channels, here) = (self.channels.clone(), self.users_here(group));
+            let (channels, here) = (self.channels.clone(), members::here(&self.node, group));
             self.work.push(Box::pin(async move {
-                let present = async { channels.present(group, here.await?).await.ok() };
+                let present = async {
+                    let users = members::users(&here.await?);
+                    channels.present(group, users).await.ok()
+                };
                 Done::Present(group, present.await)
             }));
         }
-    }
-
-    /// The users that are in a group on this node; `None` if a post does not say so.
-    fn users_here(&self, group: Group) -> BoxFuture<Option<Vec<UserId>>> {
-        let (posts, mut answers) = (self.node.posts(), Vec::new());
-        for number in self.node.interest.posts(group) {
-            let (users, answer) = oneshot::channel();
-            let read = ToPost::ReadUsers { group, users };
-            let is_asked = posts.get(number).is_some_and(|post| post.inbox.try_send(read).is_ok());
-            answers.push(is_asked.then_some(answer));
-        }
-        Box::pin(async move {
-            let answers: Option<Vec<_>> = answers.into_iter().collect();
-            let said = timeout(POST_TIME, join_all(answers?)).await.ok()?;
-            let said: Result<Vec<_>, _> = said.into_iter().collect();
-            Some(said.ok()?.concat())
-        })
     }
 
     fn heard_of_presence(&mut self, group: Group, present: Option<Vec<UserId>>) {

@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 use super::{audit, change};
 use crate::harness::server::{Setup, request, send};
 
-/// Every method of the API that changes something, and `/trace`, which shows what a player does.
+/// What shows what players do, or write.
+const SHOWING: [&str; 2] = ["/trace/{connection}", "/ws/history"];
+
+/// Every method of the API that changes something or shows what players do.
 fn to_be_audited(file: &Value) -> BTreeSet<(String, String)> {
     let paths = file["paths"].as_object().expect("paths").iter();
     let operations = paths.flat_map(|(path, operations)| {
         let methods = operations.as_object().expect("operations").keys();
         methods.map(move |method| (method.to_uppercase(), path.clone()))
     });
-    operations.filter(|(method, path)| method != "GET" || path.starts_with("/trace/")).collect()
+    operations.filter(|(method, path)| method != "GET" || SHOWING.contains(&&**path)).collect()
 }
 
 #[test]
@@ -57,6 +60,8 @@ fn every_change_has_its_line_which_survives_a_crash() {
     let imported = send(server.admin, "POST", "/import", &media, &backup);
     assert!(imported.status == 200 && imported.body.contains("done"), "{}", imported.body);
     done("POST", "/import");
+    assert_eq!(change(&server, "GET", "/ws/history?group=tile:0", &Value::Null).0, 200);
+    done("GET", "/ws/history");
     assert!(left.is_empty(), "not tried: {left:?}");
 
     server.kill();
@@ -74,6 +79,7 @@ fn every_change_has_its_line_which_survives_a_crash() {
             "trace",
             "connection.end",
             "board.import",
+            "history",
         ]
     );
     let lines = change(&server, "GET", "/audit", &Value::Null).1;
