@@ -4,7 +4,7 @@
  */
 
 /** @typedef {{ offset: number, epoch: string }} Position */
-/** @typedef {{ id: string, user: string, name: string | undefined, text: string, atMs: number, position: Position, isReported: boolean }} Message */
+/** @typedef {{ id: string, user: string, name: string | undefined, colour: string | undefined, text: string, atMs: number, position: Position, isReported: boolean }} Message */
 /** @typedef {{ kind: 'message', message: Message } | { kind: 'gap', count: number | undefined }} Line `count`: unknown if it is not */
 /** @typedef {'spam' | 'abuse' | 'other'} Reason */
 
@@ -82,7 +82,8 @@ export function readMessage(envelope) {
   if (typeof id !== 'string' || !user || !position || typeof data?.text !== 'string' || data.text.trim() === '') return undefined;
   // What is in `data` its sender has written, who may call themselves anything.
   const name = typeof envelope.name === 'string' ? envelope.name : undefined;
-  return { id, user, name, text: data.text, atMs: Number(timestamp) || 0, position, isReported: false };
+  const colour = typeof envelope.colour === 'string' ? envelope.colour : undefined;
+  return { id, user, name, colour, text: data.text, atMs: Number(timestamp) || 0, position, isReported: false };
 }
 
 /** One group as far as it was heard. */

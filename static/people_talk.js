@@ -287,7 +287,7 @@ export class TalkPanel {
     const name = isOwn ? 'You' : nameOf(message.user, message.name ?? this.names.get(message.user));
     const dot = document.createElement('i');
     dot.className = 'team-dot';
-    const colour = this.room === 'team' ? me?.team?.colour : undefined;
+    const colour = message.colour ?? (this.room === 'team' ? me?.team?.colour : undefined);
     dot.style.setProperty('--team', colour ? readColour(colour) : `var(--tint-${tintOf(message.user)})`);
     const who = document.createElement('strong');
     who.textContent = name;

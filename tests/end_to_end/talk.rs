@@ -230,6 +230,86 @@ fn a_client_that_does_not_read_loses_messages_and_is_told_how_many() {
 }
 
 #[test]
+fn a_message_comes_with_what_its_sender_is_called() {
+    let server = setup().start();
+    let (mut one, two) = (Person::new(server.address), somebody(&server).0);
+    let registered = one.post("/me/register", &json!({ "name": "Ann", "password": "open sesame" }));
+    assert_eq!(registered.status, 200, "{}", registered.body);
+    let (mut ann, mut nobody) = (at_tile(&one), at_tile(&two));
+    // Nobody is called what they say in their message.
+    let lie = json!({ "text": "hi", "name": "Eve" });
+    nobody.say(&json!({ "type": "message", "to": "tile:0", "data": lie, "name": "Eve" }));
+    let heard = hear(&mut ann);
+    assert_eq!((heard.get("name"), &heard["data"]["text"]), (None, &json!("hi")));
+    let team = one.post("/teams", &json!({ "name": "Foxes", "colour": "#cc3311" }));
+    assert_eq!(team.status, 200, "{}", team.body);
+    send(&mut ann, "tile:0", "a");
+    let heard = loop {
+        let heard = hear(&mut nobody);
+        if heard["id"] == "a" {
+            break heard;
+        }
+    };
+    assert_eq!((&heard["name"], &heard["colour"]), (&json!("Ann"), &json!("#cc3311")));
+}
+
+#[test]
+fn listed_words_are_not_shown_and_the_list_is_read_again_when_it_changes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("words.txt");
+    std::fs::write(&path, "heck\n").expect("room");
+    let server = setup().with("PEOPLE__WORDS_FILE", path.display()).start();
+    let (one, user) = somebody(&server);
+    let (two, _) = somebody(&server);
+    let (mut writer, mut reader) = (at_tile(&one), at_tile(&two));
+    let mut shown = |to: &str, text: &str| {
+        writer.say(&json!({ "type": "message", "to": to, "data": { "text": text } }));
+        let listener = if to == "tile:0" { &mut reader } else { &mut writer };
+        loop {
+            // The writer hears its own in the place, too.
+            let heard = hear(listener);
+            if heard["to"] == to {
+                break heard["data"]["text"].clone();
+            }
+        }
+    };
+    assert_eq!(shown("tile:0", "What the HECK, darn"), "What the ****, darn");
+    assert_eq!(shown(&format!("user:{user}"), "heck"), "heck", "it is for one alone");
+    std::fs::write(&path, "darn\n").expect("room");
+    eventually("the list to be read again", || {
+        server.log().contains("people.words_file: 1 word in force now").then_some(())
+    });
+    assert_eq!(shown("tile:0", "heck, darn"), "heck, ****");
+    std::fs::write(&path, "two words\n").expect("room");
+    eventually("the list to be refused", || {
+        server.log().contains("line 1 is not one word").then_some(())
+    });
+    assert_eq!(shown("tile:0", "heck, darn"), "heck, ****", "it stays as it was");
+}
+
+#[test]
+fn in_slow_mode_one_message_is_heard_in_each_place_and_the_next_one_later() {
+    let server = setup().with("PEOPLE__SLOW_MODE_S", 3600).start();
+    let (one, user) = somebody(&server);
+    let mut client = at_tile(&one);
+    send(&mut client, "tile:0", "a");
+    let again = send(&mut client, "tile:0", "a");
+    assert_eq!(again["duplicate"], json!(true), "the same is no second one");
+    client.say(&message("tile:0", "b"));
+    let refused = loop {
+        let said = client.text();
+        if said["type"] == "error" {
+            break said["data"].clone();
+        }
+    };
+    assert_eq!((&refused["code"], &refused["of"]), (&json!("rate"), &json!("b")));
+    assert!(refused["retry_after_ms"].as_u64().expect("a time") > 3_500_000, "{refused}");
+    for id in ["c", "d"] {
+        send(&mut client, &format!("user:{user}"), id);
+    }
+}
+
+#[test]
 fn players_on_different_nodes_hear_each_other_and_a_killed_node_takes_nobody_along() {
     let node = || Setup::on(shared(), "talk", BOXES, 2).with("PEOPLE__MESSAGES", "off").start();
     let (first, mut second) = (node(), node());

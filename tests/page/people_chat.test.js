@@ -176,7 +176,8 @@ test('what is no message, or is for others, is left alone, and names come from t
   assert.deepEqual([shown(TEAM), shown(HERE)], [[], []]);
   const named = { ...said(1, '<b>x</b>'), data: { text: '<b>x</b>', name: 'Ann' } };
   assert.equal(readMessage(named)?.name, undefined);
-  assert.equal(readMessage({ ...named, name: 'Bob' })?.name, 'Bob');
+  const shown = readMessage({ ...named, name: 'Bob', colour: '#cc3311' });
+  assert.deepEqual([shown?.name, shown?.colour], ['Bob', '#cc3311']);
 });
 
 test('what was said is kept up to a bound', () => {

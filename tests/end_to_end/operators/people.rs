@@ -6,7 +6,7 @@ use super::{Guarded, audit, change, with_token};
 use crate::harness::{
     client::Client,
     person::Person,
-    server::{Server, Setup, send},
+    server::{Server, Setup},
 };
 
 const MESSAGE: &str = "/ws/message";
