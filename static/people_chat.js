@@ -55,11 +55,15 @@ export function errorWords(data) {
   return WORDS[data?.code] ?? 'That could not be sent.';
 }
 
+/** Who keeps order here; no player is called so. */
+export const OPERATOR = 'operator';
+
 /**
  * Whoever a message is from.
  * @param {unknown} from
  */
 function userOf(from) {
+  if (from === OPERATOR) return OPERATOR;
   return typeof from === 'string' && from.startsWith('user:') ? from.slice('user:'.length) : undefined;
 }
 
@@ -81,7 +85,8 @@ export function readMessage(envelope) {
   const [user, position] = [userOf(from), readPosition(envelope)];
   if (typeof id !== 'string' || !user || !position || typeof data?.text !== 'string' || data.text.trim() === '') return undefined;
   // What is in `data` its sender has written, who may call themselves anything.
-  const name = typeof envelope.name === 'string' ? envelope.name : undefined;
+  const said = typeof envelope.name === 'string' ? envelope.name : undefined;
+  const name = user === OPERATOR ? 'Operator' : said;
   const colour = typeof envelope.colour === 'string' ? envelope.colour : undefined;
   return { id, user, name, colour, text: data.text, atMs: Number(timestamp) || 0, position, isReported: false };
 }

@@ -5,7 +5,7 @@
 
 import { readColour } from './people_identity.js';
 import { element } from './page.js';
-import { Chat } from './people_chat.js';
+import { Chat, OPERATOR } from './people_chat.js';
 import { nameOf, readTeam } from './people_team.js';
 import { formatNumber } from './words.js';
 
@@ -301,7 +301,7 @@ export class TalkPanel {
     head.append(dot, who, time);
     row.append(head, text);
     if (message.isReported) head.append(' reported');
-    if (!isOwn) this.addActions(row, head, message, name);
+    if (!isOwn && message.user !== OPERATOR) this.addActions(row, head, message, name);
     return row;
   }
 

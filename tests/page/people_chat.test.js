@@ -170,14 +170,15 @@ test('what is no message, or is for others, is left alone, and names come from t
   const { chat, shown } = open();
   chat.attend(TEAM, HERE);
   for (const odd of [
-    said(1, 'x', { to: 'team:ff' }), { ...said(1, 'x'), data: { text: 7 } }, { ...said(1, 'x'), data: null }, { ...said(1, 'x'), from: 'operator' },
+    said(1, 'x', { to: 'team:ff' }), { ...said(1, 'x'), data: { text: 7 } }, { ...said(1, 'x'), data: null }, { ...said(1, 'x'), from: 'server' },
     { ...said(1, 'x'), offset: 'x' }, { ...said(1, 'x'), epoch: 7 }, { ...said(1, 'x'), id: 7 }, said(1, '  '), { type: 'message', to: TEAM },
   ]) chat.hear(odd);
   assert.deepEqual([shown(TEAM), shown(HERE)], [[], []]);
   const named = { ...said(1, '<b>x</b>'), data: { text: '<b>x</b>', name: 'Ann' } };
   assert.equal(readMessage(named)?.name, undefined);
-  const shown = readMessage({ ...named, name: 'Bob', colour: '#cc3311' });
-  assert.deepEqual([shown?.name, shown?.colour], ['Bob', '#cc3311']);
+  assert.equal(readMessage({ ...named, from: 'operator', name: 'Eve' })?.name, 'Operator');
+  const bob = readMessage({ ...named, name: 'Bob', colour: '#cc3311' });
+  assert.deepEqual([bob?.name, bob?.colour], ['Bob', '#cc3311']);
 });
 
 test('what was said is kept up to a bound', () => {
