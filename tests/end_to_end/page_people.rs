@@ -1,6 +1,8 @@
 //! People in a browser: who one is to the server, accounts, teams, ranks and the chat, by hand, by keys, and for every
 //! reader.
 
+mod screens;
+
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
