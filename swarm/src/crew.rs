@@ -77,6 +77,8 @@ impl Run {
 pub(crate) struct Tally {
     /// What the command measures: update, acknowledgement or range latency.
     pub(crate) latency: Latency,
+    /// The same of what was sent all at once.
+    pub(crate) burst: Latency,
     pub(crate) handshake: Latency,
     /// Handshakes answered with 429 or 503.
     pub(crate) turned_away: u64,
@@ -89,6 +91,8 @@ pub(crate) struct Tally {
     pub(crate) pulses: u64,
     pub(crate) resyncs: u64,
     pub(crate) bytes: u64,
+    /// Of the last message to a group: all are equally long, but for the digits of a number.
+    pub(crate) frame_bytes: u64,
     pub(crate) faults: Faults,
 }
 
@@ -96,6 +100,7 @@ impl Tally {
     pub(crate) fn new() -> Self {
         Self {
             latency: Latency::new(),
+            burst: Latency::new(),
             handshake: Latency::new(),
             turned_away: 0,
             turned_away_by: None,
@@ -106,12 +111,14 @@ impl Tally {
             pulses: 0,
             resyncs: 0,
             bytes: 0,
+            frame_bytes: 0,
             faults: Faults::default(),
         }
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
+        self.burst.merge(&other.burst);
         self.handshake.merge(&other.handshake);
         self.turned_away += other.turned_away;
         self.turned_away_by = self.turned_away_by.take().or(other.turned_away_by);
@@ -122,6 +129,7 @@ impl Tally {
         self.pulses += other.pulses;
         self.resyncs += other.resyncs;
         self.bytes += other.bytes;
+        self.frame_bytes = self.frame_bytes.max(other.frame_bytes);
         self.faults.merge(other.faults);
     }
 }
