@@ -79,6 +79,8 @@ pub(crate) struct Tally {
     pub(crate) latency: Latency,
     /// The same of what was sent all at once.
     pub(crate) burst: Latency,
+    /// Of each message that was sent alone, in µs to each member.
+    pub(crate) by_message: Vec<Vec<u32>>,
     pub(crate) handshake: Latency,
     /// Handshakes answered with 429 or 503.
     pub(crate) turned_away: u64,
@@ -101,6 +103,7 @@ impl Tally {
         Self {
             latency: Latency::new(),
             burst: Latency::new(),
+            by_message: Vec::new(),
             handshake: Latency::new(),
             turned_away: 0,
             turned_away_by: None,
@@ -119,6 +122,12 @@ impl Tally {
     pub(crate) fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
         self.burst.merge(&other.burst);
+        let messages = self.by_message.len().max(other.by_message.len());
+        self.by_message.resize_with(messages, Vec::new);
+        self.by_message
+            .iter_mut()
+            .zip(other.by_message)
+            .for_each(|(mine, other)| mine.extend(other));
         self.handshake.merge(&other.handshake);
         self.turned_away += other.turned_away;
         self.turned_away_by = self.turned_away_by.take().or(other.turned_away_by);

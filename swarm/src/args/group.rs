@@ -37,7 +37,7 @@ pub(crate) struct GroupArgs {
     pub(crate) senders: u32,
 
     /// Messages that are sent one after the other.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=100_000))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(crate) messages: u32,
 
     /// How many of those a second.
