@@ -39,6 +39,10 @@ pub(crate) enum Fault {
     Unverified,
     Grew,
     NotSampled,
+    TextRefused,
+    MessageMissed,
+    MessagesDisagree,
+    BadText,
 }
 
 impl Fault {
@@ -87,6 +91,12 @@ impl Fault {
             }
             Self::Unverified => "the board could not be read to verify the books",
             Self::Grew => "what the server uses grew by more than is allowed",
+            Self::TextRefused => "a text of a member was refused",
+            Self::MessageMissed => {
+                "a member did not hear every message to its group exactly once and in order"
+            }
+            Self::MessagesDisagree => "members heard one message at two places",
+            Self::BadText => "a text is no envelope, or is missing what its type must have",
             Self::NotSampled => "the server did not say often enough what it uses",
         }
     }
