@@ -1,6 +1,7 @@
 //! The command line. Everything that decides a run is here and goes into the report, so that a run can be repeated.
 
 mod group;
+mod people;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
 pub(crate) use group::GroupArgs;
+pub(crate) use people::PeopleArgs;
 
 use crate::crew::{Goodbye, Pace};
 use crate::usage;
@@ -54,6 +56,8 @@ pub(crate) enum Command {
     Soak(SoakArgs),
     /// Send messages to a group with many members: latency until each has come to each of them.
     Group(GroupArgs),
+    /// Players with identities who check boxes and write to their teams: whether credits, leaderboards and messages are exact.
+    People(PeopleArgs),
 }
 
 /// What every command takes.

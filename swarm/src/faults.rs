@@ -42,6 +42,10 @@ pub(crate) enum Fault {
     TextRefused,
     MessageMissed,
     MessagesDisagree,
+    MessageTwice,
+    HistoryWrong,
+    CreditsWrong,
+    LeaderboardWrong,
     BadText,
 }
 
@@ -96,6 +100,14 @@ impl Fault {
                 "a member did not hear every message to its group exactly once and in order"
             }
             Self::MessagesDisagree => "members heard one message at two places",
+            Self::MessageTwice => "one message has two places in the order of its group",
+            Self::HistoryWrong => "what is kept of a group is not the end of what was said to it",
+            Self::CreditsWrong => {
+                "players are not credited with exactly the boxes that they checked first"
+            }
+            Self::LeaderboardWrong => {
+                "a leaderboard is not what players and teams are credited with"
+            }
             Self::BadText => "a text is no envelope, or is missing what its type must have",
             Self::NotSampled => "the server did not say often enough what it uses",
         }
