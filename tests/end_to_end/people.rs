@@ -1,6 +1,7 @@
 //! People: who somebody is to the server, and what they may do with that.
 
 mod accounts;
+mod books;
 mod cookies;
 mod rotation;
 mod sign_outs;

@@ -220,11 +220,14 @@ impl Player {
             at += 1;
             let target = self.world.targets[at % self.world.targets.len()].clone();
             let left = self.stay(&target).await;
+            if matches!(left, Ok(Left::Over)) {
+                return;
+            }
             self.is_in = false;
             self.kept = None;
             self.world.ledger().settled[self.index as usize] = false;
             match left {
-                Ok(Left::Over) => return,
+                Ok(Left::Over) => unreachable!("returned above"),
                 Ok(Left::Away) => count(&self.world.counts.left),
                 Err(error) => {
                     if self.stage() == Stage::Over {
