@@ -210,7 +210,7 @@ impl Talks {
         self.later_to(link.clone(), id, async move {
             allowed.await?;
             let history = channels.history(group, after).await.map_err(unavailable)?;
-            Ok(Some(recovered(group, &history, &stats)))
+            Ok(Some(recovered(group, after, &history, &stats)))
         })
     }
 
@@ -305,13 +305,15 @@ fn leave(speaker: &Speaker, id: Option<String>, group: Group) -> Reply {
     }))
 }
 
-/// The frames of what is kept, and the one that ends them; one that is not complete is said to be so, and left out.
-fn recovered(group: Group, history: &History, stats: &TalkStats) -> Bytes {
+/// The frames of what is kept after a place, and the one that ends them. Where some of that is not kept any more this is
+/// said, and nothing sent; whoever names no place asks for no more than what is kept.
+fn recovered(group: Group, after: After, history: &History, stats: &TalkStats) -> Bytes {
     let History { last, messages, is_complete } = history;
-    let messages = if *is_complete { &messages[..] } else { &[] };
+    let has_all = *is_complete || after.is_none();
+    let messages = if has_all { &messages[..] } else { &[] };
     stats.recovered.inc_by(messages.len() as u64);
     let mut frames: Vec<_> = messages.iter().map(|message| envelope::message(message)).collect();
-    frames.push(envelope::recovered(group, messages.len(), *is_complete, *last));
+    frames.push(envelope::recovered(group, messages.len(), has_all, *last));
     frames.concat().into()
 }
 

@@ -261,7 +261,7 @@ impl Relay {
             };
             match self.follower.complete(group, &history) {
                 Some(history) => {
-                    let frames = self.recovered(group, &history);
+                    let frames = self.recovered(group, after, &history);
                     self.admit(
                         waiting,
                         [frames, envelope::joined(group, position)].concat().into(),
@@ -283,8 +283,8 @@ impl Relay {
         }
     }
 
-    fn recovered(&self, group: Group, history: &History) -> Bytes {
-        super::recovered(group, history, &self.stats)
+    fn recovered(&self, group: Group, after: After, history: &History) -> Bytes {
+        super::recovered(group, after, history, &self.stats)
     }
 
     fn admit(&mut self, waiting: Waiting, frames: Bytes) {

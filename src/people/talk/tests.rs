@@ -173,6 +173,23 @@ fn what_cannot_be_recovered_is_said_to_be_so() {
             assert_eq!(recovered["data"], expected, "{place}");
             assert_eq!(back.text().await["type"], "joined", "it has joined all the same");
         }
+        // Whoever names no place has what is kept, though there was more before.
+        let mut newcomer = site.connect(Some(3)).await;
+        for ask in [
+            json!({ "type": "join", "to": room(1), "data": { "recover": {} } }),
+            json!({ "type": "recover", "to": room(1) }),
+        ] {
+            newcomer.say(&ask).await;
+            for number in 2..102 {
+                assert_eq!(newcomer.text().await["id"], format!("m{number}"));
+            }
+            let expected =
+                json!({ "recovered": true, "messages": 100, "offset": 102, "epoch": epoch });
+            assert_eq!(newcomer.text().await["data"], expected);
+            if ask["type"] == "join" {
+                assert_eq!(newcomer.text().await["type"], "joined");
+            }
+        }
     });
 }
 
