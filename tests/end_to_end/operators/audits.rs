@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fs};
 use serde_json::{Value, json};
 
 use super::{audit, change};
-use crate::harness::server::{Setup, request, send};
+use crate::harness::{
+    person::Person,
+    server::{Setup, request, send},
+};
 
 /// What shows what players do, or write.
 const SHOWING: [&str; 2] = ["/trace/{connection}", "/ws/history"];
@@ -27,6 +30,10 @@ fn every_change_has_its_line_which_survives_a_crash() {
     let _client = server.client_v2();
     let connections = change(&server, "GET", "/connections", &Value::Null).1;
     let id = connections["connections"][0]["id"].as_str().expect("text").to_owned();
+    let (mut person, path) = (Person::new(server.address), "/me/register");
+    let ann = json!({ "name": "Ann", "password": "a long password" });
+    assert_eq!(person.post(path, &ann).status, 200);
+    let user = person.user();
     let copy = setup.folder().join("copy.bxb").display().to_string();
     let from = format!("http://{}", server.admin);
     let ran = Setup::bare().run(&["export", "--from", &from, &copy]);
@@ -43,11 +50,28 @@ fn every_change_has_its_line_which_survives_a_crash() {
         ("POST", "/ws/broadcast", json!({ "text": "soon" })),
         ("DELETE", "/ws/broadcast", Value::Null),
         ("POST", "/ws/message", json!({ "connection": id, "text": "hello" })),
+        ("POST", "/ws/disconnect", json!({ "user": user })),
+        ("POST", "/people/bans", json!({ "user": user })),
     ] {
         let (status, answer) = change(&server, method, path, &body);
         assert_eq!(status, 200, "{method} {path}: {answer}");
         done(method, path);
     }
+    assert_eq!(
+        change(&server, "DELETE", &format!("/people/bans?user={user}"), &Value::Null).0,
+        200
+    );
+    done("DELETE", "/people/bans");
+    let (status, room) =
+        change(&server, "POST", "/rooms", &json!({ "name": "Den", "maker": user }));
+    assert_eq!(status, 200, "{room}");
+    done("POST", "/rooms");
+    let members = format!("/rooms/{}/members", room["id"].as_str().expect("an id"));
+    let other = json!({ "user": "00abcdef01234567" });
+    assert_eq!(change(&server, "POST", &members, &other).0, 200);
+    done("POST", "/rooms/{id}/members");
+    assert_eq!(change(&server, "DELETE", &format!("{members}?user={user}"), &Value::Null).0, 200);
+    done("DELETE", "/rooms/{id}/members");
     assert_eq!(change(&server, "DELETE", "/blocks?network=192.0.2.0/24", &Value::Null).0, 200);
     done("DELETE", "/blocks");
     let traced = request(server.admin, "GET", &format!("/trace/{id}?for_s=1"), &[]);
@@ -75,6 +99,12 @@ fn every_change_has_its_line_which_survives_a_crash() {
             "notice",
             "notice.end",
             "message",
+            "user.end",
+            "ban",
+            "unban",
+            "room",
+            "room.add",
+            "room.remove",
             "unblock",
             "trace",
             "connection.end",
