@@ -19,6 +19,7 @@ mod notices;
 mod openapi;
 mod people;
 mod read_only;
+mod reports;
 mod rooms;
 mod routes;
 mod settings;

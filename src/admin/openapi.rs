@@ -12,7 +12,7 @@ use utoipa::OpenApi;
 
 use super::{
     audit, backup, blocks, connections, groups, health, limits, messages, metrics, notices, people,
-    read_only, rooms, routes, settings, stats, stream, trace,
+    read_only, reports, rooms, routes, settings, stats, stream, trace,
 };
 use crate::problem::{self, Problem};
 
@@ -67,6 +67,8 @@ static FILE: LazyLock<String> =
         rooms::show,
         rooms::add,
         rooms::remove,
+        reports::list,
+        reports::close,
         connections::list,
         connections::end,
         trace::trace,

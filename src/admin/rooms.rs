@@ -11,7 +11,6 @@ use super::{
     change::{Change, Unmade},
     door::Caller,
     people::{named, refusal},
-    tokens::Role,
 };
 use crate::{
     object::Object,
@@ -58,8 +57,6 @@ pub struct Shown {
     maker: Option<String>,
     /// When it was made, in milliseconds since 1970 (UTC).
     created_ms: u64,
-    /// Whoever has this may join; null for viewers.
-    invite: Option<String>,
     /// Those of longest standing first.
     members: Vec<RoomMember>,
 }
@@ -85,7 +82,7 @@ pub struct Removed {
 
 const NO_ROOM: &str = "there is no such room";
 
-async fn shown(people: &People, room: Room, caller: &Caller) -> Result<Shown, GroupError> {
+async fn shown(people: &People, room: Room) -> Result<Shown, GroupError> {
     let members = people.groups.room_members(room.id).await?.into_iter();
     let members = members.map(|member| RoomMember {
         user: member.user.to_string(),
@@ -97,13 +94,12 @@ async fn shown(people: &People, room: Room, caller: &Caller) -> Result<Shown, Gr
         name: room.name,
         maker: room.maker.map(|maker| maker.to_string()),
         created_ms: room.created_ms,
-        invite: Some(room.invite).filter(|_| caller.role >= Role::Operator),
         members: members.collect(),
     })
 }
 
-async fn answer(people: &People, room: Room, caller: &Caller) -> HttpResponse {
-    match shown(people, room, caller).await {
+async fn answer(people: &People, room: Room) -> HttpResponse {
+    match shown(people, room).await {
         Ok(shown) => HttpResponse::Ok().json(shown),
         Err(error) => refusal(&error),
     }
@@ -133,7 +129,7 @@ pub async fn create(
     let what = json!({ "name": name, "maker": maker.to_string() });
     let make = async || people.groups.create_room(maker, &name, now_ms()).await;
     match change.attempt(&caller, "room", what, make).await {
-        Ok(room) => answer(&people, room, &caller).await,
+        Ok(room) => answer(&people, room).await,
         Err(failed) => failed.answer(|error| refusal(&error)),
     }
 }
@@ -148,14 +144,10 @@ pub async fn create(
         (status = 503, description = "The database of people is away."),
     ),
 )]
-pub async fn show(
-    caller: Caller,
-    id: web::Path<String>,
-    people: web::Data<People>,
-) -> HttpResponse {
+pub async fn show(id: web::Path<String>, people: web::Data<People>) -> HttpResponse {
     let Some(id) = GroupId::read(&id) else { return problem(StatusCode::NOT_FOUND, NO_ROOM) };
     match people.groups.room(id).await {
-        Ok(Some(room)) => answer(&people, room, &caller).await,
+        Ok(Some(room)) => answer(&people, room).await,
         Ok(None) => problem(StatusCode::NOT_FOUND, NO_ROOM),
         Err(error) => refusal(&error),
     }
@@ -188,7 +180,7 @@ pub async fn add(
     let what = json!({ "room": id.to_string(), "user": user.to_string() });
     let make = async || people.groups.add_to_room(user, id, now_ms()).await;
     match change.attempt(&caller, "room.add", what, make).await {
-        Ok(room) => answer(&people, room, &caller).await,
+        Ok(room) => answer(&people, room).await,
         Err(failed) => failed.answer(|error| refusal(&error)),
     }
 }

@@ -12,7 +12,7 @@ use actix_web::{
 
 use super::{
     audit, backup, blocks, connections, dashboard, groups, health, limits, messages, metrics,
-    notices, openapi, people, read_only, rooms, settings, stats, stream, trace,
+    notices, openapi, people, read_only, reports, rooms, settings, stats, stream, trace,
 };
 use crate::{problem::problem, traffic::Route};
 
@@ -61,6 +61,8 @@ pub fn for_operators() -> Vec<Served> {
         at("/rooms").post(rooms::create),
         at("/rooms/{id}").get(rooms::show),
         at("/rooms/{id}/members").post(rooms::add).delete(rooms::remove),
+        at("/reports").get(reports::list),
+        at("/reports/{id}/close").post(reports::close),
         at("/connections").get(connections::list),
         at("/connections/{id}").delete(connections::end),
         at("/trace/{connection}").get_only(trace::trace),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{audit, change};
 use crate::harness::{
     person::Person,
-    server::{Setup, request, send},
+    server::{Server, Setup, request, send},
 };
 
 /// What shows what players do, or write.
@@ -21,6 +21,20 @@ fn to_be_audited(file: &Value) -> BTreeSet<(String, String)> {
         methods.map(move |method| (method.to_uppercase(), path.clone()))
     });
     operations.filter(|(method, path)| method != "GET" || SHOWING.contains(&&**path)).collect()
+}
+
+/// The id of a report of what somebody has written.
+fn reported(writer: &Person, server: &Server) -> String {
+    let mut reader = Person::new(server.address);
+    let address = format!("user:{}", reader.user());
+    let (mut writer, mut reader) = (writer.connect("/ws?v=2"), reader.connect("/ws?v=2"));
+    writer.say(&json!({ "type": "message", "to": address, "id": "a", "data": {} }));
+    assert_eq!(reader.text()["id"], "a");
+    let data = json!({ "message": "a", "reason": "spam" });
+    reader.say(&json!({ "type": "report", "to": address, "data": data }));
+    assert_eq!(reader.text()["type"], "reported");
+    let reports = change(server, "GET", "/reports", &Value::Null).1;
+    reports["reports"][0]["id"].as_str().expect("an id").to_owned()
 }
 
 #[test]
@@ -43,6 +57,7 @@ fn every_change_has_its_line_which_survives_a_crash() {
         assert!(left.remove(&(method.to_owned(), path.to_owned())), "{method} {path}");
     };
 
+    let report = reported(&person, &server);
     for (method, path, body) in [
         ("POST", "/board/read-only", json!({ "reason": "move" })),
         ("DELETE", "/board/read-only", Value::Null),
@@ -66,6 +81,9 @@ fn every_change_has_its_line_which_survives_a_crash() {
         change(&server, "POST", "/rooms", &json!({ "name": "Den", "maker": user }));
     assert_eq!(status, 200, "{room}");
     done("POST", "/rooms");
+    let close = format!("/reports/{report}/close");
+    assert_eq!(change(&server, "POST", &close, &Value::Null).0, 200);
+    done("POST", "/reports/{id}/close");
     let members = format!("/rooms/{}/members", room["id"].as_str().expect("an id"));
     let other = json!({ "user": "00abcdef01234567" });
     assert_eq!(change(&server, "POST", &members, &other).0, 200);
@@ -103,6 +121,7 @@ fn every_change_has_its_line_which_survives_a_crash() {
             "ban",
             "unban",
             "room",
+            "report.close",
             "room.add",
             "room.remove",
             "unblock",

@@ -281,10 +281,9 @@ fn a_room_is_made_filled_and_emptied_by_operators() {
     let members: Vec<_> = filled["members"].as_array().expect("a list").iter().collect();
     assert_eq!([&members[0]["user"], &members[1]["user"]], [&json!(user), &json!(other)]);
     assert_eq!([&members[0]["name"], &members[1]["name"]], [&json!("Ann"), &Value::Null]);
-    assert!(room["invite"].is_string() && filled["invite"] == room["invite"], "{filled}");
     let viewed = with_token(server.admin, "GET", &path, &grafana);
     let viewed: Value = serde_json::from_str(&viewed.body).expect("JSON");
-    assert_eq!((&viewed["invite"], &viewed["members"]), (&Value::Null, &filled["members"]));
+    assert_eq!(viewed["members"], filled["members"]);
 
     let (mut one, mut two) = (joined(&ann, &group), joined(&bob, &group));
     let out = format!("{path}/members?user={other}");
@@ -380,6 +379,121 @@ fn a_user_is_disconnected_signed_out_and_kept_out() {
         assert_eq!(change(&server, method, path, &body).0, wanted, "{method} {path} {body}");
     }
     assert_eq!(audit(&server), actions, "nothing was changed");
+}
+
+/// What becomes of a report of a message.
+fn report(client: &mut Client, to: &str, data: &Value) -> Value {
+    client.say(&json!({ "type": "report", "id": "r", "to": to, "data": data }));
+    loop {
+        let answer = client.text();
+        if answer["type"] != "message" {
+            return answer;
+        }
+    }
+}
+
+#[test]
+fn what_a_player_reports_operators_read_with_what_came_before_and_close() {
+    let guarded = Guarded::new();
+    let (alice, grafana) = (guarded.token("alice", "operator"), guarded.token("grafana", "viewer"));
+    let server = guarded.start_with("PEOPLE__MESSAGES", "off");
+    let ask = |method: &str, path: &str| {
+        let answer = with_token(server.admin, method, path, &alice);
+        (answer.status, serde_json::from_str::<Value>(&answer.body).unwrap_or(Value::Null))
+    };
+    let (ann, reporter) = somebody(&server);
+    let (bob, about) = somebody(&server);
+    let (mut ann, mut bob) = (at_tile(&ann), at_tile(&bob));
+    for number in 1..=25 {
+        let data = json!({ "text": format!("text {number}") });
+        let id = format!("m{number}");
+        bob.say(&json!({ "type": "message", "to": "tile:0", "id": id, "data": data }));
+        // Its answer, and itself.
+        let _ = [bob.text(), bob.text()];
+    }
+    let reported = report(&mut ann, "tile:0", &json!({ "message": "m23", "reason": "spam" }));
+    assert_eq!((&reported["type"], &reported["data"]), (&json!("reported"), &json!({ "of": "r" })));
+    let lie =
+        json!({ "message": 2, "reason": "abuse", "from": "user:0000000000000001", "text": "lie" });
+    assert_eq!(report(&mut ann, "tile:0", &lie)["type"], "reported");
+    let (status, listed) = ask("GET", "/reports");
+    assert_eq!(status, 200, "{listed}");
+    let reports = listed["reports"].as_array().expect("a list");
+    assert_eq!(reports.len(), 2, "{listed}");
+    let said = |report: &Value| -> Vec<u64> {
+        let messages = report["messages"].as_array().expect("a list").iter();
+        messages.map(|message| message["offset"].as_u64().expect("a number")).collect()
+    };
+    let find = |reason: &str| {
+        reports.iter().find(|report| report["reason"] == reason).expect("it is there")
+    };
+    let (first, second) = (find("spam"), find("abuse"));
+    assert_eq!((&first["reporter"], &first["about"]), (&json!(reporter), &json!(about)));
+    assert_eq!(said(first), (4..=23).collect::<Vec<_>>());
+    let last = &first["messages"][19];
+    assert_eq!((&last["from"], &last["id"]), (&json!(format!("user:{about}")), &json!("m23")));
+    assert_eq!(last["data"]["text"], "text 23");
+    assert_eq!(
+        (said(second), &second["about"]),
+        (vec![1, 2], &json!(about)),
+        "as it was published"
+    );
+    assert_eq!(ask("GET", "/reports?limit=1").1["reports"].as_array().map(Vec::len), Some(1));
+    assert_eq!(with_token(server.admin, "GET", "/reports", &grafana).status, 403);
+
+    let close = format!("/reports/{}/close", first["id"].as_str().expect("an id"));
+    assert_eq!(ask("POST", &close), (200, json!({ "closed": first["id"] })));
+    assert_eq!(ask("GET", "/reports").1["reports"], json!([second]));
+    for (method, path, wanted) in [
+        ("POST", &*close, 404),
+        ("POST", "/reports/x/close", 404),
+        ("GET", "/reports?limit=x", 400),
+        ("GET", "/reports?state=open", 400),
+    ] {
+        assert_eq!(ask(method, path).0, wanted, "{method} {path}");
+    }
+}
+
+#[test]
+fn a_player_reports_only_what_it_may_read_and_not_without_end() {
+    let server = setup().with("LIMITS__ADDRESS", "off").start();
+    let (ann, own) = somebody(&server);
+    let (bob, other) = somebody(&server);
+    let (mut ann, mut bob) = (at_tile(&ann), at_tile(&bob));
+    let mut nobody = server.client_v2();
+    bob.say(&json!({ "type": "message", "to": "tile:0", "id": "a", "data": { "text": "hi" } }));
+    let _ = [bob.text(), bob.text()];
+    done(&server, "POST", MESSAGE, &json!({ "to": "tile:0", "id": "b", "data": {} }));
+    let right = json!({ "message": "a", "reason": "spam" });
+    let refused = report(&mut nobody, "tile:0", &right);
+    assert_eq!(refused["data"]["code"], "not_identified");
+    for (to, data, code) in [
+        ("tile:1", &right, "forbidden"),
+        ("room:0123456789abcdef", &right, "forbidden"),
+        (&*format!("user:{other}"), &right, "forbidden"),
+        (&*format!("user:{own}"), &right, "unknown_message"),
+        ("tile:0", &json!({ "message": "c", "reason": "spam" }), "unknown_message"),
+        ("tile:0", &json!({ "message": "b", "reason": "spam" }), "forbidden"),
+        ("tile:0", &json!({ "message": "a" }), "bad_envelope"),
+        ("tile:0", &json!({ "reason": "spam" }), "bad_envelope"),
+    ] {
+        let refused = report(&mut ann, to, data);
+        assert_eq!((&refused["data"]["code"], &refused["data"]["of"]), (&json!(code), &json!("r")));
+    }
+    assert_eq!(report(&mut bob, "tile:0", &right)["data"]["code"], "forbidden", "its own");
+    assert_eq!(get(&server, "/reports")["reports"], json!([]));
+    for number in 1..=20 {
+        assert_eq!(report(&mut ann, "tile:0", &right)["type"], "reported", "report {number}");
+    }
+    let refused = report(&mut ann, "tile:0", &right);
+    assert_eq!(refused["data"]["code"], "too_many_reports");
+    assert_eq!(get(&server, "/reports?limit=100")["reports"].as_array().map(Vec::len), Some(20));
+    // Texts have a rate, and these are some: not one after the other, which the database may slow down.
+    for _ in 0..60 {
+        ann.say(&json!({ "type": "report", "to": "tile:0", "data": right }));
+    }
+    let codes: Vec<_> = (0..60).map(|_| ann.text()["data"]["code"].clone()).collect();
+    assert!(codes.contains(&json!("rate")) && !codes.contains(&Value::Null), "{codes:?}");
 }
 
 #[test]
