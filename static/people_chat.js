@@ -39,6 +39,8 @@ const WORDS = {
   forbidden: 'You cannot write here right now.',
   too_many_groups: 'You are in too many groups.',
   busy: 'Your earlier messages are still on their way.',
+  unknown_message: 'This message is too old to be reported.',
+  too_many_reports: 'You have reported a lot. Wait until that was read.',
   unavailable: 'Messages do not work right now. Try it again.',
   unknown_type: 'This server does not know that.',
 };
@@ -55,11 +57,18 @@ export function errorWords(data) {
   return WORDS[data?.code] ?? 'That could not be sent.';
 }
 
+/** Whom operators are in a message, in place of a user. */
+export const OPERATOR = 'operator';
+
+/** With signs that no player's name can have. */
+const OPERATOR_NAME = 'Operator (server)';
+
 /**
  * Whoever a message is from.
  * @param {unknown} from
  */
 function userOf(from) {
+  if (from === OPERATOR) return OPERATOR;
   return typeof from === 'string' && from.startsWith('user:') ? from.slice('user:'.length) : undefined;
 }
 
@@ -81,7 +90,8 @@ export function readMessage(envelope) {
   const [user, position] = [userOf(from), readPosition(envelope)];
   if (typeof id !== 'string' || !user || !position || typeof data?.text !== 'string' || data.text.trim() === '') return undefined;
   // What is in `data` its sender has written, who may call themselves anything.
-  const name = typeof envelope.name === 'string' ? envelope.name : undefined;
+  const written = typeof envelope.name === 'string' ? envelope.name : undefined;
+  const name = user === OPERATOR ? OPERATOR_NAME : written;
   return { id, user, name, text: data.text, atMs: Number(timestamp) || 0, position, isReported: false };
 }
 
@@ -96,11 +106,12 @@ class Heard {
   }
 
   /** @param {Message} message */
-  has({ id, position }) {
+  has({ id, user, position }) {
     return this.lines.some(
       (line) =>
         line.kind === 'message' &&
-        (line.message.id === id || (line.message.position.epoch === position.epoch && line.message.position.offset === position.offset)),
+        // Others may choose the same id.
+        ((line.message.id === id && line.message.user === user) || (line.message.position.epoch === position.epoch && line.message.position.offset === position.offset)),
     );
   }
 
@@ -236,12 +247,15 @@ export class Chat {
 
   /**
    * @param {string} group
-   * @param {string} message its id
+   * @param {Message} message
    * @param {Reason} reason
    */
   report(group, message, reason) {
     const id = this.newId();
-    if (this.send('report', group, { message, reason }, id)) this.asked.set(id, { what: 'report', group, text: message });
+    // By its place: others may have written under the same id.
+    const { offset, epoch } = message.position;
+    const isSent = this.send('report', group, { message: offset, epoch, reason }, id);
+    if (isSent) this.asked.set(id, { what: 'report', group, text: message.id });
     else this.listener.refused(undefined, 'There is no connection right now.');
   }
 

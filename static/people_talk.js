@@ -5,7 +5,7 @@
 
 import { readColour } from './identity.js';
 import { element } from './page.js';
-import { Chat } from './people_chat.js';
+import { Chat, OPERATOR } from './people_chat.js';
 import { nameOf, readTeam } from './people_team.js';
 import { formatNumber } from './words.js';
 
@@ -254,7 +254,7 @@ export class TalkPanel {
     /** @type {Map<string, HTMLElement>} */
     const shown = new Map();
     for (const [at, line] of lines.entries()) {
-      const key = line.kind === 'message' ? `${line.message.id} ${line.message.isReported}` : `gap ${at} ${line.count}`;
+      const key = line.kind === 'message' ? `${line.message.user} ${line.message.id} ${line.message.isReported}` : `gap ${at} ${line.count}`;
       shown.set(key, this.shown.get(key) ?? this.lineElement(line));
     }
     // What stays stays where it is: to be put there once more would be read out once more.
@@ -301,7 +301,7 @@ export class TalkPanel {
     head.append(dot, who, time);
     row.append(head, text);
     if (message.isReported) head.append(' reported');
-    if (!isOwn) this.addActions(row, head, message, name);
+    if (!isOwn && message.user !== OPERATOR) this.addActions(row, head, message, name);
     return row;
   }
 
@@ -346,7 +346,7 @@ export class TalkPanel {
    */
   report(message, reason) {
     const { group } = this;
-    if (group) this.chat.report(group, message.id, reason);
+    if (group) this.chat.report(group, message, reason);
     this.input.focus();
   }
 }

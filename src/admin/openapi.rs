@@ -143,7 +143,7 @@ fn guarded() -> [(&'static str, Value); 4] {
         (
             "403",
             json!({
-                "description": "The token is a viewer's, and this changes something. Or there is no `admin.token_file`, \
+                "description": "The token is a viewer's, and this changes something, or shows what players do or write. Or there is no `admin.token_file`, \
                                 and the request does not come from this machine itself. Or a page of another origin asks.",
             }),
         ),
