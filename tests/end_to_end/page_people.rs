@@ -394,7 +394,9 @@ fn what_operators_publish_is_heard_in_the_chat_and_what_is_reported_they_read() 
     eventually("the report to be confirmed", || {
         (bob.text_of("#chat-problem") == "Reported. Thank you.").then_some(())
     });
-    bob.until("document.querySelector('#chat-lines li:last-child').textContent.includes('reported')");
+    bob.until(
+        "document.querySelector('#chat-lines li:last-child').textContent.includes('reported')",
+    );
     let answer = request(server.admin, "GET", "/reports", &[]);
     let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
     let report = &answer["reports"][0];
