@@ -39,6 +39,11 @@ pub fn read_secret(path: &Path) -> Result<String, String> {
         let mode = mode & 0o777;
         return Err(wrong(format!("its mode is {mode:03o}: nobody else may read it (chmod 600)")));
     }
+    read(path)
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let wrong = |why: String| format!("{}: {why}", path.display());
     let bytes = reading::found(path).map_err(|error| wrong(error.to_string()))?;
     String::from_utf8(bytes).map_err(|_| wrong("it is not UTF-8".to_owned()))
 }
@@ -51,6 +56,7 @@ pub struct Followed<T> {
     /// The setting that names it, for the log.
     setting: &'static str,
     path: PathBuf,
+    read_text: fn(&Path) -> Result<String, String>,
     parse: fn(&str) -> Result<T, String>,
     /// Of the state that was read last, whether it could be used or not.
     read: Option<Stamp>,
@@ -58,18 +64,39 @@ pub struct Followed<T> {
 }
 
 impl<T: std::fmt::Display + Send + Sync + 'static> Followed<T> {
-    /// Reads the file at `path`, which `setting` names, for the first time.
+    /// Reads the file of secrets at `path`, which `setting` names, for the first time.
     ///
     /// # Errors
     /// As [`read_secret`], or if `parse` does not understand it.
+    pub fn open_secret(
+        setting: &'static str,
+        path: &Path,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Result<Opened<T>, String> {
+        Self::begin(setting, path, read_secret, parse)
+    }
+
+    /// The same of a file that anybody may read.
+    ///
+    /// # Errors
+    /// If it cannot be read, is not UTF-8, or `parse` does not understand it.
     pub fn open(
         setting: &'static str,
         path: &Path,
         parse: fn(&str) -> Result<T, String>,
     ) -> Result<Opened<T>, String> {
+        Self::begin(setting, path, read, parse)
+    }
+
+    fn begin(
+        setting: &'static str,
+        path: &Path,
+        read_text: fn(&Path) -> Result<String, String>,
+        parse: fn(&str) -> Result<T, String>,
+    ) -> Result<Opened<T>, String> {
         let read = stamp(path).ok();
-        let (content, following) = watch::channel(Arc::new(understood(path, parse)?));
-        Ok((Self { setting, path: path.to_owned(), parse, read, content }, following))
+        let (content, following) = watch::channel(Arc::new(understood(path, read_text, parse)?));
+        Ok((Self { setting, path: path.to_owned(), read_text, parse, read, content }, following))
     }
 
     /// Follows the file for as long as the process lives.
@@ -89,7 +116,7 @@ impl<T: std::fmt::Display + Send + Sync + 'static> Followed<T> {
             return self;
         }
         self.read = now;
-        match understood(&self.path, self.parse) {
+        match understood(&self.path, self.read_text, self.parse) {
             Ok(content) => {
                 log::info!("{}: {content} in force now ({})", self.setting, self.path.display());
                 self.content.send_replace(Arc::new(content));
@@ -100,8 +127,12 @@ impl<T: std::fmt::Display + Send + Sync + 'static> Followed<T> {
     }
 }
 
-fn understood<T>(path: &Path, parse: fn(&str) -> Result<T, String>) -> Result<T, String> {
-    let text = read_secret(path)?;
+fn understood<T>(
+    path: &Path,
+    read_text: fn(&Path) -> Result<String, String>,
+    parse: fn(&str) -> Result<T, String>,
+) -> Result<T, String> {
+    let text = read_text(path)?;
     parse(&text).map_err(|why| format!("{}: {why}", path.display()))
 }
 
@@ -130,7 +161,7 @@ mod tests {
             assert_eq!(read_secret(&path).is_ok(), fits, "{mode:o}");
         }
         write("1", 0o600);
-        let (file, content) = Followed::open("a.number", &path, number).expect("a number");
+        let (file, content) = Followed::open_secret("a.number", &path, number).expect("a number");
         write("2", 0o600);
         let file = file.look();
         assert_eq!(**content.borrow(), 2);

@@ -27,6 +27,8 @@ pub struct Live {
     pub hosts: Vec<String>,
     /// Days after which a player without an account is forgotten.
     pub anonymous_days: u32,
+    /// Time between two messages of one player to one group.
+    pub slow_mode: Duration,
     /// Idle HTTP connections that a worker may keep.
     pub kept_max: usize,
     /// How long a node that was told to stop goes on serving.
@@ -49,6 +51,7 @@ impl Live {
             compression: settings.session.compression != "off",
             hosts: settings.admin.hosts.clone(),
             anonymous_days: settings.people.anonymous_days,
+            slow_mode: Duration::from_secs(settings.people.slow_mode_s),
             drain_delay: Duration::from_secs(server.drain_delay_s),
             shutdown_timeout: Duration::from_secs(server.shutdown_timeout_s),
         }

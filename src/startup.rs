@@ -25,7 +25,10 @@ use futures_util::future::try_join;
 use indicatif::HumanCount;
 use log::{info, warn};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::{oneshot, watch},
+    time::timeout,
+};
 
 use crate::{
     admin::{self, Admin, backup, change::Change, door::Door, tokens::Tokens},
@@ -47,7 +50,12 @@ use crate::{
         People,
         credits::{Collector, CreditStats},
         keyring::Keyring,
-        talk::{Talks, rights::Memberships},
+        talk::{
+            Talks,
+            chat::{Accounted, Chat},
+            rights::Memberships,
+            words::Words,
+        },
         totals::Totals,
     },
     places::{PLACES_MAX, WAITING_MAX},
@@ -153,12 +161,27 @@ fn token_file(settings: &Settings) -> Result<Option<followed::Opened<Tokens>>> {
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
-    let opened = Followed::open("admin.token_file", path, Tokens::parse);
+    let opened = Followed::open_secret("admin.token_file", path, Tokens::parse);
     let opened = opened.map_err(anyhow::Error::msg).context("admin.token_file")?;
     if opened.1.borrow().len() == 0 {
         warn!("admin.token_file has no token yet: `billion admin token NAME ROLE` makes one");
     }
     Ok(Some(opened))
+}
+
+/// What the chat needs to know, and follows.
+fn chat(settings: &Settings, people: &People, live: Following) -> Result<Chat> {
+    let callings = Accounted { accounts: people.accounts.clone(), groups: people.groups.clone() };
+    let path = &settings.people.words_file;
+    let words = if path.as_os_str().is_empty() {
+        watch::channel(Arc::new(Words::ours())).1
+    } else {
+        let opened = Followed::open("people.words_file", path, Words::parse);
+        let (file, words) = opened.map_err(anyhow::Error::msg).context("people.words_file")?;
+        actix_rt::spawn(file.follow());
+        words
+    };
+    Ok(Chat::new(Arc::new(callings), words, move || live.now().slow_mode))
 }
 
 impl Application {
@@ -254,11 +277,12 @@ impl Application {
         let (kept_up, administered) = (people_here.clone(), people_here.clone());
         actix_rt::spawn(people_here.clone().follow());
         let rights = Arc::new(Memberships(people_here.groups.clone()));
-        let talks = Talks::start(&node, channels, rights, people_here);
+        let (sender, live) = Following::begin(live);
+        let chat = chat(settings, &people_here, live.clone())?;
+        let talks = Talks::start(&node, channels, rights, people_here, chat);
         talks.register(&mut registry);
         actix_rt::spawn(talks.clone().follow(node.clone()));
         people.known().await;
-        let (sender, live) = Following::begin(live);
         actix_rt::spawn(kept_up.keep_up(live.clone()));
         // In force before anybody is served.
         let decided = Operators::start(bus, node.clone(), blocks.clone(), live.clone()).await?;

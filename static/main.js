@@ -10,6 +10,7 @@ import { Busy, busyButton } from './busy.js';
 import { cheerDisplay, confetti, sparkle } from './celebrate.js';
 import { Census } from './census.js';
 import { tileAtRandom } from './company.js';
+import { Door, NOTE, loadPeople } from './door.js';
 import { takeEarly } from './early.js';
 import { Geometry, TILE_COLUMNS, TILE_ROWS } from './geometry.js';
 import { listenToPointers, listenToSafariPinch, listenToWheel } from './gestures.js';
@@ -25,7 +26,6 @@ import { OverviewFeed } from './overview_feed.js';
 import { listenToMapSize, tileDisplay } from './overview_words.js';
 import { connectionDisplay, element, letIn, noticeDisplay, showPlayers, totalDisplay } from './page.js';
 import { Pending, openStorage } from './pending.js';
-import { People } from './people.js';
 import { formatHash } from './place.js';
 import { Session } from './session.js';
 import { socketUrl } from './socket_url.js';
@@ -84,7 +84,7 @@ function moved() {
   overview.showWindow(view.window);
   hover.moved();
   address.moved();
-  people.looked();
+  door.looked();
 }
 
 /**
@@ -105,7 +105,7 @@ const address = new Address(geometry.boxes, {
     view.jump(id, { focus: false, z: z ?? view.camera.zNatural, silent: true });
   },
   lost: (problem) => showNotice(problem),
-  invited: (invitation) => void people.open(invitation),
+  invited: (invitation) => void door.open(invitation),
   settled: (hash) => lastPlace.keep(hash),
 });
 
@@ -217,11 +217,11 @@ const session = new Session(url, board, pending, isBehind, {
   greeted: () => feed.greeted(),
   said(text) {
     operator.hear(text);
-    people.hear(text);
+    door.hear(text);
   },
-  opened: () => people.opened(),
-  closed: (code, reason) => people.closed(code, reason),
-  beforeCheck: () => people.beforeCheck(),
+  opened: () => door.opened(),
+  closed: (code, reason) => door.closed(code, reason),
+  beforeCheck: () => door.beforeCheck(),
   confirmed(id) {
     busy.checkedOwn(geometry.tileOf(id));
     if (!mine.add(id)) return;
@@ -241,8 +241,8 @@ const session = new Session(url, board, pending, isBehind, {
     for (const { tile, checked } of tiles) census.learn(tile, checked, true);
   },
 });
-/** @type {People} */
-const people = new People({
+/** @type {Door} */
+const door = new Door({ storage, notice: (text) => showNotice(text) }, () => loadPeople({
   base: document.body.dataset.base ?? '',
   hasChat: 'chat' in document.body.dataset,
   send: (text) => session.connection.send(text),
@@ -250,6 +250,10 @@ const people = new People({
   here: () => (view.camera.level === 'close' ? geometry.tileOf(view.current) : undefined),
   storage,
   notice: (text) => showNotice(text),
+}));
+element('me').addEventListener('click', () => void door.open());
+addEventListener('storage', ({ key }) => {
+  if (key === NOTE) door.noted();
 });
 const showWhere = whereDisplay(element('where'), element('where-spoken'));
 const hover = new Hover(boardElement, view, (box) => showWhere(view.camera, view.current, box));

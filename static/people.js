@@ -1,14 +1,15 @@
 /*
- * Owns the door to everything about people: the button that says who one is, and what is heard of it from the server and
- * from other tabs. What lies behind the door is only loaded when somebody goes there, because most only play.
+ * Owns what the page knows about its player: the button that says who one is, and what is heard of it from the server
+ * and from other tabs. The dialog and the chat are only loaded when somebody goes there, because most only play.
  */
 
-import { askBelow } from './ask.js';
 import { SIGNED_OUT } from './connection.js';
-import { Identity } from './identity.js';
+import { NOT_ARRIVED } from './door.js';
 import { element } from './page.js';
+import { askBelow } from './people_ask.js';
+import { Identity } from './people_identity.js';
 
-/** @typedef {import('./identity.js').Me} Me */
+/** @typedef {import('./people_identity.js').Me} Me */
 /** @typedef {import('./people_dialog.js').PeopleDialog} PeopleDialog */
 /** @typedef {import('./people_talk.js').TalkPanel} TalkPanel */
 
@@ -59,7 +60,6 @@ export class People {
     channel?.addEventListener('message', ({ data }) => {
       if (data === 'changed' || data === 'gone') this.identity.heardOf(data);
     });
-    this.door.addEventListener('click', () => void this.open());
     this.talkDoor.addEventListener('click', () => void this.openTalk());
     this.changed(undefined);
   }
@@ -143,7 +143,7 @@ export class People {
     try {
       return await load();
     } catch {
-      this.world.notice('This part of the page did not arrive. Try it again in a moment.');
+      this.world.notice(NOT_ARRIVED);
       return undefined;
     }
   }

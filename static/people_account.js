@@ -5,10 +5,10 @@
 import { element } from './page.js';
 import { clear, listenToButton, listenToForm, refusedWords } from './people_form.js';
 
-/** @typedef {import('./ask.js').Answer} Answer */
-/** @typedef {import('./ask.js').Ask} Ask */
-/** @typedef {import('./identity.js').Identity} Identity */
-/** @typedef {import('./identity.js').Me} Me */
+/** @typedef {import('./people_ask.js').Answer} Answer */
+/** @typedef {import('./people_ask.js').Ask} Ask */
+/** @typedef {import('./people_identity.js').Identity} Identity */
+/** @typedef {import('./people_identity.js').Me} Me */
 /** @typedef {'login' | 'register' | 'reset'} Way */
 
 /** @type {Way[]} */

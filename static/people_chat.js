@@ -4,7 +4,7 @@
  */
 
 /** @typedef {{ offset: number, epoch: string }} Position */
-/** @typedef {{ id: string, user: string, name: string | undefined, text: string, atMs: number, position: Position, isReported: boolean }} Message */
+/** @typedef {{ id: string, user: string, name: string | undefined, colour: string | undefined, text: string, atMs: number, position: Position, isReported: boolean }} Message */
 /** @typedef {{ kind: 'message', message: Message } | { kind: 'gap', count: number | undefined }} Line `count`: unknown if it is not */
 /** @typedef {'spam' | 'abuse' | 'other'} Reason */
 
@@ -57,11 +57,8 @@ export function errorWords(data) {
   return WORDS[data?.code] ?? 'That could not be sent.';
 }
 
-/** Whom operators are in a message, in place of a user. */
+/** Who keeps order here; no player is called so. */
 export const OPERATOR = 'operator';
-
-/** With signs that no player's name can have. */
-const OPERATOR_NAME = 'Operator (server)';
 
 /**
  * Whoever a message is from.
@@ -90,9 +87,10 @@ export function readMessage(envelope) {
   const [user, position] = [userOf(from), readPosition(envelope)];
   if (typeof id !== 'string' || !user || !position || typeof data?.text !== 'string' || data.text.trim() === '') return undefined;
   // What is in `data` its sender has written, who may call themselves anything.
-  const written = typeof envelope.name === 'string' ? envelope.name : undefined;
-  const name = user === OPERATOR ? OPERATOR_NAME : written;
-  return { id, user, name, text: data.text, atMs: Number(timestamp) || 0, position, isReported: false };
+  const said = typeof envelope.name === 'string' ? envelope.name : undefined;
+  const name = user === OPERATOR ? 'Operator' : said;
+  const colour = typeof envelope.colour === 'string' ? envelope.colour : undefined;
+  return { id, user, name, colour, text: data.text, atMs: Number(timestamp) || 0, position, isReported: false };
 }
 
 /** One group as far as it was heard. */

@@ -7,9 +7,9 @@ import { AccountPane } from './people_account.js';
 import { RanksPane } from './people_ranks.js';
 import { TeamPane } from './people_team.js';
 
-/** @typedef {import('./ask.js').Ask} Ask */
-/** @typedef {import('./identity.js').Identity} Identity */
-/** @typedef {import('./identity.js').Me} Me */
+/** @typedef {import('./people_ask.js').Ask} Ask */
+/** @typedef {import('./people_identity.js').Identity} Identity */
+/** @typedef {import('./people_identity.js').Me} Me */
 /** @typedef {'account' | 'team' | 'ranks'} Tab */
 
 /** @type {Tab[]} */

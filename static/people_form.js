@@ -3,8 +3,8 @@
  * out and with the focus there.
  */
 
-/** @typedef {import('./ask.js').Answer} Answer */
-/** @typedef {import('./ask.js').Refused} Refused */
+/** @typedef {import('./people_ask.js').Answer} Answer */
+/** @typedef {import('./people_ask.js').Refused} Refused */
 
 /** Fields that a password is typed into to prove who one is, the likeliest first. */
 const PROOFS = ['code', 'old', 'password'];

@@ -2,14 +2,14 @@
  * Owns the pane with the ranks of players and teams, which are asked for again and again as long as somebody looks.
  */
 
-import { readColour } from './identity.js';
+import { readColour } from './people_identity.js';
 import { element } from './page.js';
 import { nameOf } from './people_team.js';
 import { formatNumber } from './words.js';
 
-/** @typedef {import('./ask.js').Ask} Ask */
-/** @typedef {import('./identity.js').Identity} Identity */
-/** @typedef {import('./identity.js').Me} Me */
+/** @typedef {import('./people_ask.js').Ask} Ask */
+/** @typedef {import('./people_identity.js').Identity} Identity */
+/** @typedef {import('./people_identity.js').Me} Me */
 /** @typedef {'players' | 'teams'} Of */
 /** @typedef {{ rank: number, name: string, colour: string | undefined, total: number, isOwn: boolean }} Row */
 

@@ -3,15 +3,15 @@
  * write in. It lies on the board only while the player wants it there.
  */
 
-import { readColour } from './identity.js';
+import { readColour } from './people_identity.js';
 import { element } from './page.js';
 import { Chat, OPERATOR } from './people_chat.js';
 import { nameOf, readTeam } from './people_team.js';
 import { formatNumber } from './words.js';
 
-/** @typedef {import('./ask.js').Ask} Ask */
-/** @typedef {import('./identity.js').Identity} Identity */
-/** @typedef {import('./identity.js').Me} Me */
+/** @typedef {import('./people_ask.js').Ask} Ask */
+/** @typedef {import('./people_identity.js').Identity} Identity */
+/** @typedef {import('./people_identity.js').Me} Me */
 /** @typedef {import('./people_chat.js').Line} Line */
 /** @typedef {import('./people_chat.js').Message} Message */
 /** @typedef {import('./people_chat.js').Reason} Reason */
@@ -287,7 +287,7 @@ export class TalkPanel {
     const name = isOwn ? 'You' : nameOf(message.user, message.name ?? this.names.get(message.user));
     const dot = document.createElement('i');
     dot.className = 'team-dot';
-    const colour = this.room === 'team' ? me?.team?.colour : undefined;
+    const colour = message.colour ?? (this.room === 'team' ? me?.team?.colour : undefined);
     dot.style.setProperty('--team', colour ? readColour(colour) : `var(--tint-${tintOf(message.user)})`);
     const who = document.createElement('strong');
     who.textContent = name;

@@ -3,15 +3,15 @@
  * a link alone.
  */
 
-import { readColour } from './identity.js';
+import { readColour } from './people_identity.js';
 import { element } from './page.js';
 import { listenToButton, listenToForm, refusedWords } from './people_form.js';
 import { formatInvitation } from './place.js';
 import { formatNumber } from './words.js';
 
-/** @typedef {import('./ask.js').Ask} Ask */
-/** @typedef {import('./identity.js').Identity} Identity */
-/** @typedef {import('./identity.js').Me} Me */
+/** @typedef {import('./people_ask.js').Ask} Ask */
+/** @typedef {import('./people_identity.js').Identity} Identity */
+/** @typedef {import('./people_identity.js').Me} Me */
 /** @typedef {{ user: string, name: string }} Member */
 /** @typedef {{ id: string, name: string, colour: string, total: number, invite: string | undefined, members: Member[] }} Team */
 

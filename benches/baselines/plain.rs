@@ -3,8 +3,9 @@
 //!
 //! Each worker thread owns its sockets and, on a flush, offers one shared batch to each of them with `try_write`. A
 //! main thread accepts, paces flushes as the server does (20 ms, the next one not before all have handed out this one)
-//! and encodes nothing: checks are framed once, where they are read. No part of the product;
-//! `cargo xtask bench fanout` runs it.
+//! and encodes nothing: checks are framed once, where they are read. A text is for everybody who is connected: it is
+//! framed once, too, and handed to all threads at once, without any pace. No part of the product;
+//! `cargo xtask bench fanout` and `cargo xtask bench group` run it.
 
 mod protocol;
 mod wire;
@@ -16,11 +17,11 @@ use std::{
     net,
     rc::Rc,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -36,7 +37,7 @@ use tokio::{
 };
 
 use protocol::{Ask, Board, Options};
-use wire::{Frame, Request, next_frame, put_message, put_update};
+use wire::{Frame, Request, next_frame, put_message, put_text, put_update};
 
 /// Least time between two flushes, as the server's default.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -53,8 +54,11 @@ const SLICE: usize = 64;
 /// Bytes that a thread reads at once.
 const READ_BYTES: usize = 64 * 1024;
 
-/// Sockets on their way to a worker; full: the main thread waits.
-const ARRIVALS_MAX: usize = 1024;
+/// Sockets and messages on their way to a worker; full: the main thread waits, and who has sent the message is cut off.
+const TASKS_MAX: usize = 1024;
+
+/// Stands for everything with 16 digits that the server writes into a message.
+const EPOCH: &str = "0000000000000001";
 
 /// What all threads share.
 struct Shared {
@@ -62,10 +66,13 @@ struct Shared {
     /// There is something to flush.
     checked: Notify,
     writes: AtomicU64,
+    workers: OnceLock<Vec<mpsc::Sender<Task>>>,
 }
 
 struct Game {
     board: Board,
+    /// Messages so far.
+    offset: u64,
     /// Updates since the last flush, framed, and the total after them.
     batch: BytesMut,
     total: u32,
@@ -80,7 +87,15 @@ impl Shared {
 /// Main thread → worker.
 enum Task {
     Arrived(net::TcpStream),
-    Flush { frames: Bytes, total: u32 },
+    Flush {
+        frames: Bytes,
+        total: u32,
+    },
+    /// A message, framed, and its number.
+    Message {
+        frame: Bytes,
+        offset: u64,
+    },
 }
 
 /// A thread and the sockets it owns.
@@ -89,6 +104,8 @@ struct Worker {
     connections: RefCell<Vec<Rc<Connection>>>,
     /// The total that its connections have been told.
     announced: Cell<u32>,
+    /// Number of the last message that its connections were sent.
+    offset: Cell<u64>,
     read_buffer: RefCell<Vec<u8>>,
 }
 
@@ -102,24 +119,26 @@ struct Connection {
 fn main() -> Result<()> {
     let options = Options::parse();
     let board = Board::new(options.boxes);
-    let game = Mutex::new(Game { board, batch: BytesMut::new(), total: 0 });
-    let shared = Arc::new(Shared { game, checked: Notify::new(), writes: AtomicU64::new(0) });
+    let game = Mutex::new(Game { board, offset: 0, batch: BytesMut::new(), total: 0 });
+    let (checked, writes) = (Notify::new(), AtomicU64::new(0));
+    let shared = Arc::new(Shared { game, checked, writes, workers: OnceLock::new() });
     let (done, dones) = mpsc::channel(options.threads);
     let mut workers = Vec::new();
     for index in 0..options.threads {
-        let (tasks, inbox) = mpsc::channel(ARRIVALS_MAX);
+        let (tasks, inbox) = mpsc::channel(TASKS_MAX);
         let (shared, done) = (shared.clone(), done.clone());
         let worker = move || work(shared, inbox, done);
         thread::Builder::new().name(format!("worker {index}")).spawn(worker)?;
         workers.push(tasks);
     }
+    let workers = shared.workers.get_or_init(|| workers);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let listener = options.listen()?;
     runtime.block_on(async {
         let mut end = signal(SignalKind::terminate())?;
         tokio::select! {
-            outcome = accept(listener, &workers) => outcome,
-            outcome = pace(&shared, &workers, dones) => outcome,
+            outcome = accept(listener, workers) => outcome,
+            outcome = pace(&shared, workers, dones) => outcome,
             _ = end.recv() => Ok(()),
         }
     })
@@ -176,6 +195,7 @@ fn work(
         shared,
         connections: RefCell::default(),
         announced: Cell::default(),
+        offset: Cell::default(),
         read_buffer: RefCell::new(vec![0; READ_BYTES]),
     });
     LocalSet::new().block_on(&runtime, async move {
@@ -190,6 +210,10 @@ fn work(
                     worker.flush(&frames, total).await;
                     done.send(()).await.map_err(Error::other)?;
                 }
+                Task::Message { frame, offset } => {
+                    worker.offset.set(offset);
+                    worker.offer_all(&frame).await;
+                }
             }
         }
         Ok(())
@@ -201,6 +225,11 @@ impl Worker {
     async fn flush(&self, frames: &Bytes, total: u32) {
         // Who joins from here on is greeted with this total and is beyond `end`.
         self.announced.set(total);
+        self.offer_all(frames).await;
+    }
+
+    /// Offers the same to every connection that is there now.
+    async fn offer_all(&self, frames: &Bytes) {
         let end = self.connections.borrow().len();
         for from in (0..end).step_by(SLICE) {
             let mut writes = 0;
@@ -300,6 +329,10 @@ impl Worker {
                         connection.write(framed.freeze(), &self.shared);
                     }
                 },
+                Frame::Text(text) => {
+                    let answer = self.talk(&mut game, text)?;
+                    connection.write(answer, &self.shared);
+                }
                 Frame::Close => connection.gone.set(true),
                 Frame::Other => {}
             }
@@ -309,9 +342,48 @@ impl Worker {
         }
         Ok(at)
     }
+
+    /// Acts on a text, and says what its sender is to be answered. To join changes nothing here: everybody who is
+    /// connected hears all messages.
+    fn talk(&self, game: &mut Game, text: &[u8]) -> Result<Bytes> {
+        let text = str::from_utf8(text).map_err(Error::other)?;
+        let mut answer = BytesMut::new();
+        if text.starts_with(r#"{"type":"join""#) {
+            let offset = self.offset.get();
+            put_text(
+                &mut answer,
+                &format!(r#"{{"type":"joined","data":{{"offset":{offset},"epoch":"{EPOCH}"}}}}"#),
+            );
+        } else {
+            let (frame, offset) = game.message(text)?;
+            // All threads are handed messages in one order, since the game is ours meanwhile.
+            for worker in self.shared.workers.get().into_iter().flatten() {
+                let message = Task::Message { frame: frame.clone(), offset };
+                worker.try_send(message).map_err(Error::other)?;
+            }
+            put_text(&mut answer, &format!(r#"{{"type":"sent","data":{{"offset":{offset}}}}}"#));
+        }
+        Ok(answer.freeze())
+    }
 }
 
 impl Game {
+    /// Numbers and frames a message: as many bytes as the server makes of it.
+    fn message(&mut self, text: &str) -> Result<(Bytes, u64)> {
+        let open = text.strip_suffix('}').ok_or(ErrorKind::InvalidData)?;
+        let now = SystemTime::UNIX_EPOCH.elapsed().map_err(Error::other)?.as_millis();
+        self.offset += 1;
+        let offset = self.offset;
+        let mut frame = BytesMut::new();
+        put_text(
+            &mut frame,
+            &format!(
+                r#"{open},"from":"user:{EPOCH}","timestamp":{now},"offset":{offset},"epoch":"{EPOCH}"}}"#
+            ),
+        );
+        Ok((frame.freeze(), offset))
+    }
+
     fn check(&mut self, id: u32) {
         if let Some(total) = self.board.check(id) {
             self.total = total;

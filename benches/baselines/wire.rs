@@ -7,6 +7,9 @@ use bytes::{BufMut, BytesMut};
 /// A longer head is no upgrade.
 const HEAD_BYTES_MAX: usize = 8 * 1024;
 
+/// FIN and a text message.
+const TEXT: u8 = 0x81;
+
 /// FIN and a binary message.
 const BINARY: u8 = 0x82;
 
@@ -15,6 +18,9 @@ const CLOSE: u8 = 0x88;
 
 /// Mask bit of a frame's second byte.
 const MASKED: u8 = 0x80;
+
+/// A text from a client is an envelope of at most this length.
+const TEXT_BYTES_MAX: usize = 1024;
 
 /// What a client's first bytes ask for.
 #[derive(Debug)]
@@ -43,7 +49,7 @@ impl Request {
             name.trim().eq_ignore_ascii_case("sec-websocket-key").then(|| value.trim())
         });
         let request = match (path, key) {
-            ("/ws", Some(key)) => Self::Upgrade(accepted(key)),
+            ("/ws" | "/ws?v=2", Some(key)) => Self::Upgrade(accepted(key)),
             ("/metrics", _) => Self::Metrics,
             _ => Self::Other,
         };
@@ -68,8 +74,10 @@ pub fn answer(body: &str) -> String {
 /// A client's frame.
 #[derive(Debug)]
 pub enum Frame<'b> {
-    /// A message, unmasked.
+    /// A binary message, unmasked.
     Message(&'b [u8]),
+    /// A text, unmasked.
+    Text(&'b [u8]),
     /// The client is done.
     Close,
     /// Nothing to act upon.
@@ -78,34 +86,55 @@ pub enum Frame<'b> {
 
 /// The next frame, unmasked in place, and how many bytes it took; `None` while it is incomplete.
 pub fn next_frame(bytes: &mut [u8]) -> Result<Option<(Frame<'_>, usize)>> {
-    let [first, second, m0, m1, m2, m3, rest @ ..] = bytes else { return Ok(None) };
-    let (kind, length) = (*first, usize::from(*second & !MASKED));
-    if *second & MASKED == 0 || length > 125 {
-        return Err(invalid("a client sends short masked frames"));
+    let [kind, second, rest @ ..] = bytes else { return Ok(None) };
+    if *second & MASKED == 0 {
+        return Err(invalid("a client masks its frames"));
     }
+    let (length, head) = match (*second & !MASKED, &*rest) {
+        (short @ ..126, _) => (usize::from(short), 2),
+        (126, [high, low, ..]) => (usize::from(u16::from_be_bytes([*high, *low])), 4),
+        (126, _) => return Ok(None),
+        _ => return Err(invalid("a client sends short frames")),
+    };
+    if length > TEXT_BYTES_MAX {
+        return Err(invalid("a client sends short frames"));
+    }
+    let [m0, m1, m2, m3, rest @ ..] = &mut rest[head - 2..] else { return Ok(None) };
     let mask = [*m0, *m1, *m2, *m3];
     let Some(payload) = rest.get_mut(..length) else { return Ok(None) };
     for (byte, mask) in payload.iter_mut().zip(mask.iter().cycle()) {
         *byte ^= mask;
     }
-    let frame = match kind {
+    let frame = match *kind {
         BINARY => Frame::Message(payload),
+        TEXT => Frame::Text(payload),
         CLOSE => Frame::Close,
         _ => Frame::Other,
     };
-    Ok(Some((frame, 6 + length)))
+    Ok(Some((frame, head + 4 + length)))
 }
 
 /// Appends a binary message as a server frames it.
 pub fn put_message(out: &mut BytesMut, payload: &[u8]) {
-    out.put_u8(BINARY);
+    put_frame(out, BINARY, payload);
+}
+
+/// Appends a text as a server frames it.
+pub fn put_text(out: &mut BytesMut, text: &str) {
+    put_frame(out, TEXT, text.as_bytes());
+}
+
+fn put_frame(out: &mut BytesMut, kind: u8, payload: &[u8]) {
+    out.put_u8(kind);
     match u16::try_from(payload.len()) {
         Ok(short @ ..126) => out.put_u8(short as u8),
         Ok(long) => {
             out.put_u8(126);
             out.put_u16(long);
         }
-        Err(_) => unreachable!("a range answer has at most 12,504 bytes"),
+        Err(_) => {
+            unreachable!("a range answer has at most 12,504 bytes, a text a few more than 1,024")
+        }
     }
     out.put_slice(payload);
 }

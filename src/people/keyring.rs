@@ -49,7 +49,7 @@ impl Keyring {
     pub async fn open(settings: &Settings, bus: Arc<dyn Bus>) -> Result<(Self, Source)> {
         let path = &settings.people.keys_file;
         if !path.as_os_str().is_empty() {
-            let opened = Followed::open("people.keys_file", path, Keys::parse);
+            let opened = Followed::open_secret("people.keys_file", path, Keys::parse);
             let (file, keys) = opened.map_err(anyhow::Error::msg).context("people.keys_file")?;
             return Ok((Self(keys), Source::File(file)));
         }

@@ -235,6 +235,8 @@ pub const CATALOGUE: &[Entry] = &[
     entry("people.anonymous_days", "days", Live, Form::Whole(1, 3650)),
     entry("people.messages", "messages", Live, Form::Pace),
     entry("people.chat", "–", Restart, Form::Switch),
+    entry("people.slow_mode_s", "s", Live, Form::Whole(0, 3600)),
+    entry("people.words_file", "–", Restart, Form::Text),
     entry("log.format", "–", Live, Form::Word(&["text", "json"])),
     entry("log.level", "–", Live, Form::Directives),
 ];

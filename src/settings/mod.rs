@@ -129,6 +129,8 @@ pub struct People {
     pub anonymous_days: u32,
     pub messages: String,
     pub chat: bool,
+    pub slow_mode_s: u64,
+    pub words_file: PathBuf,
 }
 
 impl People {

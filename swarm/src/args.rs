@@ -1,11 +1,17 @@
 //! The command line. Everything that decides a run is here and goes into the report, so that a run can be repeated.
 
+mod group;
+mod people;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
+
+pub(crate) use group::GroupArgs;
+pub(crate) use people::PeopleArgs;
 
 use crate::crew::{Goodbye, Pace};
 use crate::usage;
@@ -48,6 +54,10 @@ pub(crate) enum Command {
     Storm(StormArgs),
     /// Play evenly for long while people come and go: whether what the server uses stays the same.
     Soak(SoakArgs),
+    /// Send messages to a group with many members: latency until each has come to each of them.
+    Group(GroupArgs),
+    /// Players with identities who check boxes and write to their teams: whether credits, leaderboards and messages are exact.
+    People(PeopleArgs),
 }
 
 /// What every command takes.
@@ -458,6 +468,8 @@ mod tests {
         }
         Swarm::try_parse_from(["swarm", "relay", "--to", "ws://127.0.0.1:1"]).unwrap();
         Swarm::try_parse_from(["swarm", "relay"]).unwrap_err();
+        Swarm::try_parse_from(["swarm", "group", "--to", "tile:0"]).unwrap();
+        Swarm::try_parse_from(["swarm", "group"]).unwrap_err();
         let parsed = Swarm::try_parse_from(["swarm", "fanout", "--exclusive", "-n", "5"]).unwrap();
         let Command::Fanout(args) = parsed.command else { panic!("not fanout") };
         assert_eq!((args.common.exclusive, args.listeners), (Some(true), 5));

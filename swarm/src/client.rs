@@ -33,6 +33,14 @@ pub(crate) trait Player: 'static {
     /// Any other message.
     fn message(&mut self, message: Message<'_>, desk: &mut Desk);
 
+    /// The identity it comes with, as a `Cookie` header has it; none for nobody in particular.
+    fn cookie(&self) -> Option<String> {
+        None
+    }
+
+    /// A text, on `v=2` alone. Who says nothing in text need not listen to it.
+    fn text(&mut self, _text: &[u8], _desk: &mut Desk) {}
+
     /// Queues what is to be sent now; called after each read and whenever the moment it asked for has come, but never
     /// while earlier bytes wait for the socket.
     fn fill(&mut self, desk: &mut Desk, out: &mut Outgoing) -> Next;
@@ -95,20 +103,27 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// Opens connection `index` within `limit`.
+/// Opens connection `index` within `limit`, as whoever the cookie names.
 pub(crate) async fn open(
     target: &Target,
     index: usize,
     v2: bool,
+    cookie: Option<&str>,
     limit: Duration,
 ) -> Result<Link, OpenError> {
-    timeout(limit, upgrade(target, index, v2)).await.unwrap_or(Err(OpenError::Timeout))
+    let upgrade = upgrade(target, index, v2, cookie);
+    timeout(limit, upgrade).await.unwrap_or(Err(OpenError::Timeout))
 }
 
-async fn upgrade(target: &Target, index: usize, v2: bool) -> Result<Link, OpenError> {
+async fn upgrade(
+    target: &Target,
+    index: usize,
+    v2: bool,
+    cookie: Option<&str>,
+) -> Result<Link, OpenError> {
     let mut stream =
         connect(target, index).await.map_err(|error| OpenError::Connect(error.to_string()))?;
-    let request = wire::upgrade_request(&target.host, &target.path(v2), &target.origin);
+    let request = wire::upgrade_request(&target.host, &target.path(v2), &target.origin, cookie);
     let failed = |error: io::Error| OpenError::Upgrade(error.to_string());
     stream.write_all(request.as_bytes()).await.map_err(failed)?;
     let mut head = Vec::with_capacity(512);
@@ -361,12 +376,14 @@ fn deliver<P: Player>(
     player: &mut P,
     desk: &mut Desk,
 ) -> Result<(), WireFault> {
-    let message = match is_text {
-        true if player.v2() => Message::Other,
-        true => return Err(WireFault::TextOnPlain),
-        false => wire::decode(payload, player.v2())?,
-    };
-    match message {
+    if is_text {
+        if !player.v2() {
+            return Err(WireFault::TextOnPlain);
+        }
+        player.text(payload, desk);
+        return Ok(());
+    }
+    match wire::decode(payload, player.v2())? {
         Message::Update { total, id } => player.update(total, id, desk),
         other => player.message(other, desk),
     }

@@ -77,6 +77,10 @@ impl Run {
 pub(crate) struct Tally {
     /// What the command measures: update, acknowledgement or range latency.
     pub(crate) latency: Latency,
+    /// The same of what was sent all at once.
+    pub(crate) burst: Latency,
+    /// Of each message that was sent alone, in µs to each member.
+    pub(crate) by_message: Vec<Vec<u32>>,
     pub(crate) handshake: Latency,
     /// Handshakes answered with 429 or 503.
     pub(crate) turned_away: u64,
@@ -89,6 +93,8 @@ pub(crate) struct Tally {
     pub(crate) pulses: u64,
     pub(crate) resyncs: u64,
     pub(crate) bytes: u64,
+    /// Of the last message to a group: all are equally long, but for the digits of a number.
+    pub(crate) frame_bytes: u64,
     pub(crate) faults: Faults,
 }
 
@@ -96,6 +102,8 @@ impl Tally {
     pub(crate) fn new() -> Self {
         Self {
             latency: Latency::new(),
+            burst: Latency::new(),
+            by_message: Vec::new(),
             handshake: Latency::new(),
             turned_away: 0,
             turned_away_by: None,
@@ -106,12 +114,20 @@ impl Tally {
             pulses: 0,
             resyncs: 0,
             bytes: 0,
+            frame_bytes: 0,
             faults: Faults::default(),
         }
     }
 
     pub(crate) fn merge(&mut self, other: Self) {
         self.latency.merge(&other.latency);
+        self.burst.merge(&other.burst);
+        let messages = self.by_message.len().max(other.by_message.len());
+        self.by_message.resize_with(messages, Vec::new);
+        self.by_message
+            .iter_mut()
+            .zip(other.by_message)
+            .for_each(|(mine, other)| mine.extend(other));
         self.handshake.merge(&other.handshake);
         self.turned_away += other.turned_away;
         self.turned_away_by = self.turned_away_by.take().or(other.turned_away_by);
@@ -122,6 +138,7 @@ impl Tally {
         self.pulses += other.pulses;
         self.resyncs += other.resyncs;
         self.bytes += other.bytes;
+        self.frame_bytes = self.frame_bytes.max(other.frame_bytes);
         self.faults.merge(other.faults);
     }
 }

@@ -39,6 +39,14 @@ pub(crate) enum Fault {
     Unverified,
     Grew,
     NotSampled,
+    TextRefused,
+    MessageMissed,
+    MessagesDisagree,
+    MessageTwice,
+    HistoryWrong,
+    CreditsWrong,
+    LeaderboardWrong,
+    BadText,
 }
 
 impl Fault {
@@ -87,6 +95,20 @@ impl Fault {
             }
             Self::Unverified => "the board could not be read to verify the books",
             Self::Grew => "what the server uses grew by more than is allowed",
+            Self::TextRefused => "a text of a member was refused",
+            Self::MessageMissed => {
+                "a member did not hear every message to its group exactly once and in order"
+            }
+            Self::MessagesDisagree => "members heard one message at two places",
+            Self::MessageTwice => "one message has two places in the order of its group",
+            Self::HistoryWrong => "what is kept of a group is not the end of what was said to it",
+            Self::CreditsWrong => {
+                "players are not credited with exactly the boxes that they checked first"
+            }
+            Self::LeaderboardWrong => {
+                "a leaderboard is not what players and teams are credited with"
+            }
+            Self::BadText => "a text is no envelope, or is missing what its type must have",
             Self::NotSampled => "the server did not say often enough what it uses",
         }
     }

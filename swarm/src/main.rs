@@ -1,7 +1,7 @@
 //! `swarm`, the load generator: plays against any server of the protocol, measures it and keeps exact books.
 //!
 //! In reading order: `args` says what to do; `scene` is the course of every run, and `connect`, `fanout`, `checks`,
-//! `ranges`, `relay`, `storm` and `soak` are what can be run. `crew` puts players on threads, each in a `seat`; `client`
+//! `ranges`, `relay`, `storm`, `soak`, `group` and `people` are what can be run. `crew` puts players on threads, each in a `seat`; `client`
 //! is one player's connection, `wire` its bytes.
 //! `books`, `watch` and `board` decide what is right (`shuffle` orders the boxes, `faults` names what is wrong, `limiter` asks
 //! whether the server holds the load back);
@@ -31,9 +31,11 @@ mod connect;
 mod crew;
 mod fanout;
 mod faults;
+mod group;
 mod latency;
 mod limiter;
 mod observer;
+mod people;
 mod ranges;
 mod relay;
 mod report;
@@ -123,6 +125,14 @@ async fn play(
             let scene = Scene::set("soak", parameters(&args)?, common, pace, target).await?;
             soak::run(args, scene).await
         }
+        Command::Group(args) => {
+            let scene = Scene::set("group", parameters(&args)?, common, pace, target).await?;
+            group::run(args, scene).await
+        }
+        Command::People(args) => {
+            let scene = Scene::set("people", parameters(&args)?, common, pace, target).await?;
+            people::run(args, scene).await
+        }
     }
 }
 
@@ -140,6 +150,8 @@ impl Command {
             Self::Relay(args) => &mut args.common,
             Self::Storm(args) => &mut args.common,
             Self::Soak(args) => &mut args.common,
+            Self::Group(args) => &mut args.common,
+            Self::People(args) => &mut args.common,
         }
     }
 
@@ -152,6 +164,8 @@ impl Command {
             Self::Relay(args) => args.listeners + args.checkers,
             Self::Storm(args) => args.listeners + args.checkers,
             Self::Soak(args) => args.listeners + args.checkers + args.passers,
+            Self::Group(args) => args.members,
+            Self::People(args) => args.players,
         }
     }
 

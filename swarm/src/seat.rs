@@ -112,10 +112,14 @@ impl<P: Player> Place<P> {
         door: &Door,
         mut permit: Option<OwnedSemaphorePermit>,
     ) -> Option<Link> {
-        let v2 = self.seat.player.borrow().v2();
+        let (v2, cookie) = {
+            let player = self.seat.player.borrow();
+            (player.v2(), player.cookie())
+        };
         for attempt in 0.. {
             let began = Instant::now();
-            let opened = client::open(target, self.seat.index, v2, door.limit).await;
+            let opened =
+                client::open(target, self.seat.index, v2, cookie.as_deref(), door.limit).await;
             drop(permit.take());
             let error = match opened {
                 Ok(link) => {

@@ -94,7 +94,7 @@ pub(crate) enum Message<'a> {
     Range { first: u32, mask: &'a [u8] },
     /// `v=2`: what is going on elsewhere on the board.
     Pulse { total: u32 },
-    /// `v=2`: text, or an extension this client does not know. Ignored.
+    /// `v=2`: an extension this client does not know. Ignored.
     Other,
 }
 
@@ -144,6 +144,11 @@ impl Outgoing {
         self.frame(BINARY, &payload);
     }
 
+    /// At most 1,024 bytes, as the protocol has it.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.frame(TEXT, text.as_bytes());
+    }
+
     pub(crate) fn pong(&mut self, payload: &[u8]) {
         self.frame(PONG, payload);
     }
@@ -152,15 +157,20 @@ impl Outgoing {
         self.frame(CLOSE, &code.to_be_bytes());
     }
 
-    /// Every frame this client sends is short: at most the 125 bytes of a pong.
     fn frame(&mut self, opcode: u8, payload: &[u8]) {
-        assert!(payload.len() <= 125, "client frames are short by construction");
+        let length = u16::try_from(payload.len()).expect("a text has at most 1,024 bytes");
         // xorshift32: never 0, cheap, and unpredictable masks matter to proxies, not to a test on loopback.
         self.mask ^= self.mask << 13;
         self.mask ^= self.mask >> 17;
         self.mask ^= self.mask << 5;
         let mask = self.mask.to_le_bytes();
-        self.bytes.extend_from_slice(&[0x80 | opcode, 0x80 | payload.len() as u8]);
+        match length {
+            ..126 => self.bytes.extend_from_slice(&[0x80 | opcode, 0x80 | length as u8]),
+            126.. => {
+                self.bytes.extend_from_slice(&[0x80 | opcode, 0x80 | 126]);
+                self.bytes.extend_from_slice(&length.to_be_bytes());
+            }
+        }
         self.bytes.extend_from_slice(&mask);
         self.bytes.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     }
@@ -185,10 +195,16 @@ impl Outgoing {
 }
 
 /// The request that upgrades a connection.
-pub(crate) fn upgrade_request(host: &str, path: &str, origin: &str) -> String {
+pub(crate) fn upgrade_request(
+    host: &str,
+    path: &str,
+    origin: &str,
+    cookie: Option<&str>,
+) -> String {
+    let cookie = cookie.map_or_else(String::new, |cookie| format!("Cookie: {cookie}\r\n"));
     format!(
         "GET {path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nOrigin: {origin}\r\n\r\n"
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\nOrigin: {origin}\r\n{cookie}\r\n"
     )
 }
 
@@ -332,6 +348,28 @@ mod tests {
         assert_eq!(out.pending(), &bytes[4..]);
         out.wrote(bytes.len() - 4);
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn a_text_of_any_length_unmasks_to_what_we_meant() {
+        for length in [0, 125, 126, 1024] {
+            let (mut out, text) = (Outgoing::new(7), "x".repeat(length));
+            out.text(&text);
+            let bytes = out.pending();
+            let head = if length < 126 { 2 } else { 4 };
+            assert_eq!(bytes[0], 0x81);
+            let unmasked = bytes[head + 4..].iter().zip(bytes[head..head + 4].iter().cycle());
+            let unmasked: Vec<u8> = unmasked.map(|(byte, mask)| byte ^ mask).collect();
+            assert_eq!(unmasked, text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn who_comes_with_a_cookie_says_so_in_a_line_of_its_own() {
+        let request = upgrade_request("h", "/ws?v=2", "http://h", Some("a=b"));
+        assert!(request.ends_with("\r\nOrigin: http://h\r\nCookie: a=b\r\n\r\n"), "{request}");
+        let request = upgrade_request("h", "/ws", "http://h", None);
+        assert!(request.ends_with("\r\nOrigin: http://h\r\n\r\n"), "{request}");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Benchmarks in their quick forms, so that they cannot rot: everything runs, books balance, figures
 //! are told. Nothing here says how fast anything is.
 
-use xtask::bench::{Programs, cluster, crowd, door, fanout, leases};
+use xtask::bench::{Programs, cluster, crowd, door, fanout, group, leases};
 
 use crate::harness::{cluster::shared, swarm};
 
@@ -61,6 +61,26 @@ fn the_fan_out_benchmark_runs_and_its_books_balance() {
     for told in ["| ours / plain", "| naive / ours", "| plain |"] {
         assert!(table.contains(told), "{told} in {table}");
     }
+}
+
+/// The same members, with the same exact books, on our server and on plain tokio.
+#[test]
+fn the_group_benchmark_runs_and_every_member_hears_every_message() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let figures = group::run(&programs(), folder.path(), &group::Scale::QUICK);
+    let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
+    println!("{figures}");
+    let [series] = &figures.series[..] else { panic!("one size: {figures:?}") };
+    for rounds in [&series.ours, &series.plain] {
+        assert_eq!(rounds.len(), group::Scale::QUICK.rounds);
+        for part in rounds.iter().flat_map(|round| [&round.single, &round.burst]) {
+            assert_eq!(part.heard, 200.0, "40 members, 5 messages: {part:?}");
+            assert!(part.p50_ms > 0.0 && part.max_ms >= part.p50_ms, "{part:?}");
+        }
+    }
+    // Or a comparison says nothing.
+    assert_eq!(series.ours[0].bytes, series.plain[0].bytes, "{series:?}");
+    assert!(figures.to_string().contains("| ours / plain, p99 | 40 |"), "{figures}");
 }
 
 #[test]

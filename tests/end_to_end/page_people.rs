@@ -1,6 +1,8 @@
 //! People in a browser: who one is to the server, accounts, teams, ranks and the chat, by hand, by keys, and for every
 //! reader.
 
+mod screens;
+
 use fantoccini::key::Key;
 use serde_json::{Value, json};
 
@@ -409,7 +411,7 @@ fn what_operators_publish_is_heard_in_the_chat_and_what_is_reported_they_read() 
     let sent = send(server.admin, "POST", "/ws/message", &media, body.as_bytes());
     assert_eq!(sent.status, 200, "{}", sent.body);
     for window in [&ann, &bob] {
-        until_last(window, "Operator (server)", "<b>no</b> adverts");
+        until_last(window, "Operator", "<b>no</b> adverts");
         let actions = "document.querySelectorAll('#chat-lines li:last-child button').length";
         assert_eq!(window.number(actions), 0., "nobody mutes or reports operators");
         window.assert_no_complaints();

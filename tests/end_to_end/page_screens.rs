@@ -73,7 +73,8 @@ fn every_level_suits_every_screen_by_day_and_by_night() {
     }
 }
 
-fn paint(server: &Server, peak: f64) {
+/// Paints on the board as a crowd does, at its thickest `peak` boxes a tile.
+pub fn paint(server: &Server, peak: f64) {
     let boxes = painting::boxes(peak);
     let count = boxes.len() as u32;
     let _crowd = Crowd::start(server.address, 200_000, boxes.into_iter());

@@ -150,6 +150,7 @@ fn a_crashed_store_is_read_where_it_cannot_be_written_and_stays_as_it_was() {
     server.kill();
     disk.make_read_only();
     let before = std::fs::read(path.join("main.redb")).expect("the store's file");
+    let names = disk.names();
     let copy = setup.folder().join("copy.bxb");
     let copy = copy.to_str().expect("text");
     let ran = done(&setup, &["inspect", "--json"]);
@@ -159,7 +160,7 @@ fn a_crashed_store_is_read_where_it_cannot_be_written_and_stays_as_it_was() {
     let copied = done(&setup, &["inspect", "--json", copy]);
     assert!(copied.printed().contains("\"checked\":3"), "{}", copied.printed());
     assert_eq!(std::fs::read(path.join("main.redb")).expect("there"), before);
-    assert_eq!(disk.names(), ["main.redb"]);
+    assert_eq!(disk.names(), names);
 }
 
 #[test]
@@ -189,6 +190,7 @@ fn check_tries_the_data_folder_and_leaves_nothing_behind() {
     done(&setup, &["--check"]);
     assert_eq!(server.get("/readyz?store=1").status, 200, "the running server is not disturbed");
     server.kill();
+    let names = disk.names();
     done(&setup, &["--check"]);
     refused(&["--set", "board.boxes=2000000"], &["main.redb holds a board of 1000000 boxes"]);
     let content = std::fs::read(path.join("main.redb")).expect("the store's file");
@@ -197,7 +199,7 @@ fn check_tries_the_data_folder_and_leaves_nothing_behind() {
     std::fs::write(path.join("main.redb"), content).expect("room");
     disk.make_read_only();
     refused(&[], &["Read-only file system"]);
-    assert_eq!(disk.names(), ["main.redb"]);
+    assert_eq!(disk.names(), names);
 }
 
 #[test]

@@ -35,7 +35,7 @@ fn message(to: &str, id: &str) -> Value {
     json!({ "type": "message", "id": id, "to": to, "data": { "text": id } })
 }
 
-/// Says something, and waits until it has its place.
+/// Says something, and waits until it has its place; past what others say meanwhile, and itself.
 fn send(client: &mut Client, to: &str, id: &str) -> Value {
     client.say(&message(to, id));
     loop {
@@ -73,20 +73,25 @@ fn players_who_look_at_one_tile_hear_each_other() {
     assert_eq!((&heard["id"], &heard["to"]), (&json!("a"), &json!("tile:0")));
     assert_eq!(heard["from"], format!("user:{user}"));
     assert_eq!((&heard["offset"], &heard["epoch"]), (&sent["offset"], &sent["epoch"]));
-    for (id, offset) in [("b", 2), ("c", 3)] {
+    for id in ["b", "c"] {
         two.say(&message("tile:0", id));
-        // Its own, too, before it is answered or after.
-        let both = [two.text(), two.text()];
-        let own = both.iter().find(|said| said["type"] == "message").expect("its own");
-        assert_eq!((&own["id"], &own["offset"]), (&json!(id), &json!(offset)));
     }
+    // Its own, too, and each of them before the answer or after it.
+    let (sent, heard): (Vec<_>, Vec<_>) =
+        (0..4).map(|_| two.text()).partition(|said| said["type"] == "sent");
+    let offsets = heard.iter().map(|heard| heard["offset"].clone()).collect::<Vec<_>>();
+    assert_eq!(offsets, [json!(2), json!(3)]);
+    let answers = sent.iter().map(|sent| sent["data"]["of"].clone()).collect::<Vec<_>>();
+    assert_eq!(answers, [json!("b"), json!("c")]);
     two.say(&message("tile:1", "d"));
     assert_eq!(two.text()["data"]["code"], "forbidden", "nobody looks there from here");
     // It looks on, and hears no text.
     one.check(150_000);
     assert!(matches!(elsewhere.next(), Told::Update { id: 150_000, .. }));
     assert_eq!(server.metric("billion_messages_published_total{to=\"tile\"}"), 3.);
-    assert_eq!(server.metric("billion_messages_delivered_total"), 6.);
+    // A thread counts what it has delivered after it has written it.
+    let delivered = || server.metric("billion_messages_delivered_total") == 6.;
+    eventually("both to have three messages", || delivered().then_some(()));
 }
 
 #[test]
@@ -229,6 +234,86 @@ fn a_client_that_does_not_read_loses_messages_and_is_told_how_many() {
     assert_eq!(server.metric("billion_lags_total") as u64, 0, "it has lost no box");
     send(&mut writer, "tile:0", "again");
     assert_eq!(hear(&mut slow)["id"], "again");
+}
+
+#[test]
+fn a_message_comes_with_what_its_sender_is_called() {
+    let server = setup().start();
+    let (mut one, two) = (Person::new(server.address), somebody(&server).0);
+    let registered = one.post("/me/register", &json!({ "name": "Ann", "password": "open sesame" }));
+    assert_eq!(registered.status, 200, "{}", registered.body);
+    let (mut ann, mut nobody) = (at_tile(&one), at_tile(&two));
+    // Nobody is called what they say in their message.
+    let lie = json!({ "text": "hi", "name": "Eve" });
+    nobody.say(&json!({ "type": "message", "to": "tile:0", "data": lie, "name": "Eve" }));
+    let heard = hear(&mut ann);
+    assert_eq!((heard.get("name"), &heard["data"]["text"]), (None, &json!("hi")));
+    let team = one.post("/teams", &json!({ "name": "Foxes", "colour": "#cc3311" }));
+    assert_eq!(team.status, 200, "{}", team.body);
+    send(&mut ann, "tile:0", "a");
+    let heard = loop {
+        let heard = hear(&mut nobody);
+        if heard["id"] == "a" {
+            break heard;
+        }
+    };
+    assert_eq!((&heard["name"], &heard["colour"]), (&json!("Ann"), &json!("#cc3311")));
+}
+
+#[test]
+fn listed_words_are_not_shown_and_the_list_is_read_again_when_it_changes() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("words.txt");
+    std::fs::write(&path, "heck\n").expect("room");
+    let server = setup().with("PEOPLE__WORDS_FILE", path.display()).start();
+    let (one, user) = somebody(&server);
+    let (two, _) = somebody(&server);
+    let (mut writer, mut reader) = (at_tile(&one), at_tile(&two));
+    let mut shown = |to: &str, text: &str| {
+        writer.say(&json!({ "type": "message", "to": to, "data": { "text": text } }));
+        let listener = if to == "tile:0" { &mut reader } else { &mut writer };
+        loop {
+            // The writer hears its own in the place, too.
+            let heard = hear(listener);
+            if heard["to"] == to {
+                break heard["data"]["text"].clone();
+            }
+        }
+    };
+    assert_eq!(shown("tile:0", "What the HECK, darn"), "What the ****, darn");
+    assert_eq!(shown(&format!("user:{user}"), "heck"), "heck", "it is for one alone");
+    std::fs::write(&path, "darn\n").expect("room");
+    eventually("the list to be read again", || {
+        server.log().contains("people.words_file: 1 word in force now").then_some(())
+    });
+    assert_eq!(shown("tile:0", "heck, darn"), "heck, ****");
+    std::fs::write(&path, "two words\n").expect("room");
+    eventually("the list to be refused", || {
+        server.log().contains("line 1 is not one word").then_some(())
+    });
+    assert_eq!(shown("tile:0", "heck, darn"), "heck, ****", "it stays as it was");
+}
+
+#[test]
+fn in_slow_mode_one_message_is_heard_in_each_place_and_the_next_one_later() {
+    let server = setup().with("PEOPLE__SLOW_MODE_S", 3600).start();
+    let (one, user) = somebody(&server);
+    let mut client = at_tile(&one);
+    send(&mut client, "tile:0", "a");
+    let again = send(&mut client, "tile:0", "a");
+    assert_eq!(again["duplicate"], json!(true), "the same is no second one");
+    client.say(&message("tile:0", "b"));
+    let refused = loop {
+        let said = client.text();
+        if said["type"] == "error" {
+            break said["data"].clone();
+        }
+    };
+    assert_eq!((&refused["code"], &refused["of"]), (&json!("rate"), &json!("b")));
+    assert!(refused["retry_after_ms"].as_u64().expect("a time") > 3_500_000, "{refused}");
+    for id in ["c", "d"] {
+        send(&mut client, &format!("user:{user}"), id);
+    }
 }
 
 #[test]

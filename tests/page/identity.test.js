@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
 
-import { Identity, PATIENCE_MS, readMe } from '../../static/identity.js';
+import { Identity, PATIENCE_MS, readMe } from '../../static/people_identity.js';
 
 const ANN = { user: 'ann0', name: 'Ann', is_account: true, team: { id: 't1', name: 'Foxes', colour: '#CC3311' }, ticket: 'for-ann' };
 const NOBODY = { user: 'anon', name: null, is_account: false, team: null, ticket: 'for-anon' };

@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { readAnswer } from '../../static/ask.js';
+import { readAnswer } from '../../static/people_ask.js';
 import { doorWords } from '../../static/people.js';
 import { accountState } from '../../static/people_account.js';
 import { tabAfter } from '../../static/people_dialog.js';

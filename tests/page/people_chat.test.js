@@ -168,13 +168,13 @@ test('a report names the message and why, and the message says that it was repor
   assert.ok(line.kind === 'message' && line.message.isReported);
 });
 
-test('operators are heard under a name that no player can have, and nobody else can take the place of their message', () => {
+test('operators are heard under a name that no player has, and nobody else can take the place of their message', () => {
   const { chat } = open();
   chat.attend(TEAM, undefined);
   chat.hear(said(1, 'mine', { user: 'bob', id: 'news' }));
   chat.hear({ ...said(2, 'ours', { id: 'news' }), from: 'operator', name: 'Bob' });
   const names = chat.lines(TEAM).map((line) => line.kind === 'message' && [line.message.text, line.message.name]);
-  assert.deepEqual(names, [['mine', undefined], ['ours', 'Operator (server)']]);
+  assert.deepEqual(names, [['mine', undefined], ['ours', 'Operator']]);
 });
 
 test('what is no message, or is for others, is left alone, and names come from the server alone', () => {
@@ -187,7 +187,9 @@ test('what is no message, or is for others, is left alone, and names come from t
   assert.deepEqual([shown(TEAM), shown(HERE)], [[], []]);
   const named = { ...said(1, '<b>x</b>'), data: { text: '<b>x</b>', name: 'Ann' } };
   assert.equal(readMessage(named)?.name, undefined);
-  assert.equal(readMessage({ ...named, name: 'Bob' })?.name, 'Bob');
+  assert.equal(readMessage({ ...named, from: 'operator', name: 'Eve' })?.name, 'Operator');
+  const bob = readMessage({ ...named, name: 'Bob', colour: '#cc3311' });
+  assert.deepEqual([bob?.name, bob?.colour], ['Bob', '#cc3311']);
 });
 
 test('what was said is kept up to a bound', () => {

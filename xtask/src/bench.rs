@@ -11,9 +11,12 @@ pub mod fanout;
 pub mod crowd;
 pub mod door;
 mod figures;
+pub mod group;
 pub mod leases;
 mod line;
+mod people;
 mod server;
+mod spread;
 mod swarm;
 
 use std::path::PathBuf;

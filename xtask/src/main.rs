@@ -104,6 +104,15 @@ enum Bench {
         #[arg(long, value_name = "NAME")]
         only: Option<fanout::Server>,
     },
+    /// Messages to a group of 5,000 and of 19,000 members, beside plain tokio
+    Group {
+        /// Everything tiny, in a few seconds: that it works, not how fast
+        #[arg(long)]
+        quick: bool,
+        /// How often the servers take turns; the middle one of each counts [default: 5]
+        #[arg(long)]
+        rounds: Option<NonZeroUsize>,
+    },
     /// How soon the page is there and how much of each frame it leaves free, beside what it may take;
     /// fails if it takes more
     Page,
@@ -165,6 +174,9 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench { what: Bench::Cluster { quick } } => measure::cluster(&workspace, quick)?,
         Command::Bench { what: Bench::Fanout { quick, rounds, only } } => {
             measure::fanout(&workspace, quick, rounds, only)?
+        }
+        Command::Bench { what: Bench::Group { quick, rounds } } => {
+            measure::group(&workspace, quick, rounds)?
         }
         Command::Bench { what: Bench::Page } => timed_page(&workspace),
         Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,

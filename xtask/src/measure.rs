@@ -4,7 +4,7 @@ use std::{fs, num::NonZeroUsize, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result};
 use xtask::{
-    bench::{Programs, cluster, crowd, door, fanout, leases},
+    bench::{Programs, cluster, crowd, door, fanout, group, leases},
     guardian::{Folder, Guardian},
     redis::RedisCluster,
 };
@@ -67,6 +67,16 @@ pub fn fanout(
     scale.rounds = rounds.map_or(scale.rounds, NonZeroUsize::get);
     scale.only = only;
     let figures = fanout::run(&programs, guardian.folder(), &scale)?;
+    println!("\n{figures}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Messages to large groups, against plain tokio.
+pub fn group(workspace: &Workspace, quick: bool, rounds: Option<NonZeroUsize>) -> Result<ExitCode> {
+    let (programs, guardian) = prepare(workspace)?;
+    let mut scale = if quick { group::Scale::QUICK } else { group::Scale::FULL };
+    scale.rounds = rounds.map_or(scale.rounds, NonZeroUsize::get);
+    let figures = group::run(&programs, guardian.folder(), &scale)?;
     println!("\n{figures}");
     Ok(ExitCode::SUCCESS)
 }

@@ -1,5 +1,7 @@
 //! What clients say and hear in text: envelopes of JSON (`docs/PROTOCOL.md`, "Text"). Plain data.
 
+use std::time::Duration;
+
 use actors::{
     channels::{Epoch, Group, Message, Position},
     link::SessionLink,
@@ -9,6 +11,7 @@ use actors::{
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
+use super::chat::Called;
 use crate::{operators::envelope::ulid, wall::now_ms};
 
 /// Longest id that a client may choose.
@@ -76,9 +79,9 @@ pub enum Fault {
     /// It is in too many groups.
     #[error("you are in as many groups as you may be")]
     TooManyGroups,
-    /// Over the rate.
+    /// Over the rate, or sooner than the slow mode allows; it may be heard after this.
     #[error("too many messages")]
-    Rate,
+    Rate(Duration),
     /// Too much of it is under way.
     #[error("your earlier messages are not done with")]
     Busy,
@@ -118,7 +121,7 @@ impl Fault {
             Self::UnknownMessage => "unknown_message",
             Self::TooManyReports => "too_many_reports",
             Self::TooManyGroups => "too_many_groups",
-            Self::Rate => "rate",
+            Self::Rate(_) => "rate",
             Self::Busy => "busy",
             Self::Unavailable => "unavailable",
         }
@@ -231,20 +234,30 @@ fn after(data: &Map<String, Value>) -> Result<After, Fault> {
 }
 
 /// A message as it is published: all of its envelope but what its place and time add.
-pub fn payload(id: &str, from: UserId, to: Group, data: &Map<String, Value>) -> Bytes {
-    payload_from(&format!("user:{from}"), id, to, data)
+pub fn payload(
+    id: &str,
+    from: UserId,
+    called: Option<&Called>,
+    to: Group,
+    data: &Map<String, Value>,
+) -> Bytes {
+    let mut envelope = published(&format!("user:{from}"), id, to, data);
+    if let Some(Called { name, colour }) = called {
+        envelope["name"] = name.as_str().into();
+        if let Some(colour) = colour {
+            envelope["colour"] = colour.as_str().into();
+        }
+    }
+    envelope.to_string().into()
 }
 
 /// The same from whoever is called `from` in envelopes.
 pub fn payload_from(from: &str, id: &str, to: Group, data: &Map<String, Value>) -> Bytes {
-    let envelope = json!({
-        "type": "message",
-        "id": id,
-        "from": from,
-        "to": to.to_string(),
-        "data": data,
-    });
-    envelope.to_string().into()
+    published(from, id, to, data).to_string().into()
+}
+
+fn published(from: &str, id: &str, to: Group, data: &Map<String, Value>) -> Value {
+    json!({ "type": "message", "id": id, "from": from, "to": to.to_string(), "data": data })
 }
 
 /// The frame of a message, the same for all who hear it.
@@ -289,19 +302,11 @@ pub fn welcome(to: &SessionLink) -> Bytes {
 
 /// The frame that says that a text was not heard.
 pub fn error(to: &SessionLink, of: Option<&str>, fault: Fault) -> Bytes {
-    let data = json!({ "code": fault.code(), "message": fault.to_string(), "of": of });
-    frame("error", &address(to.id()), &data)
-}
-
-/// The same, for one that may be heard after some time.
-pub fn too_fast(to: &SessionLink, of: Option<&str>, retry_after_ms: u64) -> Bytes {
-    let fault = Fault::Rate;
-    let data = json!({
-        "code": fault.code(),
-        "message": fault.to_string(),
-        "of": of,
-        "retry_after_ms": retry_after_ms,
-    });
+    let mut data = json!({ "code": fault.code(), "message": fault.to_string(), "of": of });
+    if let Fault::Rate(wait) = fault {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        data["retry_after_ms"] = wait_ms.saturating_add(1).into();
+    }
     frame("error", &address(to.id()), &data)
 }
 
@@ -468,7 +473,7 @@ mod tests {
         let data = json!({ "text": "\"}", "offset": 9 }).as_object().expect("an object").clone();
         let (from, group) = (UserId::new(5).expect("not 0"), Group::Tile(3));
         let position = Position { epoch: Epoch(0xcd), offset: 7 };
-        let payload = payload("a", from, group, &data);
+        let payload = payload("a", from, None, group, &data);
         let frame = message(&Message { group, position, at_ms: 11, payload });
         let text = &frame[if frame[1] == 126 { 4 } else { 2 }..];
         let read: Value = serde_json::from_slice(text).expect("JSON");

@@ -2,12 +2,14 @@
 //!
 //! - [`envelope`] what is said, in JSON · [`rights`] who may say it where · [`Talks`] decides
 //! - [`relay`] from the channels to the members here: [`follow`] closes gaps, [`presence`] knows who is there
+//! - [`chat`] what a sender is called, a slow mode, and [`words`] that are not shown
 //! - [`members`] who is in a group on this node · [`operating`] what operators do in groups · [`report`] what
 //!   they are to look at
 //!
 //! Nobody is heard who has no identity, and nothing that a client says of itself is believed: `from` and `timestamp` are
 //! the server's.
 
+pub mod chat;
 pub mod envelope;
 mod follow;
 mod members;
@@ -16,8 +18,12 @@ mod presence;
 pub mod relay;
 mod report;
 pub mod rights;
+pub mod words;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use actors::{
     channels::{Channels, Draft, Group, History, PAYLOAD_BYTES_MAX},
@@ -34,6 +40,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::oneshot, time::timeout};
 
 use self::{
+    chat::Chat,
     envelope::{After, Asked, Fault},
     relay::{Join, Relay, RelayLink},
     report::Accusation,
@@ -50,6 +57,7 @@ pub struct Talks {
     channels: Arc<dyn Channels>,
     rights: Arc<dyn Rights>,
     people: Arc<People>,
+    chat: Arc<Chat>,
     relay: RelayLink,
     stats: TalkStats,
 }
@@ -61,11 +69,12 @@ impl Talks {
         channels: Arc<dyn Channels>,
         rights: Arc<dyn Rights>,
         people: Arc<People>,
+        chat: Chat,
     ) -> Arc<Self> {
         let stats = TalkStats::default();
         let (task, relay) = Relay::new(node.clone(), channels.clone(), stats.clone());
         actix_rt::spawn(task.run());
-        let talks = Arc::new(Self { channels, rights, people, relay, stats });
+        let talks = Arc::new(Self { channels, rights, people, chat: Arc::new(chat), relay, stats });
         node.set_talk(talks.clone());
         talks
     }
@@ -147,17 +156,21 @@ impl Talks {
     }
 
     fn message(&self, speaker: &Speaker, user: UserId, post: Post) -> Result<Reply, Fault> {
-        let Post { to, id: of, data, right } = post;
+        let Post { to, id: of, mut data, right } = post;
         let id = of.clone().unwrap_or_else(ulid);
-        let payload = envelope::payload(&id, user, to, &data);
-        if payload.len() > PAYLOAD_BYTES_MAX {
-            return Err(Fault::BadEnvelope("`data` is too large as the server writes it"));
-        }
+        self.chat.mask(to, &mut data);
         let (link, published) = (speaker.link.clone(), self.stats.published.clone());
-        let draft = Draft { group: to, sender: user, id: id.clone(), payload };
         let (channels, allowed) = (self.channels.clone(), self.allowed(user, to, right));
+        let (chat, sent) = (self.chat.clone(), id.clone());
         let publish = async move {
             allowed.await?;
+            chat.slow_down(user, to, &sent, Instant::now()).map_err(Fault::Rate)?;
+            let payload =
+                envelope::payload(&sent, user, chat.called(user).await.as_ref(), to, &data);
+            if payload.len() > PAYLOAD_BYTES_MAX {
+                return Err(Fault::BadEnvelope("`data` is too large as the server writes it"));
+            }
+            let draft = Draft { group: to, sender: user, id: sent, payload };
             channels.publish(draft).await.map_err(unavailable)
         };
         Ok(self.later(speaker, of, async move {
@@ -349,14 +362,11 @@ impl Talk for Talks {
 
     fn unheard(&self, said: &Said<'_>, why: Unheard) -> Bytes {
         let (link, id) = (&said.speaker.link, envelope::read(said.text).id);
-        match why {
-            Unheard::Rate(wait) => {
-                count(&self.stats.refused, "code", Fault::Rate.code(), 1);
-                let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                envelope::too_fast(link, id.as_deref(), wait_ms.saturating_add(1))
-            }
-            Unheard::Busy => refuse(&self.stats.refused, link, id.as_deref(), Fault::Busy),
-        }
+        let fault = match why {
+            Unheard::Rate(wait) => Fault::Rate(wait),
+            Unheard::Busy => Fault::Busy,
+        };
+        refuse(&self.stats.refused, link, id.as_deref(), fault)
     }
 
     fn lost(&self, link: &SessionLink, messages: u64) -> Bytes {

@@ -137,7 +137,7 @@ mod tests {
         let data = Map::from_iter([("text".to_owned(), Value::from(text))]);
         let message = |(at, by): (usize, &u64)| {
             let offset = at as u64 + 1;
-            let payload = envelope::payload(&offset.to_string(), user(*by), group, &data);
+            let payload = envelope::payload(&offset.to_string(), user(*by), None, group, &data);
             let position = Position { epoch, offset };
             Arc::new(Message { group, position, at_ms: 7, payload })
         };

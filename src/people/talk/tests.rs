@@ -281,6 +281,7 @@ fn a_node_that_has_fallen_behind_catches_up() {
             let payload = super::envelope::payload(
                 &number.to_string(),
                 user(9),
+                None,
                 group,
                 &serde_json::Map::new(),
             );

@@ -105,10 +105,12 @@ fn a_change_that_cannot_be_written_down_is_not_made() {
     let (status, problem) = change(&server, "POST", PATH, &json!({}));
     assert_eq!(status, 507, "{problem}");
     assert!(takes_checks(&server, 7));
-    // What is decided cannot be kept: the folder takes no new file.
+    // What is decided cannot be kept: a folder has its file's name.
     let kept = Setup::new(1000, 1);
     let server = kept.start();
-    fs::create_dir(kept.folder().join("data/main.kept.json")).expect("nothing is kept yet");
+    let file = kept.folder().join("data/main.kept.json");
+    fs::remove_file(&file).expect("the key that seals identities is kept from the start");
+    fs::create_dir(&file).expect("room");
     let (status, problem) = change(&server, "POST", PATH, &json!({}));
     assert_eq!(status, 503, "{problem}");
     assert!(takes_checks(&server, 7));

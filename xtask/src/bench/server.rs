@@ -71,7 +71,20 @@ impl Server {
 
     /// Starts a node with a store of its own, empty, in `folder`, else as above.
     pub fn start_alone(programs: &Programs, folder: &Path, boxes: u32) -> Result<Self> {
-        Self::launch(billion(programs, folder, boxes).env("BILLION__STORE__PATH", "."))
+        Self::start_alone_with(programs, folder, boxes, &[])
+    }
+
+    /// The same with other settings, `SECTION__KEY` and value, and with what an earlier one left in `folder`.
+    pub fn start_alone_with(
+        programs: &Programs,
+        folder: &Path,
+        boxes: u32,
+        settings: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut command = billion(programs, folder, boxes);
+        command.env("BILLION__STORE__PATH", ".");
+        command.envs(settings.iter().map(|(key, value)| (format!("BILLION__{key}"), value)));
+        Self::launch(&mut command)
     }
 
     /// The same with the limits that a server has by default.

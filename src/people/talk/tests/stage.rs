@@ -26,7 +26,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::super::{Talks, rights::Rights};
+use super::super::{Talks, chat::tests::chat, rights::Rights};
 use crate::{
     people::People,
     settings::Settings,
@@ -91,8 +91,8 @@ pub async fn site(channels: Arc<dyn Channels>) -> Site {
     settings.live.bytes_in = Rate::UNLIMITED;
     let node = Node::start(settings, Arc::new(store), Arc::default(), Arc::default()).await;
     let node = node.expect("the node starts");
-    let talks =
-        Talks::start(&node, channels, Arc::new(Everybody), People::alone(&node, folder.path()));
+    let (people, chat) = (People::alone(&node, folder.path()), chat(Duration::ZERO));
+    let talks = Talks::start(&node, channels, Arc::new(Everybody), people, chat);
     let worker = Worker::start(node.clone());
     let desk = worker.desk(node.main());
     Site { node, talks, desk, _worker: worker, _folder: folder }

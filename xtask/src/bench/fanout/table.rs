@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Load, Round, Series, Server};
+use crate::bench::spread::Spread;
 
 /// Goals, as promised in `docs/BENCHMARKS.md`: our cost beside plain tokio's, and beside the naive design's.
 const TIMES_PLAIN_MAX: f64 = 1.2;
@@ -17,36 +18,6 @@ pub struct Figures {
     pub judged: bool,
     /// Processes that wanted a core, on average over a minute, before and after.
     pub machine_load: [f64; 2],
-}
-
-/// The middle one of several figures and how far they lie apart.
-#[derive(Debug, Clone, Copy)]
-struct Spread {
-    least: f64,
-    middle: f64,
-    most: f64,
-}
-
-impl Spread {
-    /// Of an even number, the upper of the two in the middle.
-    fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let mut figures: Vec<f64> = figures.into_iter().collect();
-        figures.sort_by(f64::total_cmp);
-        let middle = *figures.get(figures.len() / 2)?;
-        Some(Self { least: *figures.first()?, middle, most: *figures.last()? })
-    }
-}
-
-impl fmt::Display for Spread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { least, middle, most } = self;
-        if middle.is_finite() {
-            let places = f.precision().unwrap_or(2);
-            write!(f, "{middle:.places$} ({least:.places$} – {most:.places$})")
-        } else {
-            f.write_str("–")
-        }
-    }
 }
 
 impl Figures {

@@ -5,7 +5,9 @@
  * goes as nobody's.
  */
 
-/** @typedef {import('./ask.js').Ask} Ask */
+import { NOTE, isNoted } from './door.js';
+
+/** @typedef {import('./people_ask.js').Ask} Ask */
 /** @typedef {{ id: string, name: string, colour: string }} TeamOfMine */
 /** @typedef {{ user: string, name: string | null, isAccount: boolean | null, team: TeamOfMine | null }} Me
  *   `isAccount` is null while the server cannot say */
@@ -25,8 +27,6 @@ const RETRY_MS = 30_000;
 
 /** A connection closed by this never takes text: it is of a server that is older than this page. */
 const CLOSE_TEXT = 1003;
-
-const KEY = 'billion.me';
 
 /** How an error names what it is about. */
 const IDENTIFY = 'identify';
@@ -94,18 +94,14 @@ export class Identity {
 
   /** Whether this browser has, or had, an identity. */
   get isNoted() {
-    try {
-      return this.storage?.getItem(KEY) !== null && this.storage !== undefined;
-    } catch {
-      return false;
-    }
+    return isNoted(this.storage);
   }
 
   /** @param {boolean} isThere */
   note(isThere) {
     try {
-      if (isThere) this.storage?.setItem(KEY, '1');
-      else this.storage?.removeItem(KEY);
+      if (isThere) this.storage?.setItem(NOTE, '1');
+      else this.storage?.removeItem(NOTE);
     } catch {
       // Then the next visit asks before its first check.
     }
