@@ -39,6 +39,8 @@ const WORDS = {
   forbidden: 'You cannot write here right now.',
   too_many_groups: 'You are in too many groups.',
   busy: 'Your earlier messages are still on their way.',
+  unknown_message: 'This message is too old to be reported.',
+  too_many_reports: 'You have reported a lot. Wait until that was read.',
   unavailable: 'Messages do not work right now. Try it again.',
   unknown_type: 'This server does not know that.',
 };
@@ -102,11 +104,12 @@ class Heard {
   }
 
   /** @param {Message} message */
-  has({ id, position }) {
+  has({ id, user, position }) {
     return this.lines.some(
       (line) =>
         line.kind === 'message' &&
-        (line.message.id === id || (line.message.position.epoch === position.epoch && line.message.position.offset === position.offset)),
+        // Others may choose the same id.
+        ((line.message.id === id && line.message.user === user) || (line.message.position.epoch === position.epoch && line.message.position.offset === position.offset)),
     );
   }
 
@@ -242,12 +245,15 @@ export class Chat {
 
   /**
    * @param {string} group
-   * @param {string} message its id
+   * @param {Message} message
    * @param {Reason} reason
    */
   report(group, message, reason) {
     const id = this.newId();
-    if (this.send('report', group, { message, reason }, id)) this.asked.set(id, { what: 'report', group, text: message });
+    // By its place: others may have written under the same id.
+    const { offset, epoch } = message.position;
+    const isSent = this.send('report', group, { message: offset, epoch, reason }, id);
+    if (isSent) this.asked.set(id, { what: 'report', group, text: message.id });
     else this.listener.refused(undefined, 'There is no connection right now.');
   }
 

@@ -254,7 +254,7 @@ export class TalkPanel {
     /** @type {Map<string, HTMLElement>} */
     const shown = new Map();
     for (const [at, line] of lines.entries()) {
-      const key = line.kind === 'message' ? `${line.message.id} ${line.message.isReported}` : `gap ${at} ${line.count}`;
+      const key = line.kind === 'message' ? `${line.message.user} ${line.message.id} ${line.message.isReported}` : `gap ${at} ${line.count}`;
       shown.set(key, this.shown.get(key) ?? this.lineElement(line));
     }
     // What stays stays where it is: to be put there once more would be read out once more.
@@ -346,7 +346,7 @@ export class TalkPanel {
    */
   report(message, reason) {
     const { group } = this;
-    if (group) this.chat.report(group, message.id, reason);
+    if (group) this.chat.report(group, message, reason);
     this.input.focus();
   }
 }

@@ -3,7 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use actors::{
     node::Node,
-    player::{Player, SessionId},
+    player::{Player, SessionId, UserId},
     protocol::{Close, Version},
     seen::Seen,
 };
@@ -25,6 +25,9 @@ use crate::{
 
 /// Connections of a page without `limit=`, and at most.
 const PAGE: (u32, u32) = (100, 1000);
+
+/// What is said of a user that is none.
+pub const NO_USER: &str = "a user id has 16 hexadecimal digits, as GET /connections shows them";
 
 /// One connection.
 #[derive(Debug, Serialize, ToSchema)]
@@ -119,15 +122,18 @@ pub struct AskedToEnd {
 /// What `GET` asks for.
 struct Wanted {
     network: Option<IpNet>,
+    user: Option<UserId>,
     after: Option<SessionId>,
     limit: usize,
 }
 
 impl Wanted {
     fn read(query: &str) -> Result<Self, String> {
-        expect_only(query, &["address", "after", "limit"])?;
+        expect_only(query, &["address", "user", "after", "limit"])?;
+        let user = |id: String| UserId::read(&id).ok_or_else(|| NO_USER.to_owned());
         Ok(Self {
             network: text(query, "address")?.map(|text| network(&text)).transpose()?,
+            user: text(query, "user")?.map(user).transpose()?,
             after: text(query, "after")?.map(|id| of_this_node(&id)).transpose()?,
             limit: number(query, "limit")?.unwrap_or(PAGE.0).clamp(1, PAGE.1) as usize,
         })
@@ -150,6 +156,7 @@ fn of_this_node(id: &str) -> Result<SessionId, String> {
     get, path = "/connections", tag = "players", operation_id = "listConnections",
     params(
         ("address" = Option<String>, Query, description = "Only those from this address or network", example = "127.0.0.0/8"),
+        ("user" = Option<String>, Query, description = "Only those of this user", example = "00abcdef01234567"),
         ("after" = Option<String>, Query, description = "`next` of the page before"),
         ("limit" = Option<u32>, Query, description = "How many make a page: 100, and at most 1000", maximum = 4294967295u32, example = 10),
     ),
@@ -159,13 +166,14 @@ fn of_this_node(id: &str) -> Result<SessionId, String> {
     ),
 )]
 pub async fn list(request: HttpRequest, node: web::Data<Node>) -> HttpResponse {
-    let Wanted { network, after, limit } = match Wanted::read(request.query_string()) {
+    let Wanted { network, user, after, limit } = match Wanted::read(request.query_string()) {
         Ok(wanted) => wanted,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why.trim_end()),
     };
     let are_meant = move |player: &Player| {
         after.is_none_or(|after| player.session > after)
             && network.is_none_or(|network| network.contains(&player.ip))
+            && user.is_none_or(|user| player.user() == Some(user))
     };
     // One more tells whether there is another page.
     let seen = node.sessions(are_meant, limit + 1).await;
@@ -209,7 +217,19 @@ pub async fn end(
         Ok(wanted) => wanted,
         Err(why) => return problem(StatusCode::BAD_REQUEST, why.trim_end()),
     };
-    let Some((process, session)) = SessionId::read(&id) else {
+    let end = EndConnection { id: id.into_inner(), code, reason };
+    end_one(&caller, end, &node, &operators, &change).await
+}
+
+/// Ends one connection, on whichever node it is; the answer.
+pub async fn end_one(
+    caller: &Caller,
+    end: EndConnection,
+    node: &Node,
+    operators: &Operators,
+    change: &Change,
+) -> HttpResponse {
+    let Some((process, session)) = SessionId::read(&end.id) else {
         return problem(
             StatusCode::NOT_FOUND,
             "this is no id of a connection: see GET /connections",
@@ -222,9 +242,8 @@ pub async fn end(
     if is_ours && node.sessions(move |player| player.session == session, 1).await.is_empty() {
         return problem(StatusCode::NOT_FOUND, "this connection has ended");
     }
-    let end = EndConnection { id: id.into_inner(), code, reason };
     let what = json!({ "connection": end.id, "code": end.code, "reason": end.reason });
-    let done = change.make(&caller, "connection.end", what, async || operators.end(&end).await);
+    let done = change.make(caller, "connection.end", what, async || operators.end(&end).await);
     match done.await {
         Ok(()) if is_ours => HttpResponse::Ok().json(Ended { ended: end.id }),
         Ok(()) => HttpResponse::Accepted().json(AskedToEnd { asked_to_end: end.id }),
@@ -235,8 +254,17 @@ pub async fn end(
 /// Code and reason. The reason is remembered by the node of a connection that it ends, and by no other one.
 fn close(query: &str) -> Result<(u16, String), String> {
     expect_only(query, &["code", "reason"])?;
-    let code = number(query, "code")?.unwrap_or(Close::ENDED.code.into());
-    let reason = text(query, "reason")?.unwrap_or_else(|| Close::ENDED.reason.to_owned());
+    let code = number(query, "code")?;
+    judge_close(code, text(query, "reason")?)
+}
+
+/// How a connection ends by an operator who has said this of it, or nothing.
+///
+/// # Errors
+/// If it may not end that way.
+pub fn judge_close(code: Option<u32>, reason: Option<String>) -> Result<(u16, String), String> {
+    let code = code.unwrap_or(Close::ENDED.code.into());
+    let reason = reason.unwrap_or_else(|| Close::ENDED.reason.to_owned());
     let code = u16::try_from(code).ok().filter(|_| !reason.chars().any(char::is_control));
     match code.filter(|code| Close::is_for_operators(*code, &reason)) {
         Some(code) => Ok((code, reason)),

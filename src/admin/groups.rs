@@ -116,7 +116,8 @@ fn place(query: &str) -> Result<(Option<Position>, usize), String> {
 
 /// Reads what is kept of a group's messages.
 ///
-/// The last 100 messages of the last five minutes. For operators, and with a line of the audit, since it shows what players write.
+/// The last 100 messages of the last five minutes. For operators, and with a line of the audit, since it shows what
+/// players write.
 #[utoipa::path(
     get, path = "/ws/history", tag = "players", operation_id = "readHistory",
     params(
@@ -202,8 +203,8 @@ impl fmt::Display for Key {
 
 /// Shows who is in a group.
 ///
-/// Of a team or a room the users on all nodes, as each of them has said within the last 15 seconds; of a tile whoever looks there, and
-/// of a user its connections, on this node.
+/// Of a team or a room the users on all nodes, as each of them has said within the last 15 seconds; of a tile whoever
+/// looks there, and of a user its connections, on this node.
 #[utoipa::path(
     get, path = "/ws/presence", tag = "players", operation_id = "showPresence",
     params(
@@ -244,7 +245,7 @@ fn members(group: Group, present: &Present, after: Option<Key>, limit: usize) ->
     let nobody = here.iter().filter(|(_, user)| user.is_none());
     let keys = users.iter().map(|user| Key::User(*user));
     let keys = keys.chain(nobody.map(|(session, _)| Key::Connection(*session)));
-    // One more tells whether there is another page.
+    // One more says whether there is another page.
     let keys: Vec<_> =
         keys.filter(|key| after.is_none_or(|after| *key > after)).take(limit + 1).collect();
     let shown = &keys[..keys.len().min(limit)];

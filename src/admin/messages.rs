@@ -108,7 +108,7 @@ impl<'de> Deserialize<'de> for Wanted {
 /// The message is on its way to a page.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Sent {
-    /// Tells it from every other one.
+    /// No other message has it.
     #[schema(examples("01KB6XGZ7V3T9QZ4R1M5H2C8DE"))]
     id: String,
     /// Whether another node was asked to send it, and it is not known here what came of that.

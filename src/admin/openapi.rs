@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 use utoipa::OpenApi;
 
 use super::{
-    audit, backup, blocks, connections, groups, health, limits, messages, metrics, notices,
-    read_only, routes, settings, stats, stream, trace,
+    audit, backup, blocks, connections, groups, health, limits, messages, metrics, notices, people,
+    read_only, reports, rooms, routes, settings, stats, stream, trace,
 };
 use crate::problem::{self, Problem};
 
@@ -32,6 +32,7 @@ static FILE: LazyLock<String> =
     tags(
         (name = "watching", description = "What the nodes do, and whether they are well"),
         (name = "players", description = "Who is connected, what they are told, and who is blocked"),
+        (name = "people", description = "Users, their rooms, and keeping one out"),
         (name = "board", description = "Whether it takes checks, backups of it, boxes merged into it"),
         (name = "changes", description = "Who has changed what"),
         (name = "api", description = "This file"),
@@ -59,6 +60,15 @@ static FILE: LazyLock<String> =
         messages::send,
         groups::history,
         groups::presence,
+        people::disconnect,
+        people::ban,
+        people::unban,
+        rooms::create,
+        rooms::show,
+        rooms::add,
+        rooms::remove,
+        reports::list,
+        reports::close,
         connections::list,
         connections::end,
         trace::trace,
@@ -133,7 +143,7 @@ fn guarded() -> [(&'static str, Value); 4] {
         (
             "403",
             json!({
-                "description": "The token is a viewer's, and this changes something. Or there is no `admin.token_file`, \
+                "description": "The token is a viewer's, and this changes something, or shows what players do or write. Or there is no `admin.token_file`, \
                                 and the request does not come from this machine itself. Or a page of another origin asks.",
             }),
         ),

@@ -12,7 +12,7 @@ use actix_web::{
 
 use super::{
     audit, backup, blocks, connections, dashboard, groups, health, limits, messages, metrics,
-    notices, openapi, read_only, settings, stats, stream, trace,
+    notices, openapi, people, read_only, reports, rooms, settings, stats, stream, trace,
 };
 use crate::{problem::problem, traffic::Route};
 
@@ -56,6 +56,13 @@ pub fn for_operators() -> Vec<Served> {
         at("/ws/message").taking_up_to(messages::BODY_BYTES_MAX).post(messages::send),
         at("/ws/history").get(groups::history),
         at("/ws/presence").get(groups::presence),
+        at("/ws/disconnect").post(people::disconnect),
+        at("/people/bans").post(people::ban).delete(people::unban),
+        at("/rooms").post(rooms::create),
+        at("/rooms/{id}").get(rooms::show),
+        at("/rooms/{id}/members").post(rooms::add).delete(rooms::remove),
+        at("/reports").get(reports::list),
+        at("/reports/{id}/close").post(reports::close),
         at("/connections").get(connections::list),
         at("/connections/{id}").delete(connections::end),
         at("/trace/{connection}").get_only(trace::trace),

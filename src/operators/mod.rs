@@ -23,7 +23,7 @@ use std::{
 use actors::{
     bus::{Bus, Heard, Kept},
     node::Node,
-    player::{Player, SessionId},
+    player::{Player, SessionId, UserId},
     protocol::Close,
     store::StoreError,
 };
@@ -62,6 +62,9 @@ const STATS: &str = "node.stats";
 /// The topic of [`EndConnection`].
 const END: &str = "connection.end";
 
+/// The topic of [`EndUser`].
+const END_USER: &str = "user.end";
+
 /// What the node is told that has a connection.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndConnection {
@@ -70,6 +73,17 @@ pub struct EndConnection {
     /// How it is to end.
     pub code: u16,
     /// What its client is told.
+    pub reason: String,
+}
+
+/// All connections of a user are to end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndUser {
+    /// As [`UserId`] is written.
+    pub user: String,
+    /// How they are to end.
+    pub code: u16,
+    /// What its clients are sent.
     pub reason: String,
 }
 
@@ -175,6 +189,7 @@ impl Operators {
     async fn heard(self: &Arc<Self>, topic: &str, payload: &[u8]) -> serde_json::Result<()> {
         match topic {
             END => _ = self.end_here(&serde_json::from_slice(payload)?).await,
+            END_USER => self.end_user_here(&serde_json::from_slice(payload)?).await,
             traces::ASK => self.asked_to_trace(serde_json::from_slice(payload)?).await,
             traces::TELL => self.told_of_trace(serde_json::from_slice(payload)?),
             talk::SAY => _ = self.say_here(&serde_json::from_slice(payload)?).await,
@@ -272,6 +287,26 @@ impl Operators {
         let close = Close::by_operator(end.code, &end.reason).unwrap_or(Close::ENDED);
         self.node.end_players(move |player| player.session == session, close).await;
         true
+    }
+
+    /// Ends all connections of a user on all nodes. Ready when those of this one have been sent word.
+    ///
+    /// # Errors
+    /// If other nodes cannot be asked.
+    pub async fn end_user(&self, end: &EndUser) -> Result<(), StoreError> {
+        self.end_user_here(end).await;
+        self.bus.publish(END_USER.to_owned(), model::written(end).into()).await
+    }
+
+    async fn end_user_here(&self, end: &EndUser) {
+        let Some(user) = UserId::read(&end.user) else { return };
+        let are_meant = move |player: &Player| player.user() == Some(user);
+        // A reason is remembered: not for nobody.
+        if self.node.sessions(are_meant, 1).await.is_empty() {
+            return;
+        }
+        let close = Close::by_operator(end.code, &end.reason).unwrap_or(Close::ENDED);
+        self.node.end_players(are_meant, close).await;
     }
 
     /// Blocks that have ended by themselves take room for nothing.

@@ -19,7 +19,9 @@ use tokio::{
 use super::{
     People,
     identity::{Identity, SignIn},
-    repository::revocation::{self, Revocation as Wanted, Revoked as Row, revocations_after},
+    repository::revocation::{
+        self, Revocation as Wanted, Revoked as Row, revocations_after, standing,
+    },
     revoked::{Revocation, Verdict, forgotten_before_ms},
 };
 use crate::{database::Trouble, operators::LATE_JOIN, wall::now_ms};
@@ -49,6 +51,15 @@ impl People {
         let row = revocation::revoke(&self.database, user, wanted, now_ms()).await?;
         self.revoked_now(row).await;
         Ok(())
+    }
+
+    /// Whether a user is banned, as the database has it.
+    ///
+    /// # Errors
+    /// The database's trouble.
+    pub async fn is_banned(&self, user: UserId) -> Result<bool, Trouble> {
+        let look = async move |connection: &_| Ok(standing(connection, user).await?.is_banned);
+        self.database.read(look).await
     }
 
     /// A row was written: puts it into force here, and sends word of it to all nodes.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     browser::{Browser, Reader, Screen, Window},
     eventually,
-    server::{Server, Setup, request},
+    server::{Server, Setup, request, send},
 };
 
 /// A box in the middle of the first tile.
@@ -378,6 +378,44 @@ fn who_looks_at_the_same_place_can_talk_and_who_does_not_want_to_hear_somebody_d
     bob.until("document.getElementById('chat').dataset.where === ''");
     ann.assert_no_complaints();
     bob.assert_no_complaints();
+}
+
+#[test]
+fn what_operators_publish_is_heard_in_the_chat_and_what_is_reported_they_read() {
+    let server = start();
+    let browser = Browser::start();
+    let (ann, bob) = (open(&browser, &server), open(&browser, &server));
+    open_chat(&ann);
+    open_chat(&bob);
+    say(&ann, "buy this");
+    eventually("the other to hear it", || (last_line(&bob)[1] == "buy this").then_some(()));
+    bob.click_on("#chat-lines li:last-child .more-of-it");
+    bob.click_on("#chat-lines li:last-child .actions button:last-child");
+    bob.assert_accessible("reasons of a report");
+    bob.click_on("#chat-lines li:last-child .actions button:nth-of-type(2)");
+    eventually("the report to be confirmed", || {
+        (bob.text_of("#chat-problem") == "Reported. Thank you.").then_some(())
+    });
+    bob.until(
+        "document.querySelector('#chat-lines li:last-child').textContent.includes('reported')",
+    );
+    let answer = request(server.admin, "GET", "/reports", &[]);
+    let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+    let report = &answer["reports"][0];
+    assert_eq!((&report["reason"], &answer["reports"][1]), (&json!("spam"), &Value::Null));
+    assert_eq!(report["messages"][0]["data"]["text"], "buy this");
+
+    let tile = report["messages"][0]["to"].clone();
+    let body = json!({ "to": tile, "data": { "text": "<b>no</b> adverts" } }).to_string();
+    let media = [("Content-Type", "application/json")];
+    let sent = send(server.admin, "POST", "/ws/message", &media, body.as_bytes());
+    assert_eq!(sent.status, 200, "{}", sent.body);
+    for window in [&ann, &bob] {
+        until_last(window, "Operator", "<b>no</b> adverts");
+        let actions = "document.querySelectorAll('#chat-lines li:last-child button').length";
+        assert_eq!(window.number(actions), 0., "nobody mutes or reports operators");
+        window.assert_no_complaints();
+    }
 }
 
 #[test]

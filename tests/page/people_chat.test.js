@@ -158,12 +158,23 @@ test('a report names the message and why, and the message says that it was repor
   const { chat, texts, news } = open();
   chat.attend(TEAM, undefined);
   chat.hear(said(1, 'a', { user: 'bob' }));
-  chat.report(TEAM, 'e1-1', 'abuse');
-  assert.deepEqual(texts[1], { type: 'report', id: 'id2', to: TEAM, data: { message: 'e1-1', reason: 'abuse' } });
+  const [written] = chat.lines(TEAM);
+  assert.ok(written.kind === 'message');
+  chat.report(TEAM, written.message, 'abuse');
+  assert.deepEqual(texts[1], { type: 'report', id: 'id2', to: TEAM, data: { message: 1, epoch: 'e1', reason: 'abuse' } });
   chat.hear({ type: 'reported', data: { of: 'id2' } });
   assert.deepEqual(news, ['reported e1-1']);
   const [line] = chat.lines(TEAM);
   assert.ok(line.kind === 'message' && line.message.isReported);
+});
+
+test('operators are heard under a name that no player has, and nobody else can take the place of their message', () => {
+  const { chat } = open();
+  chat.attend(TEAM, undefined);
+  chat.hear(said(1, 'mine', { user: 'bob', id: 'news' }));
+  chat.hear({ ...said(2, 'ours', { id: 'news' }), from: 'operator', name: 'Bob' });
+  const names = chat.lines(TEAM).map((line) => line.kind === 'message' && [line.message.text, line.message.name]);
+  assert.deepEqual(names, [['mine', undefined], ['ours', 'Operator']]);
 });
 
 test('what is no message, or is for others, is left alone, and names come from the server alone', () => {

@@ -146,7 +146,10 @@ async fn a_room_holds_what_it_may_however_many_come_at_once(place: Place) {
     assert_eq!(done.iter().filter(full).count(), 7, "{done:?}");
     let members = groups.room_members(room.id).await.expect("it is up");
     assert_eq!(members.len() as u64, ROOM_MEMBERS_MAX);
+    let put = groups.add_to_room(user_by_chance(), room.id, NOW_MS).await;
+    assert!(matches!(put, Err(GroupError::Full)), "whoever puts somebody in: {put:?}");
     groups.join_room(users[0], &room.invite, NOW_MS).await.expect("who is in stays in");
+    groups.add_to_room(users[0], room.id, NOW_MS).await.expect("likewise");
     groups.leave_room(users[0], room.id).await.expect("it was in");
     let twice = groups.leave_room(users[0], room.id).await;
     assert!(matches!(twice, Err(GroupError::Unknown)), "{twice:?}");
@@ -163,10 +166,16 @@ async fn nobody_is_in_more_rooms_than_allowed(place: Place) {
     assert_eq!(done.iter().filter(|done| done.is_ok()).count(), ROOMS_MAX, "{done:?}");
     let refused = groups.join_room(bob, &hers.invite, NOW_MS).await;
     assert!(matches!(refused, Err(GroupError::TooManyRooms)), "{refused:?}");
+    let refused = groups.add_to_room(bob, hers.id, NOW_MS).await;
+    assert!(matches!(refused, Err(GroupError::TooManyRooms)), "{refused:?}");
     let rooms = groups.rooms_of(bob).await.expect("it is up");
     assert_eq!(rooms.len(), ROOMS_MAX);
     groups.leave_room(bob, rooms[0].id).await.expect("it was in");
-    groups.join_room(bob, &hers.invite, NOW_MS).await.expect("there is a place");
+    groups.add_to_room(bob, hers.id, NOW_MS).await.expect("there is a place");
+    assert_eq!(groups.room(hers.id).await.expect("it is up"), Some(hers));
+    let gone = groups.add_to_room(ann, rooms[0].id, NOW_MS).await;
+    assert!(matches!(gone, Err(GroupError::Unknown)), "{gone:?}");
+    assert_eq!(groups.room(rooms[0].id).await.expect("it is up"), None);
     let gone = groups.join_room(ann, &rooms[0].invite, NOW_MS).await;
     assert!(matches!(gone, Err(GroupError::Unknown)), "it ended with its last member: {gone:?}");
 }

@@ -39,6 +39,14 @@ pub async fn insert(transaction: &DatabaseTransaction, room: &Room) -> Result<()
     room::Entity::insert(row).exec_without_returning(transaction).await.map(|_| ())
 }
 
+/// A room, if there is one.
+///
+/// # Errors
+/// What the database says.
+pub async fn find(connection: &impl ConnectionTrait, id: GroupId) -> Result<Option<Room>, DbErr> {
+    room::Entity::find_by_id(id.get().cast_signed()).one(connection).await?.map(read).transpose()
+}
+
 /// A room; no other transaction changes its members before this one ends.
 ///
 /// # Errors

@@ -28,8 +28,19 @@ pub enum Asked {
     Leave { to: Group },
     /// Send what was published to a group.
     Recover { to: Group, after: After },
+    /// Report a message to operators.
+    Report { to: Group, which: Which, reason: String },
     /// Take on an identity.
     Identify { ticket: Option<String> },
+}
+
+/// Which of the messages that are kept of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// The first one that has this id.
+    Id(String),
+    /// The one at this place, in the numbering of now if no other is named.
+    Offset(u64, Option<Epoch>),
 }
 
 /// After which message: `None`: everything that is kept.
@@ -59,6 +70,12 @@ pub enum Fault {
     /// It is not for this player.
     #[error("you may not do this there")]
     Forbidden,
+    /// There is no such message in what is kept.
+    #[error("this message is not kept, or not any more")]
+    UnknownMessage,
+    /// Too many of its reports are open.
+    #[error("your earlier reports have not been read yet")]
+    TooManyReports,
     /// It is in too many groups.
     #[error("you are in as many groups as you may be")]
     TooManyGroups,
@@ -75,7 +92,7 @@ pub enum Fault {
 
 impl Fault {
     /// All codes.
-    pub const CODES: [&str; 11] = [
+    pub const CODES: [&str; 13] = [
         "bad_json",
         "bad_envelope",
         "unknown_type",
@@ -83,6 +100,8 @@ impl Fault {
         "not_identified",
         "bad_ticket",
         "forbidden",
+        "unknown_message",
+        "too_many_reports",
         "too_many_groups",
         "rate",
         "busy",
@@ -99,6 +118,8 @@ impl Fault {
             Self::NotIdentified => "not_identified",
             Self::BadTicket => "bad_ticket",
             Self::Forbidden => "forbidden",
+            Self::UnknownMessage => "unknown_message",
+            Self::TooManyReports => "too_many_reports",
             Self::TooManyGroups => "too_many_groups",
             Self::Rate(_) => "rate",
             Self::Busy => "busy",
@@ -168,12 +189,33 @@ fn asked(mut envelope: Map<String, Value>) -> Result<Asked, Fault> {
         }
         "leave" => Ok(Asked::Leave { to: to()? }),
         "recover" => Ok(Asked::Recover { to: to()?, after: after(&data)? }),
+        "report" => {
+            let Some(Value::String(reason)) = data.get("reason") else {
+                return Err(Fault::BadEnvelope("`data.reason` is a text"));
+            };
+            Ok(Asked::Report { to: to()?, which: which(&data)?, reason: reason.clone() })
+        }
         "identify" => match data.get("ticket") {
             None | Some(Value::Null) => Ok(Asked::Identify { ticket: None }),
             Some(Value::String(ticket)) => Ok(Asked::Identify { ticket: Some(ticket.clone()) }),
             Some(_) => Err(Fault::BadEnvelope("`data.ticket` is a text")),
         },
         _ => Err(Fault::UnknownType),
+    }
+}
+
+/// Reads `message`: an id, or an offset with or without `epoch`.
+fn which(data: &Map<String, Value>) -> Result<Which, Fault> {
+    let bad = Fault::BadEnvelope("`data.message` is the id of a message, or its offset");
+    let epoch = match data.get("epoch") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(epoch)) => Some(Epoch::read(epoch).ok_or(bad)?),
+        Some(_) => return Err(bad),
+    };
+    match data.get("message") {
+        Some(Value::String(id)) if is_legal(id) => Ok(Which::Id(id.clone())),
+        Some(Value::Number(offset)) => Ok(Which::Offset(offset.as_u64().ok_or(bad)?, epoch)),
+        _ => Err(bad),
     }
 }
 
@@ -280,6 +322,11 @@ pub fn sent(to: &SessionLink, of: &str, position: Position, is_duplicate: bool) 
     frame("sent", &address(to.id()), &data)
 }
 
+/// The frame that says that a report is with operators.
+pub fn reported(to: &SessionLink, of: Option<&str>) -> Bytes {
+    frame("reported", &address(to.id()), &json!({ "of": of }))
+}
+
 /// The frame that tells a client where it has joined a group: it hears what comes after this.
 pub fn joined(group: Group, position: Position) -> Bytes {
     let Position { epoch, offset } = position;
@@ -335,6 +382,7 @@ mod tests {
         let to = r#""to":"room:00000000000000ab""#;
         let at = Position { epoch: Epoch(0xcd), offset: 7 };
         let place = r#""offset":7,"epoch":"00000000000000cd""#;
+        let report = |which| Asked::Report { to: room, which, reason: "spam".to_owned() };
         for (text, expected) in [
             (format!(r#"{{"type":"leave",{to}}}"#), Asked::Leave { to: room }),
             (
@@ -355,6 +403,18 @@ mod tests {
                 Asked::Recover { to: room, after: Some(at) },
             ),
             (r#"{"type":"identify"}"#.to_owned(), Asked::Identify { ticket: None }),
+            (
+                format!(r#"{{"type":"report",{to},"data":{{"message":"a-1","reason":"spam"}}}}"#),
+                report(Which::Id("a-1".to_owned())),
+            ),
+            (
+                format!(r#"{{"type":"report",{to},"data":{{"message":7,"reason":"spam"}}}}"#),
+                report(Which::Offset(7, None)),
+            ),
+            (
+                r#"{"type":"report","to":"room:00000000000000ab","data":{"message":7,"reason":"spam","epoch":"00000000000000cd"}}"#.to_owned(),
+                report(Which::Offset(7, Some(Epoch(0xcd)))),
+            ),
         ] {
             assert_eq!(read(&text), Read { id: None, asked: Ok(expected) }, "{text}");
         }
@@ -391,6 +451,16 @@ mod tests {
                 "bad_envelope",
             ),
             (r#"{"type":"join","to":"tile:1","data":{"recover":true}}"#, "bad_envelope"),
+            (r#"{"type":"report","to":"tile:1","data":{"message":1}}"#, "bad_envelope"),
+            (r#"{"type":"report","to":"tile:1","data":{"reason":"x"}}"#, "bad_envelope"),
+            (
+                r#"{"type":"report","to":"tile:1","data":{"reason":"x","message":-1}}"#,
+                "bad_envelope",
+            ),
+            (
+                r#"{"type":"report","to":"tile:1","data":{"reason":"x","message":""}}"#,
+                "bad_envelope",
+            ),
             (r#"{"type":"notice","to":"tile:1"}"#, "unknown_type"),
             (r#"{"type":"","to":"tile:1"}"#, "unknown_type"),
         ] {

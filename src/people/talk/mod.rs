@@ -3,7 +3,8 @@
 //! - [`envelope`] what is said, in JSON · [`rights`] who may say it where · [`Talks`] decides
 //! - [`relay`] from the channels to the members here: [`follow`] closes gaps, [`presence`] knows who is there
 //! - [`chat`] what a sender is called, a slow mode, and [`words`] that are not shown
-//! - [`members`] who is in a group on this node · [`operating`] what operators do in groups
+//! - [`members`] who is in a group on this node · [`operating`] what operators do in groups · [`report`] what
+//!   they are to look at
 //!
 //! Nobody is heard who has no identity, and nothing that a client says of itself is believed: `from` and `timestamp` are
 //! the server's.
@@ -15,6 +16,7 @@ mod members;
 pub mod operating;
 mod presence;
 pub mod relay;
+mod report;
 pub mod rights;
 pub mod words;
 
@@ -41,6 +43,7 @@ use self::{
     chat::Chat,
     envelope::{After, Asked, Fault},
     relay::{Join, Relay, RelayLink},
+    report::Accusation,
     rights::Rights,
 };
 use super::People;
@@ -132,6 +135,10 @@ impl Talks {
             Asked::Recover { to, after } => {
                 let right = may_read(to, user, said.scene)?;
                 Ok(self.recover(link, user, id, to, after, right))
+            }
+            Asked::Report { to, which, reason } => {
+                let right = may_read(to, user, said.scene)?;
+                Ok(self.report(link, user, id, Accusation { to, which, reason, right }))
             }
             Asked::Identify { .. } => unreachable!("answered above"),
         }
@@ -334,6 +341,7 @@ fn label(asked: &Result<Asked, Fault>) -> &'static str {
         Ok(Asked::Join { .. }) => "join",
         Ok(Asked::Leave { .. }) => "leave",
         Ok(Asked::Recover { .. }) => "recover",
+        Ok(Asked::Report { .. }) => "report",
         Ok(Asked::Identify { .. }) => "identify",
         Err(_) => "bad",
     }
@@ -375,7 +383,7 @@ impl Talk for Talks {
 
 /// Every word that a count is split by, so that each is there from the start.
 const WORDS: [(&str, &[&str]); 4] = [
-    ("type", &["message", "join", "leave", "recover", "identify", "bad"]),
+    ("type", &["message", "join", "leave", "recover", "report", "identify", "bad"]),
     ("code", &Fault::CODES),
     ("to", &["team", "room", "tile", "user"]),
     ("reason", &["lagging", "post", "history"]),

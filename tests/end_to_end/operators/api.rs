@@ -31,7 +31,7 @@ const STREAMS: [&str; 3] = ["/export", "/trace/{connection}", STREAM];
 const OPEN: [&str; 3] = ["/metrics", "/healthz", "/readyz"];
 
 /// What viewers may not read.
-const FOR_OPERATORS: [&str; 2] = ["/trace/{connection}", "/ws/history"];
+const FOR_OPERATORS: [&str; 3] = ["/trace/{connection}", "/ws/history", "/reports"];
 
 /// What has no end: it has tests of its own.
 const STREAM: &str = "/ws/stats/stream";

@@ -5,7 +5,10 @@ use std::{collections::BTreeSet, fs};
 use serde_json::{Value, json};
 
 use super::{audit, change};
-use crate::harness::server::{Setup, request, send};
+use crate::harness::{
+    person::Person,
+    server::{Server, Setup, request, send},
+};
 
 /// What shows what players do, or write.
 const SHOWING: [&str; 2] = ["/trace/{connection}", "/ws/history"];
@@ -20,6 +23,20 @@ fn to_be_audited(file: &Value) -> BTreeSet<(String, String)> {
     operations.filter(|(method, path)| method != "GET" || SHOWING.contains(&&**path)).collect()
 }
 
+/// The id of a report of what somebody has written.
+fn reported(writer: &Person, server: &Server) -> String {
+    let mut reader = Person::new(server.address);
+    let address = format!("user:{}", reader.user());
+    let (mut writer, mut reader) = (writer.connect("/ws?v=2"), reader.connect("/ws?v=2"));
+    writer.say(&json!({ "type": "message", "to": address, "id": "a", "data": {} }));
+    assert_eq!(reader.text()["id"], "a");
+    let data = json!({ "message": "a", "reason": "spam" });
+    reader.say(&json!({ "type": "report", "to": address, "data": data }));
+    assert_eq!(reader.text()["type"], "reported");
+    let reports = change(server, "GET", "/reports", &Value::Null).1;
+    reports["reports"][0]["id"].as_str().expect("an id").to_owned()
+}
+
 #[test]
 fn every_change_has_its_line_which_survives_a_crash() {
     let setup = Setup::new(1000, 1);
@@ -27,6 +44,10 @@ fn every_change_has_its_line_which_survives_a_crash() {
     let _client = server.client_v2();
     let connections = change(&server, "GET", "/connections", &Value::Null).1;
     let id = connections["connections"][0]["id"].as_str().expect("text").to_owned();
+    let (mut person, path) = (Person::new(server.address), "/me/register");
+    let ann = json!({ "name": "Ann", "password": "a long password" });
+    assert_eq!(person.post(path, &ann).status, 200);
+    let user = person.user();
     let copy = setup.folder().join("copy.bxb").display().to_string();
     let from = format!("http://{}", server.admin);
     let ran = Setup::bare().run(&["export", "--from", &from, &copy]);
@@ -36,6 +57,7 @@ fn every_change_has_its_line_which_survives_a_crash() {
         assert!(left.remove(&(method.to_owned(), path.to_owned())), "{method} {path}");
     };
 
+    let report = reported(&person, &server);
     for (method, path, body) in [
         ("POST", "/board/read-only", json!({ "reason": "move" })),
         ("DELETE", "/board/read-only", Value::Null),
@@ -43,11 +65,31 @@ fn every_change_has_its_line_which_survives_a_crash() {
         ("POST", "/ws/broadcast", json!({ "text": "soon" })),
         ("DELETE", "/ws/broadcast", Value::Null),
         ("POST", "/ws/message", json!({ "connection": id, "text": "hello" })),
+        ("POST", "/ws/disconnect", json!({ "user": user })),
+        ("POST", "/people/bans", json!({ "user": user })),
     ] {
         let (status, answer) = change(&server, method, path, &body);
         assert_eq!(status, 200, "{method} {path}: {answer}");
         done(method, path);
     }
+    assert_eq!(
+        change(&server, "DELETE", &format!("/people/bans?user={user}"), &Value::Null).0,
+        200
+    );
+    done("DELETE", "/people/bans");
+    let (status, room) =
+        change(&server, "POST", "/rooms", &json!({ "name": "Den", "maker": user }));
+    assert_eq!(status, 200, "{room}");
+    done("POST", "/rooms");
+    let close = format!("/reports/{report}/close");
+    assert_eq!(change(&server, "POST", &close, &Value::Null).0, 200);
+    done("POST", "/reports/{id}/close");
+    let members = format!("/rooms/{}/members", room["id"].as_str().expect("an id"));
+    let other = json!({ "user": "00abcdef01234567" });
+    assert_eq!(change(&server, "POST", &members, &other).0, 200);
+    done("POST", "/rooms/{id}/members");
+    assert_eq!(change(&server, "DELETE", &format!("{members}?user={user}"), &Value::Null).0, 200);
+    done("DELETE", "/rooms/{id}/members");
     assert_eq!(change(&server, "DELETE", "/blocks?network=192.0.2.0/24", &Value::Null).0, 200);
     done("DELETE", "/blocks");
     let traced = request(server.admin, "GET", &format!("/trace/{id}?for_s=1"), &[]);
@@ -75,6 +117,13 @@ fn every_change_has_its_line_which_survives_a_crash() {
             "notice",
             "notice.end",
             "message",
+            "user.end",
+            "ban",
+            "unban",
+            "room",
+            "report.close",
+            "room.add",
+            "room.remove",
             "unblock",
             "trace",
             "connection.end",
