@@ -1,9 +1,10 @@
 //! How fast a message reaches a large group: our server beside plain tokio that writes the same bytes to as many sockets.
 //! The same members with the same books, one server after the other, in rounds, because a shared machine drifts.
 
+pub mod nodes;
 mod table;
 
-use std::{fs, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -212,21 +213,25 @@ impl Bench<'_> {
     fn words(&self, members: u32, server: &Server) -> Vec<String> {
         let Scale { messages, rate, burst, quiet_s, connect_rate, .. } = self.scale;
         let mut words = vec!["group".to_owned()];
-        let mut say = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        say("to", self.team.address.clone());
-        say("cookies", cookies(self.folder).display().to_string());
-        say("boxes", BOXES.to_string());
-        say("members", members.to_string());
-        say("messages", messages.to_string());
-        say("rate", rate.to_string());
-        say("burst", burst.to_string());
-        say("quiet", quiet_s.to_string());
-        say("connect-rate", connect_rate.to_string());
-        say("settle", "60".to_owned());
-        say("pid", server.pid().to_string());
-        say("metrics", server.admin.to_string());
+        say(&mut words, "to", &self.team.address);
+        say(&mut words, "cookies", cookies(self.folder).display());
+        say(&mut words, "boxes", BOXES);
+        say(&mut words, "members", members);
+        say(&mut words, "messages", messages);
+        say(&mut words, "rate", rate);
+        say(&mut words, "burst", burst);
+        say(&mut words, "quiet", quiet_s);
+        say(&mut words, "connect-rate", connect_rate);
+        say(&mut words, "settle", 60);
+        say(&mut words, "pid", server.pid());
+        say(&mut words, "metrics", server.admin);
         words
     }
+}
+
+/// Adds an option for the swarm.
+fn say(words: &mut Vec<String>, name: &str, value: impl Display) {
+    words.extend([format!("--{name}"), value.to_string()]);
 }
 
 /// One part of a run, without what the server spends anyway: pulses, above all.
