@@ -189,13 +189,13 @@ impl Bench<'_> {
     fn measure(&self, name: &str, server: Server, members: u32, number: usize) -> Result<Round> {
         let words = self.words(members, &server);
         let swarm = Swarm::start(self.programs, self.folder, 0, server.address, &words)?;
-        let told = swarm.finish().with_context(|| format!("{name}, {members} members"))?;
+        let report = swarm.finish().with_context(|| format!("{name}, {members} members"))?;
         server.stop()?;
         let round = Round {
-            single: part(&told, "single", "message_latency")?,
-            burst: part(&told, "burst", "burst_latency")?,
-            middle_p99_ms: told.figure("middle_message_latency_p99_ms")?,
-            bytes: told.figure("message_bytes")?,
+            single: part(&report, "single", "message_latency")?,
+            burst: part(&report, "burst", "burst_latency")?,
+            middle_p99_ms: report.figure("middle_message_latency_p99_ms")?,
+            bytes: report.figure("message_bytes")?,
         };
         println!(
             "round {number} of {}: {members} members, {name:<5} p99 {:.1} ms, {:.1} of the middle \
@@ -235,8 +235,8 @@ fn say(words: &mut Vec<String>, name: &str, value: impl Display) {
 }
 
 /// One part of a run, without what the server spends anyway: pulses, above all.
-fn part(told: &Told, name: &str, latency: &str) -> Result<Part> {
-    let of = |part: &str, figure: &str| told.figure(&format!("{part}_{figure}"));
+fn part(report: &Told, name: &str, latency: &str) -> Result<Part> {
+    let of = |part: &str, figure: &str| report.figure(&format!("{part}_{figure}"));
     let quiet = of("quiet", "server_cpu_s")? / of("quiet", "s")?;
     Ok(Part {
         heard: of(name, "heard")?,

@@ -90,9 +90,9 @@ pub struct Figures {
     pub nodes: Vec<Heard>,
     /// What messages cost that node.
     pub single: Part,
-    /// Messages that were sent at once, of each of the nodes.
+    /// Messages that were sent at once.
     pub burst: u32,
-    /// CPU seconds of all processes of Redis from the first message's sender's arrival to the end.
+    /// CPU seconds of all processes of Redis, from when the senders' node began to be filled to the end.
     pub redis_cpu_s: f64,
     /// How long that was.
     pub seconds: f64,
@@ -188,13 +188,13 @@ fn all_there(servers: &[Server], scale: &Scale) -> Result<()> {
     }
 }
 
-fn heard(told: &Told) -> Result<Heard> {
+fn heard(report: &Told) -> Result<Heard> {
     let three = |what: &str| -> Result<[f64; 3]> {
-        let of = |name: &str| told.figure(&format!("{what}_{name}_ms"));
+        let of = |name: &str| report.figure(&format!("{what}_{name}_ms"));
         Ok([of("p50")?, of("p99")?, of("max")?])
     };
     Ok(Heard {
-        messages: told.figure("messages_heard")?,
+        messages: report.figure("messages_heard")?,
         single_ms: three("message_latency")?,
         burst_ms: three("burst_latency")?,
     })
