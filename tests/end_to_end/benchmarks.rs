@@ -84,6 +84,17 @@ fn the_group_benchmark_runs_and_every_member_hears_every_message() {
 }
 
 #[test]
+fn a_group_on_several_nodes_hears_every_message() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let scale = group::nodes::Scale::QUICK;
+    let figures = group::nodes::run(&programs(), shared().redis(), folder.path(), &scale);
+    let figures = figures.unwrap_or_else(|failure| panic!("{failure:#}"));
+    println!("{figures}");
+    let messages: Vec<_> = figures.nodes.iter().map(|node| node.messages).collect();
+    assert_eq!(messages, [320.0, 320.0], "8 messages to 40 members on each node");
+}
+
+#[test]
 fn a_crowd_over_several_nodes_hears_every_check_in_its_view() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let figures = crowd::run(&programs(), shared().redis(), folder.path(), &crowd::Scale::QUICK);

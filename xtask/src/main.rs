@@ -113,6 +113,12 @@ enum Bench {
         #[arg(long)]
         rounds: Option<NonZeroUsize>,
     },
+    /// Messages to a group of 96,000 members over six nodes
+    GroupNodes {
+        /// 80 members over two nodes, in a few seconds
+        #[arg(long)]
+        quick: bool,
+    },
     /// How soon the page is there and how much of each frame it leaves free, beside what it may take;
     /// fails if it takes more
     Page,
@@ -177,6 +183,9 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Bench { what: Bench::Group { quick, rounds } } => {
             measure::group(&workspace, quick, rounds)?
+        }
+        Command::Bench { what: Bench::GroupNodes { quick } } => {
+            measure::group_nodes(&workspace, quick)?
         }
         Command::Bench { what: Bench::Page } => timed_page(&workspace),
         Command::Bench { what: Bench::Micro { filter } } => measure::micro(&workspace, filter)?,

@@ -81,6 +81,14 @@ pub fn group(workspace: &Workspace, quick: bool, rounds: Option<NonZeroUsize>) -
     Ok(ExitCode::SUCCESS)
 }
 
+/// Messages to a large group on several nodes.
+pub fn group_nodes(workspace: &Workspace, quick: bool) -> Result<ExitCode> {
+    let scale = if quick { group::nodes::Scale::QUICK } else { group::nodes::Scale::FULL };
+    with_redis(workspace, |programs, redis, folder| {
+        Ok(group::nodes::run(programs, redis, folder, &scale)?.to_string())
+    })
+}
+
 /// Programs, built; and a folder that is gone in the end, with every process that works in it.
 fn prepare(workspace: &Workspace) -> Result<(Programs, Guardian)> {
     process::run(&mut workspace.cargo(&["build", "--release", "--locked", "--bins"]))?;

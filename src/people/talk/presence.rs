@@ -88,7 +88,8 @@ impl Presence {
         .collect()
     }
 
-    /// What was read of a group; `None`: it could not be read, and is read again. `is_here`: it has members here.
+    /// What was read of a group, each user once and in order; `None`: it could not be read, and is read again. `is_here`:
+    /// it has members here.
     pub fn read(
         &mut self,
         group: Group,
@@ -108,9 +109,10 @@ impl Presence {
         let before = known.present.replace(present.clone());
         let newcomers = std::mem::take(&mut known.newcomers);
         let (joins, leaves) = before.map_or_else(Default::default, |before| {
+            // In order, as the port has it, so that a large group needs no set of its members each time.
             let only = |these: &[UserId], those: &[UserId]| -> Vec<UserId> {
-                let those: BTreeSet<_> = those.iter().collect();
-                these.iter().filter(|user| !those.contains(user)).copied().collect()
+                let is_new = |user: &&UserId| those.binary_search(user).is_err();
+                these.iter().filter(is_new).copied().collect()
             };
             (only(&present, &before), only(&before, &present))
         });

@@ -1,9 +1,10 @@
 //! How fast a message reaches a large group: our server beside plain tokio that writes the same bytes to as many sockets.
 //! The same members with the same books, one server after the other, in rounds, because a shared machine drifts.
 
+pub mod nodes;
 mod table;
 
-use std::{fs, path::Path};
+use std::{fmt::Display, fs, path::Path};
 
 use anyhow::{Context, Result};
 
@@ -188,13 +189,13 @@ impl Bench<'_> {
     fn measure(&self, name: &str, server: Server, members: u32, number: usize) -> Result<Round> {
         let words = self.words(members, &server);
         let swarm = Swarm::start(self.programs, self.folder, 0, server.address, &words)?;
-        let told = swarm.finish().with_context(|| format!("{name}, {members} members"))?;
+        let report = swarm.finish().with_context(|| format!("{name}, {members} members"))?;
         server.stop()?;
         let round = Round {
-            single: part(&told, "single", "message_latency")?,
-            burst: part(&told, "burst", "burst_latency")?,
-            middle_p99_ms: told.figure("middle_message_latency_p99_ms")?,
-            bytes: told.figure("message_bytes")?,
+            single: part(&report, "single", "message_latency")?,
+            burst: part(&report, "burst", "burst_latency")?,
+            middle_p99_ms: report.figure("middle_message_latency_p99_ms")?,
+            bytes: report.figure("message_bytes")?,
         };
         println!(
             "round {number} of {}: {members} members, {name:<5} p99 {:.1} ms, {:.1} of the middle \
@@ -212,26 +213,30 @@ impl Bench<'_> {
     fn words(&self, members: u32, server: &Server) -> Vec<String> {
         let Scale { messages, rate, burst, quiet_s, connect_rate, .. } = self.scale;
         let mut words = vec!["group".to_owned()];
-        let mut say = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        say("to", self.team.address.clone());
-        say("cookies", cookies(self.folder).display().to_string());
-        say("boxes", BOXES.to_string());
-        say("members", members.to_string());
-        say("messages", messages.to_string());
-        say("rate", rate.to_string());
-        say("burst", burst.to_string());
-        say("quiet", quiet_s.to_string());
-        say("connect-rate", connect_rate.to_string());
-        say("settle", "60".to_owned());
-        say("pid", server.pid().to_string());
-        say("metrics", server.admin.to_string());
+        say(&mut words, "to", &self.team.address);
+        say(&mut words, "cookies", cookies(self.folder).display());
+        say(&mut words, "boxes", BOXES);
+        say(&mut words, "members", members);
+        say(&mut words, "messages", messages);
+        say(&mut words, "rate", rate);
+        say(&mut words, "burst", burst);
+        say(&mut words, "quiet", quiet_s);
+        say(&mut words, "connect-rate", connect_rate);
+        say(&mut words, "settle", 60);
+        say(&mut words, "pid", server.pid());
+        say(&mut words, "metrics", server.admin);
         words
     }
 }
 
+/// Adds an option for the swarm.
+fn say(words: &mut Vec<String>, name: &str, value: impl Display) {
+    words.extend([format!("--{name}"), value.to_string()]);
+}
+
 /// One part of a run, without what the server spends anyway: pulses, above all.
-fn part(told: &Told, name: &str, latency: &str) -> Result<Part> {
-    let of = |part: &str, figure: &str| told.figure(&format!("{part}_{figure}"));
+fn part(report: &Told, name: &str, latency: &str) -> Result<Part> {
+    let of = |part: &str, figure: &str| report.figure(&format!("{part}_{figure}"));
     let quiet = of("quiet", "server_cpu_s")? / of("quiet", "s")?;
     Ok(Part {
         heard: of(name, "heard")?,

@@ -68,7 +68,7 @@ fn join(players: SocketAddr, invite: &str, count: usize) -> Result<Vec<String>> 
     (0..count).map(join).collect()
 }
 
-/// A connection for one request after the other.
+/// A connection for one request after the other, and the next one where the server ends it.
 struct Caller {
     stream: BufReader<TcpStream>,
     to: SocketAddr,
@@ -78,6 +78,8 @@ struct Answer {
     /// Name and value of the cookie that it sets.
     cookie: Option<String>,
     body: Value,
+    /// The server ends the connection after it.
+    is_last: bool,
 }
 
 impl Caller {
@@ -102,17 +104,22 @@ impl Caller {
             body.len()
         );
         self.stream.get_mut().write_all(request.as_bytes())?;
-        self.answer().with_context(|| format!("POST {path}"))
+        let answer = self.answer().with_context(|| format!("POST {path}"))?;
+        if answer.is_last {
+            *self = Self::connect(to)?;
+        }
+        Ok(answer)
     }
 
     fn answer(&mut self) -> Result<Answer> {
         let head = self.line()?;
-        let (mut length, mut cookie) = (0, None);
+        let (mut length, mut cookie, mut is_last) = (0, None, false);
         loop {
             let line = self.line()?;
             let Some((name, value)) = line.split_once(':') else { break };
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse()?,
+                "connection" => is_last = value.trim().eq_ignore_ascii_case("close"),
                 "set-cookie" => cookie = value.trim().split(';').next().map(str::to_owned),
                 _ => {}
             }
@@ -122,7 +129,7 @@ impl Caller {
         self.stream.read_exact(&mut body)?;
         let status = head.split(' ').nth(1).unwrap_or_default();
         ensure!(status == "200", "{head}: {}", String::from_utf8_lossy(&body));
-        Ok(Answer { cookie, body: serde_json::from_slice(&body)? })
+        Ok(Answer { cookie, body: serde_json::from_slice(&body)?, is_last })
     }
 
     fn line(&mut self) -> Result<String> {
