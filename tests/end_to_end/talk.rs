@@ -6,8 +6,8 @@ use crate::harness::{
     client::{Client, Told},
     cluster::shared,
     eventually,
-    person::Person,
-    server::{Server, Setup},
+    person::{Person, at_tile, somebody},
+    server::Setup,
 };
 
 /// Two tiles.
@@ -15,20 +15,6 @@ const BOXES: u32 = 200_000;
 
 fn setup() -> Setup {
     Setup::new(BOXES, 2).with("PEOPLE__MESSAGES", "off")
-}
-
-/// Somebody with an identity.
-fn somebody(server: &Server) -> (Person, String) {
-    let mut person = Person::new(server.address);
-    let user = person.user();
-    (person, user)
-}
-
-/// A connection of somebody who looks at tile 0.
-fn at_tile(person: &Person) -> Client {
-    let mut client = person.connect("/ws?v=2");
-    client.range(1, 100_000, &mut vec![]);
-    client
 }
 
 fn message(to: &str, id: &str) -> Value {

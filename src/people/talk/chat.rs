@@ -3,6 +3,7 @@
 //! All of it is of one node and in RAM. None of it holds up a message for more than [`CALLED_TIME`].
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::{Arc, Mutex, PoisonError},
@@ -102,8 +103,8 @@ impl Chat {
             return;
         };
         let masked = match self.words.borrow().mask(text) {
-            std::borrow::Cow::Borrowed(_) => return,
-            std::borrow::Cow::Owned(masked) => masked,
+            Cow::Borrowed(_) => return,
+            Cow::Owned(masked) => masked,
         };
         *text = masked;
     }

@@ -64,24 +64,25 @@ impl Order {
     }
 
     /// Judges what is said to be kept of a group: its last `kept` messages, or all of them.
-    pub(crate) fn judge_history(&self, told: &[(Place, String)], kept: usize, faults: &mut Faults) {
+    pub(crate) fn judge_history(&self, said: &[(Place, String)], kept: usize, faults: &mut Faults) {
         let Some((epoch, messages)) = self.epochs.last() else {
-            return if !told.is_empty() {
-                faults
-                    .note(Fault::HistoryWrong, || format!("{} where nothing was said", told.len()));
+            return if !said.is_empty() {
+                faults.note(Fault::HistoryWrong, || {
+                    format!("{} where nothing was written", said.len())
+                });
             };
         };
         let wanted = messages.iter().rev().take(kept).rev();
         let wanted: Vec<_> = wanted
             .map(|(offset, id)| (Place { epoch: epoch.clone(), offset: *offset }, id.clone()))
             .collect();
-        if told != wanted {
+        if said != wanted {
             faults.note(Fault::HistoryWrong, || {
                 let ends = |list: &[(Place, String)]| {
                     let offset = |at: Option<&(Place, String)>| at.map(|(place, _)| place.offset);
                     (list.len(), offset(list.first()), offset(list.last()))
                 };
-                format!("{:?} instead of {:?}", ends(told), ends(&wanted))
+                format!("{:?} instead of {:?}", ends(said), ends(&wanted))
             });
         }
     }

@@ -50,7 +50,8 @@ impl Sealer {
             text.extend(word.to_le_bytes());
         }
         let payload = Payload { msg: &text, aad: &[self.id] };
-        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload).unwrap_or_default();
+        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload);
+        let sealed = sealed.expect("20 bytes are not too long");
         let value = [&[self.id][..], &nonce, &sealed].concat();
         format!("billion_me={}", URL_SAFE_NO_PAD.encode(value))
     }

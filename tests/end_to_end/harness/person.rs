@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     client::Client,
-    server::{Response, send},
+    server::{Response, Server, send},
 };
 
 /// Somebody.
@@ -60,4 +60,18 @@ impl Person {
         let headers: Vec<_> = cookie.into_iter().collect();
         Client::try_connect_with(self.to, path, &headers).expect("let in")
     }
+}
+
+/// Somebody with an identity, and its user id.
+pub fn somebody(server: &Server) -> (Person, String) {
+    let mut person = Person::new(server.address);
+    let user = person.user();
+    (person, user)
+}
+
+/// A connection of somebody who looks at tile 0.
+pub fn at_tile(person: &Person) -> Client {
+    let mut client = person.connect("/ws?v=2");
+    client.range(1, 8, &mut vec![]);
+    client
 }

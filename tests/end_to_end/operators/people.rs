@@ -8,7 +8,7 @@ use super::{Guarded, audit, await_each_other, change, with_token};
 use crate::harness::{
     client::{Client, Told},
     cluster, eventually,
-    person::Person,
+    person::{Person, at_tile, somebody},
     server::{Server, Setup, send},
 };
 
@@ -21,20 +21,6 @@ const BOXES: u32 = 200_000;
 
 fn setup() -> Setup {
     Setup::new(BOXES, 2).with("PEOPLE__MESSAGES", "off")
-}
-
-/// Somebody with an identity, and its user id.
-fn somebody(server: &Server) -> (Person, String) {
-    let mut person = Person::new(server.address);
-    let user = person.user();
-    (person, user)
-}
-
-/// A connection of somebody who looks at tile 0.
-fn at_tile(person: &Person) -> Client {
-    let mut client = person.connect("/ws?v=2");
-    client.range(1, 8, &mut vec![]);
-    client
 }
 
 /// Somebody with an account.

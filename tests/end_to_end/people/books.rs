@@ -17,50 +17,17 @@ use crate::harness::{
     swarm,
 };
 
-/// Room for 2,200 checks of each of 300 players.
+/// Room for 666 checks of each of 1,000 players, ten times as many as they make.
 const BOXES: u32 = 1_000_000;
 
 /// How many play, and for how long: a little, or as the manual has it.
-fn size() -> [&'static str; 16] {
-    if long() {
-        [
-            "--players",
-            "1000",
-            "--accounts",
-            "50",
-            "--teams",
-            "10",
-            "--rate",
-            "1000",
-            "--messages",
-            "50",
-            "--churn",
-            "10",
-            "--seconds",
-            "60",
-            "--patience",
-            "90",
-        ]
+fn size() -> impl Iterator<Item = &'static str> {
+    let words = if long() {
+        "--players 1000 --accounts 50 --teams 10 --rate 1000 --messages 50 --churn 10 --seconds 60 --patience 90"
     } else {
-        [
-            "--players",
-            "200",
-            "--accounts",
-            "10",
-            "--teams",
-            "5",
-            "--rate",
-            "400",
-            "--messages",
-            "30",
-            "--churn",
-            "10",
-            "--seconds",
-            "8",
-            "--patience",
-            "60",
-        ]
-    }
+        "--players 200 --accounts 10 --teams 5 --rate 400 --messages 30 --churn 10 --seconds 8 --patience 60"
+    };
+    words.split(' ')
 }
 
 /// Players under way.
