@@ -29,6 +29,9 @@ const CALLED_MAX: usize = 4096;
 /// Last messages that are remembered for the slow mode; some 60 bytes each.
 const SPOKEN_MAX: usize = 65_536;
 
+/// A message of the same id is the same for so long; after that it is another one.
+const SAME_FOR: Duration = Duration::from_secs(300);
+
 /// What the others read beside a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Called {
@@ -125,8 +128,9 @@ impl Chat {
         let digest = self.hasher.hash_one(id);
         let mut spoken = self.spoken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((last, of)) = spoken.get(&(user, to)) {
-            let wait = pause.saturating_sub(now.saturating_duration_since(*last));
-            if *of == digest {
+            let age = now.saturating_duration_since(*last);
+            let wait = pause.saturating_sub(age);
+            if *of == digest && age < SAME_FOR {
                 return Ok(());
             }
             if !wait.is_zero() {
@@ -233,6 +237,10 @@ pub mod tests {
         assert_eq!(tried(1, team, "b", after(10)), Ok(()), "what was refused does not count");
         assert_eq!(tried(1, Group::User(user(2)), "c", after(10)), Ok(()));
         assert_eq!(tried(1, Group::User(user(2)), "d", after(10)), Ok(()));
+        let slower = self::chat(Duration::from_secs(3600));
+        let tried_again = |at| slower.slow_down(user(1), team, "a", at);
+        assert_eq!((tried_again(now), tried_again(after(299))), (Ok(()), Ok(())));
+        assert_eq!(tried_again(after(300)), Err(Duration::from_secs(3300)), "it is another one");
         for number in 100..100 + 2 * SPOKEN_MAX as u64 {
             assert_eq!(tried(number, team, "a", after(11)), Ok(()));
         }
